@@ -1,0 +1,1 @@
+"""robench: robustness benchmarks for contrastive self-supervised encoders."""

@@ -1,0 +1,146 @@
+"""What each kind of component promises.
+
+A component is a file: ``robench/attacks/pgd.py`` holds the one public class that implements the contract of its kind, and
+the file's name is the component's name. Every argument of the class has a type (bool, int, float, str, or one of these
+with None) and, but for what the stage hands in, a default; the catalog reads them from the signature.
+
+Legend: n images, B a batch, C = 3 channels, H and W pixels, K classes, D the encoder's width. Images are float32 in
+[0, 1], or uint8 in 0..255 where they are stored.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from torch import Generator, Tensor, nn
+
+from robench.recipe import Recipe
+from robench.tensors.balls import Ball
+
+Item = TypeVar("Item")
+
+
+class Progress(Protocol):
+    """Hands the items on one by one and shows how far it is; never decides anything."""
+
+    def __call__(self, items: Sequence[Item], label: str) -> Iterable[Item]: ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and their labels: ``images`` uint8 [n, 3, H, W], ``labels`` int64 [n] in 0..K-1."""
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set in three parts: to train on, to select on, and to report on, once."""
+
+    train: Split
+    held_out: Split
+    test: Split
+    classes: tuple[str, ...]
+
+
+class DataError(Exception):
+    """A data set is missing, damaged or not what it should be; the message says which file and the way out."""
+
+
+class Dataset(ABC):
+    """Where labelled images come from. Subclasses are frozen dataclasses; their fields are the arguments."""
+
+    @abstractmethod
+    def load(self, root: Path, progress: Progress) -> Data:
+        """Read the data set, from the folder ``root`` where it lives on disk.
+
+        Raises DataError when it is missing, damaged or malformed.
+        """
+
+
+class Encoder(nn.Module):
+    """Images [B, 3, H, W] in [0, 1] to features [B, width]; input normalisation is its own first layer."""
+
+    width: int
+
+
+class Objective(nn.Module, ABC):
+    """A pretraining loss. It holds the encoder and its own projector, and makes its own views.
+
+    ``paper`` is the authors' schedule, used by the preset of that name.
+    """
+
+    paper: ClassVar[Recipe]
+    encoder: Encoder
+
+    @abstractmethod
+    def forward(self, images: Tensor, generator: Generator) -> Tensor:
+        """The scalar loss of a batch ``images`` [B, 3, H, W] in [0, 1]; every draw comes from ``generator``."""
+
+
+class Probe(ABC):
+    """Fits a classifier [B, D] -> [B, K] on the features of a frozen encoder. Subclasses are frozen dataclasses."""
+
+    @abstractmethod
+    def fit(
+        self,
+        encoder: Encoder,
+        train: Split,
+        held_out: Split,
+        classes: int,
+        generator: Generator,
+        progress: Progress,
+    ) -> nn.Module:
+        """Train on ``train``; whatever is selected is selected on ``held_out``. The encoder is left unchanged."""
+
+
+class Attacked(NamedTuple):
+    """What an attack returns: the images, and what it noticed about the model on the way."""
+
+    images: Tensor
+    notes: tuple[str, ...] = ()
+
+
+class Attack(ABC):
+    """Looks for misclassified images within a ball. Subclasses are frozen dataclasses."""
+
+    @property
+    @abstractmethod
+    def ball(self) -> Ball:
+        """The ball around each image that the attack stays in."""
+
+    @abstractmethod
+    def __call__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+    ) -> Attacked:
+        """Attack ``images`` [B, 3, H, W] in [0, 1] with ``labels`` int64 [B]; ``model`` gives logits [B, K].
+
+        The model is in eval mode; the global random state is as before when the call returns.
+        """
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to each image; every array has length n.
+
+    ``index`` is the image's row in the test split, ``size`` the perturbation's size in the attack's norm, in pixels of
+    [0, 1].
+    """
+
+    index: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]
+    clean_prediction: npt.NDArray[np.int64]
+    attacked_prediction: npt.NDArray[np.int64]
+    size: npt.NDArray[np.float32]
+
+
+Metric = Callable[[Outcome], float]
+"""A number from per-image outcomes; a metric's file holds one public function of this type."""

@@ -1,0 +1,86 @@
+"""What can be asked, as frozen values of plain strings and numbers.
+
+A question's hash is its cache key, its resume point and its provenance: disk maps questions to answers. Every spec in a
+question is written out with all its arguments, so a changed default is another question.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+
+from torch import Generator, device
+
+from robench.recipe import Recipe
+from robench.spec import parse
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Which encoder: an objective, an architecture, a data set, a schedule and a seed."""
+
+    objective: str
+    encoder: str
+    dataset: str
+    recipe: Recipe
+    seed: int
+
+
+@dataclass(frozen=True)
+class Probing:
+    """Which classifier on it: a probe, fitted on ``images`` (None: all) training images of a data set.
+
+    Another data set than the pretraining's is a transfer.
+    """
+
+    pretraining: Pretraining
+    probe: str
+    dataset: str
+    images: int | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Which number: an attack on the first ``limit`` (None: all) test images, ``batch`` at a time."""
+
+    probing: Probing
+    attack: str
+    batch: int
+    limit: int | None = None
+
+
+Question = Pretraining | Probing | Evaluation
+
+
+def key(question: Question) -> str:
+    """A name for the question, readable in front and unique by its hash: ``rocl-shapes10-resnet8-s0-3f2a9c01be``."""
+    text = json.dumps(asdict(question), sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(f"{type(question).__name__}{text}".encode()).hexdigest()[:10]
+    return "-".join([*_words(question), digest])
+
+
+def generator(question: Question, purpose: str, on: device | str = "cpu") -> Generator:
+    """Dice of its own for each purpose within a question, so that no draw depends on what ran before.
+
+    ``purpose`` tells apart the streams of one question: "weights", "batches", "attack 128".
+    """
+    digest = hashlib.sha256(f"{key(question)} {purpose}".encode()).digest()
+    return Generator(device=on).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def _words(question: Question) -> list[str]:
+    match question:
+        case Pretraining():
+            names = [question.objective, question.dataset, question.encoder]
+            return [*(_slug(name) for name in names), f"s{question.seed}"]
+        case Probing():
+            return [*_words(question.pretraining), _slug(question.dataset), _slug(question.probe)]
+        case Evaluation():
+            attack = parse(question.attack)
+            eps = f"{attack.get('norm')}{attack.get('eps')}" if attack.has("eps") else ""
+            return [*_words(question.probing), _slug(question.attack), *([_slug(eps)] if eps else [])]
+
+
+def _slug(spec: str) -> str:
+    name = spec.partition("(")[0]
+    return re.sub(r"[^a-z0-9.]+", "_", name.lower()).strip("_.") or "x"

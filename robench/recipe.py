@@ -1,0 +1,30 @@
+"""How long and with which optimiser an encoder is trained."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The schedule of one pretraining.
+
+    ``images`` is how many training images are used (None: all). ``lr`` is the peak learning rate; the warm-up climbs to
+    it linearly from ``warmup_start * lr`` over ``warmup`` epochs; ``cosine`` then falls to zero at the end of training.
+    ``update`` says whether the learning rate changes with each step or with each epoch.
+    """
+
+    epochs: int
+    batch: int
+    images: int | None = None
+    optimizer: Literal["sgd", "adam", "lars"] = "adam"
+    lr: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: int = 0
+    warmup_start: float = 0.0
+    update: Literal["step", "epoch"] = "step"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2:
+            raise ValueError("a recipe needs at least 1 epoch and 2 images in a batch")

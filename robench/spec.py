@@ -1,0 +1,170 @@
+"""A component with its arguments, as typed: ``pgd(eps=8/255, steps=50)``.
+
+Numbers are exact. ``8/255`` stays the fraction 8/255 and ``0.0314`` the decimal 157/5000, so that two people who mean
+the same setting get the same text, the same key and the same cached answer.
+"""
+
+import ast
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+Value = bool | int | Fraction | str | None
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*\Z")
+_LONGEST = 4096  # characters; nobody types a longer one, and the parser's stack is finite
+
+
+class SpecError(ValueError):
+    """What was typed cannot be read, or names something that does not exist."""
+
+
+@dataclass(frozen=True, order=True)
+class Spec:
+    """A component's name and its arguments, sorted by argument name."""
+
+    name: str
+    arguments: tuple[tuple[str, Value], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", tuple(sorted(self.arguments, key=lambda a: a[0])))
+
+    def __str__(self) -> str:
+        if not self.arguments:
+            return self.name
+        inside = ", ".join(f"{name}={show(value)}" for name, value in self.arguments)
+        return f"{self.name}({inside})"
+
+    def get(self, argument: str) -> Value:
+        """The argument's value, or None where it is not given."""
+        return dict(self.arguments).get(argument)
+
+    def has(self, argument: str) -> bool:
+        """Whether the argument is given."""
+        return argument in dict(self.arguments)
+
+    def with_defaults(self, defaults: dict[str, Value]) -> "Spec":
+        """The same spec, with ``defaults`` for the arguments that it leaves open."""
+        return Spec(self.name, tuple({**defaults, **dict(self.arguments)}.items()))
+
+
+def show(value: Value) -> str:
+    """Write one argument's value so that `parse` reads the same value back."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Fraction):
+        return show_number(value)
+    if isinstance(value, str):
+        return value if _NAME.match(value) and _word(value) == value else repr(value)
+    return str(value)
+
+
+def show_number(value: Fraction) -> str:
+    """Write a number as an integer, as a short exact decimal, or else as a fraction."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    decimal = repr(float(value))
+    return decimal if Fraction(decimal) == value else f"{value.numerator}/{value.denominator}"
+
+
+def exact(number: float) -> Fraction:
+    """The number that was meant: 8/255 for ``8 / 255``, 157/5000 for ``0.0314``."""
+    as_typed = Fraction(repr(number))
+    simple = Fraction(number).limit_denominator(1000)
+    return simple if float(simple) == number and as_typed != simple else as_typed
+
+
+def parse_number(text: str) -> Fraction:
+    """Read ``8/255``, ``0.5``, ``1e-3`` or ``12``, exactly.
+
+    Raises SpecError where the text is no number.
+    """
+    try:
+        return Fraction(text.strip().replace(" ", ""))
+    except (ValueError, ZeroDivisionError):
+        raise SpecError(f"'{text}' is not a number; write 8/255, 0.5 or 12") from None
+
+
+def parse(text: str) -> Spec:
+    """Read one spec, such as ``rocl`` or ``rocl(steps=10, eps=8/255)``.
+
+    Raises SpecError where the text is not of that form.
+    """
+    text = text.strip()
+    form = f"'{text[:80]}' cannot be read; write a name, or name(argument=value, ...)"
+    if len(text) > _LONGEST:
+        raise SpecError(form)
+    name, bracket, inside = text.partition("(")
+    name = name.strip()
+    if not _NAME.match(name) or (bracket and not inside.endswith(")")):
+        raise SpecError(form)
+    if not bracket:
+        return Spec(name)
+    arguments: dict[str, Value] = {}
+    for part in _split(inside[:-1], form):
+        argument, equals, value = part.partition("=")
+        argument = argument.strip()
+        if not equals or not argument.isidentifier():
+            raise SpecError(f"{name}: '{part.strip()}' is not of the form argument=value")
+        if argument in arguments:
+            raise SpecError(f"{name}: '{argument}' is given twice")
+        arguments[argument] = _value(value.strip(), name, argument)
+    return Spec(name, tuple(arguments.items()))
+
+
+def parse_list(text: str) -> tuple[Spec, ...]:
+    """Read specs between commas: ``"rocl(steps=10, eps=8/255),clae"``.
+
+    Raises SpecError for an empty list or an item that cannot be read.
+    """
+    specs = tuple(parse(part) for part in _split(text, f"'{text[:80]}' cannot be read"))
+    if not specs:
+        raise SpecError("the list is empty; write one name or more, with commas between")
+    return specs
+
+
+def _split(text: str, form: str) -> list[str]:
+    """Cut at the commas that stand outside brackets and quotes."""
+    parts, start, depth, quote = [], 0, 0, ""
+    for i, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character == "(":
+            depth += 1
+        elif character == ")":
+            depth -= 1
+            if depth < 0:
+                raise SpecError(form)
+        elif character == "," and depth == 0:
+            parts.append(text[start:i])
+            start = i + 1
+    if depth or quote:
+        raise SpecError(form)
+    parts.append(text[start:])
+    return [part for part in parts if part.strip()]
+
+
+def _value(text: str, name: str, argument: str) -> Value:
+    if text[:1] in ("'", '"'):
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = None
+        if not isinstance(value, str):
+            raise SpecError(f"{name}: {argument}={text} cannot be read")
+        return value
+    if _NAME.match(text):
+        return _word(text)
+    try:
+        number = parse_number(text)
+    except SpecError:
+        raise SpecError(
+            f"{name}: {argument}={text} cannot be read; write a number (8/255), a word, true or false"
+        ) from None
+    return int(number) if number.denominator == 1 else number
+
+
+def _word(text: str) -> Value:
+    return {"true": True, "false": False, "none": None}.get(text.lower(), text)

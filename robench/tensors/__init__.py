@@ -1,0 +1,1 @@
+"""The mathematics: torch and math only; no files, no printing, no global state."""
