@@ -1,5 +1,6 @@
-"""Norm balls around images: where a perturbation may start, its steepest direction, and the way back inside."""
+"""Norm balls around images: where an attack may start, its steepest direction, the way back in."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +24,7 @@ class Ball(Protocol):
         ...
 
     def steepest(self, gradient: Tensor) -> Tensor:
-        """The direction of unit norm along which a linear function with this gradient grows fastest."""
+        """The direction of unit norm along which a function with this gradient grows fastest."""
         ...
 
     def project(self, images: Tensor, centre: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ class L2:
     def project(self, images: Tensor, centre: Tensor) -> Tensor:
         change = images - centre
         shrink = (self.eps / (_norm(change, 2) + _TINY)).clamp(max=1)
-        # Clamping to the pixel range afterwards only shortens the change: each centre lies in the range.
+        # Clamping afterwards only shortens the change: each centre lies in the pixel range.
         return (centre + change * _each(shrink)).clamp(0, 1)
 
     def size(self, images: Tensor, centre: Tensor) -> Tensor:
@@ -85,15 +86,16 @@ class L2:
 class L1:
     """The changes of all pixels sum to at most ``eps``.
 
-    ``sparsity`` is the share of pixels that one step moves: a step along the single steepest pixel would need as many steps
-    as there are pixels. Tramèr & Boneh (2019, arXiv 1904.13000) move the top percentile.
+    ``sparsity`` is the share of pixels that one step moves: a step along the single steepest pixel
+    would need as many steps as there are pixels. Tramèr & Boneh (2019, arXiv 1904.13000) move the
+    top percentile.
     """
 
     eps: float
     sparsity: float = 0.01
 
     def sample(self, centre: Tensor, generator: Generator) -> Tensor:
-        # Uniform on the simplex of absolute values (normalised exponentials), random signs, a uniform radius.
+        # Normalised exponentials are uniform on the simplex; then random signs, a uniform radius.
         weights = torch.empty_like(centre).exponential_(generator=generator)
         signs = torch.empty_like(centre).uniform_(-1, 1, generator=generator).sign()
         radius = torch.empty(len(centre), device=centre.device, dtype=centre.dtype)
@@ -117,13 +119,21 @@ class L1:
         return _norm(images - centre, 1)
 
 
-BALLS = {"linf": Linf, "l2": L2, "l1": L1}
+BALLS: dict[str, type[Linf] | type[L2] | type[L1]] = {"linf": Linf, "l2": L2, "l1": L1}
 
 
 def ball(norm: str, eps: float) -> Ball:
-    """The ball of a norm by its name, one of ``BALLS``."""
-    shape: type[Linf] | type[L2] | type[L1] = BALLS[norm]
-    return shape(eps)
+    """The ball of a norm by its name, one of ``BALLS``, with a radius that someone asked for.
+
+    Raises ValueError for another norm, an ``eps`` that is not positive and, in linf, one over 1.
+    """
+    if norm not in BALLS:
+        raise ValueError(f"norm={norm} is unknown; choose {', '.join(BALLS)}")
+    if not 0 < eps < math.inf:
+        raise ValueError(f"eps={eps} is no radius; give a positive number in pixels, such as 8/255")
+    if norm == "linf" and eps > 1:
+        raise ValueError(f"eps={eps} is over 1, the whole pixel range; divide by 255 (8/255)")
+    return BALLS[norm](eps)
 
 
 def _onto_l1_ball(change: Tensor, eps: float) -> Tensor:
@@ -139,7 +149,8 @@ def _onto_l1_ball(change: Tensor, eps: float) -> Tensor:
 
 
 def _norm(change: Tensor, order: int) -> Tensor:
-    return change.flatten(1).norm(p=order, dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(change.flatten(1), ord=order, dim=1)
+    return lengths
 
 
 def _each(per_image: Tensor) -> Tensor:

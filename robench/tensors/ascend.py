@@ -1,0 +1,40 @@
+"""Projected ascent: the one climb behind PGD, FGSM and the adversaries of CLAE and RoCL."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+
+from robench.tensors.balls import Ball
+
+
+def ascend(
+    loss: Callable[[Tensor], Tensor],
+    centre: Tensor,
+    ball: Ball,
+    *,
+    steps: int,
+    step_size: float,
+    generator: Generator | None = None,
+    start: Tensor | None = None,
+) -> Tensor:
+    """Climb ``loss`` within ``ball`` around ``centre`` [B, C, H, W]; return the last images.
+
+    Each step is x <- project(x + step_size * steepest(gradient)), the projected gradient of Madry
+    et al. (2018, arXiv 1706.06083, section 2.1). ``loss`` maps images to a scalar, or to values
+    that are summed. The climb begins at ``start``; else at a random point of the ball where a
+    ``generator`` is given; else at ``centre``. ``step_size`` is in the ball's norm, in pixels of
+    [0, 1]; with 0 ``steps`` the beginning comes back. Only the input is differentiated: no
+    parameter's ``.grad`` changes, and the caller may be under ``torch.no_grad()``.
+    """
+    centre = centre.detach()
+    if start is None:
+        start = centre if generator is None else ball.sample(centre, generator)
+    images = start.detach().clone()
+    for _ in range(steps):
+        with torch.enable_grad():
+            images.requires_grad_()
+            (gradient,) = torch.autograd.grad(loss(images).sum(), images)
+        images = images.detach()
+        images = ball.project(images + step_size * ball.steepest(gradient), centre)
+    return images

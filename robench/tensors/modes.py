@@ -1,0 +1,96 @@
+"""How torch runs for a while: in eval mode, frozen, in full precision, with its dice kept safe."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, nn
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put ``module`` and everything in it into eval mode; each gets its own mode back."""
+    before = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        # Not train(): it would switch on the parts that a frozen backbone keeps in eval mode.
+        for part, training in before:
+            part.training = training
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Compute no gradients for the parameters of ``module``: no ``.grad`` is written.
+
+    Each parameter gets its own ``requires_grad`` back.
+    """
+    before = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    for parameter, _ in before:
+        parameter.requires_grad = False
+    try:
+        yield
+    finally:
+        for parameter, required in before:
+            parameter.requires_grad = required
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Multiply and convolve float32 as IEEE float32: no TF32, no bfloat16; settings are restored.
+
+    Within, read no ``allow_tf32``: newer torch refuses to answer it beside ``fp32_precision``.
+    """
+    backends: Any = torch.backends  # its type stubs lag behind
+    if hasattr(backends, "fp32_precision"):  # where it exists, the older switches may warn
+        switches = [
+            backends.cuda.matmul,
+            backends.cudnn.conv,
+            backends.cudnn.rnn,
+            backends.mkldnn.matmul,
+            backends.mkldnn.conv,
+            backends.mkldnn.rnn,
+        ]
+        before = [switch.fp32_precision for switch in switches]
+        for switch in switches:
+            switch.fp32_precision = "ieee"
+        try:
+            yield
+        finally:
+            for switch, precision in zip(switches, before, strict=True):
+                switch.fp32_precision = precision
+    else:
+        matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(matmul)
+            torch.backends.cudnn.allow_tf32 = cudnn
+
+
+@contextmanager
+def preserved_random_state() -> Iterator[None]:
+    """Give the global generators of torch (CPU, CUDA), numpy and Python their states back."""
+    cpu, python = torch.get_rng_state(), random.getstate()
+    numpy = np.random.get_state()  # noqa: NPY002 (the old generator is the one that others disturb)
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    try:
+        yield
+    finally:
+        torch.set_rng_state(cpu)
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
+        np.random.set_state(numpy)  # noqa: NPY002
+        random.setstate(python)
+
+
+def draw_seed(generator: Generator) -> int:
+    """A seed in 0..2^62 - 1 from ``generator``, for code that takes no generator."""
+    drawn = torch.randint(2**62, (), generator=generator, device=generator.device)
+    return int(drawn.item())

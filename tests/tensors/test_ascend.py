@@ -1,0 +1,116 @@
+"""The climb: where it starts, what it touches, and that it goes up."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from robench.tensors.ascend import ascend
+from robench.tensors.balls import L1, L2, Ball, Linf
+
+BALLS = [Linf(8 / 255), L2(0.5), L1(4.0)]
+each_ball = pytest.mark.parametrize("within", BALLS, ids=str)
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 6, 3), nn.Tanh(), nn.Flatten(), nn.Linear(6 * 36, 5)
+        ).eval()
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand(4, 3, 8, 8, generator=Generator().manual_seed(1))
+
+
+@pytest.fixture
+def loss(model: nn.Module, images: Tensor) -> Callable[[Tensor], Tensor]:
+    with torch.no_grad():
+        labels = model(images).argmax(1)
+    return lambda x: F.cross_entropy(model(x), labels, reduction="none")
+
+
+@each_ball
+def test_the_climb_raises_every_image_s_loss_and_stays_inside(
+    loss: Callable[[Tensor], Tensor], images: Tensor, within: Ball
+) -> None:
+    top = ascend(loss, images, within, steps=10, step_size=within.eps / 5)
+    assert (loss(top) > loss(images) + 1e-3).all()
+    assert within.size(top, images).max() <= within.eps + 1e-6
+    assert top.min() >= 0
+    assert top.max() <= 1
+
+
+def test_one_step_from_the_centre_is_the_fast_gradient_sign(
+    loss: Callable[[Tensor], Tensor], images: Tensor
+) -> None:
+    leaf = images.clone().requires_grad_()
+    loss(leaf).sum().backward()
+    assert leaf.grad is not None
+    expected = (images + 0.02 * leaf.grad.sign()).clamp(0, 1)
+    top = ascend(loss, images, Linf(0.03), steps=1, step_size=0.02)
+    torch.testing.assert_close(top, expected, rtol=0, atol=1e-7)
+
+
+@each_ball
+def test_without_steps_the_start_comes_back(
+    loss: Callable[[Tensor], Tensor], images: Tensor, within: Ball
+) -> None:
+    def climb(generator: Generator | None, start: Tensor | None) -> Tensor:
+        return ascend(loss, images, within, steps=0, step_size=1, generator=generator, start=start)
+
+    somewhere = within.sample(images, Generator().manual_seed(2))
+    assert torch.equal(climb(None, None), images)
+    assert torch.equal(climb(Generator().manual_seed(2), None), somewhere)
+    assert torch.equal(climb(Generator().manual_seed(3), somewhere), somewhere)
+
+
+def test_a_given_start_costs_no_draw(loss: Callable[[Tensor], Tensor], images: Tensor) -> None:
+    dice = Generator().manual_seed(4)
+    before = dice.get_state()
+    ascend(loss, images, Linf(0.1), steps=1, step_size=0.1, generator=dice, start=images)
+    assert torch.equal(dice.get_state(), before)
+
+
+def test_a_scalar_loss_is_climbed_like_its_terms(
+    loss: Callable[[Tensor], Tensor], images: Tensor
+) -> None:
+    by_terms = ascend(loss, images, L2(0.5), steps=3, step_size=0.1)
+    by_sum = ascend(lambda x: loss(x).sum(), images, L2(0.5), steps=3, step_size=0.1)
+    assert torch.equal(by_terms, by_sum)
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_only_the_input_is_differentiated(
+    model: nn.Module, loss: Callable[[Tensor], Tensor], images: Tensor, grad: bool
+) -> None:
+    kept = images.clone()
+    with torch.set_grad_enabled(grad):
+        top = ascend(loss, images, Linf(0.1), steps=2, step_size=0.05)
+        assert torch.is_grad_enabled() is grad
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert not top.requires_grad
+    assert not images.requires_grad
+    assert torch.equal(images, kept)
+
+
+def test_the_answer_shares_no_memory_with_its_arguments(
+    loss: Callable[[Tensor], Tensor], images: Tensor
+) -> None:
+    top = ascend(loss, images, Linf(0.1), steps=0, step_size=0.05)
+    assert top.data_ptr() != images.data_ptr()
+
+
+def test_a_centre_with_a_history_is_climbed_as_it_is(
+    loss: Callable[[Tensor], Tensor], images: Tensor
+) -> None:
+    tracked = images.clone().requires_grad_() * 1.0
+    top = ascend(loss, tracked, Linf(0.1), steps=2, step_size=0.05)
+    assert not top.requires_grad
+    assert torch.equal(top, ascend(loss, images, Linf(0.1), steps=2, step_size=0.05))
