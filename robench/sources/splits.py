@@ -16,10 +16,12 @@ Rows = npt.NDArray[np.int64]
 def hold_out(labels: npt.NDArray[np.int64], share: int = HELD_OUT) -> tuple[Rows, Rows]:
     """The rows that stay and the rows that are held out: one in ``share`` of every class.
 
-    ``labels`` is int64 [n]. Both answers are sorted and share no row. A class of at least two rows holds out at least
-    one, a class of a single row none. The same labels always give the same answer.
+    ``labels`` is int64 [n]. Both answers are sorted and share no row. A class of at least two rows
+    holds out at least one, a class of a single row none. The same labels always give the same
+    answer.
     """
-    # Raw bits, not Generator.permutation: numpy keeps a bit generator's stream across versions, but not its methods'.
+    # Raw bits, not Generator.permutation: numpy keeps a bit generator's stream across versions, but
+    # not its methods'.
     ticket = np.random.PCG64(_SEED).random_raw(len(labels))
     held = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
@@ -37,12 +39,10 @@ def take(split: Split, rows: Rows) -> Split:
 def by_content(split: Split) -> Split:
     """The same images in an order that depends on their pixels alone, and looks random.
 
-    The layout that the images came from then changes no result, and the first N images are a fair sample of all.
+    The layout that the images came from then changes no result, and the first N images are a fair
+    sample of all.
     """
-    digests = [
-        hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
-        for image in split.images
-    ]
+    digests = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in split.images]
     order = sorted(range(len(split)), key=lambda row: (digests[row], split.labels[row]))
     return take(split, np.array(order, dtype=np.int64))
 
@@ -52,8 +52,8 @@ def in_three(
 ) -> Data:
     """The data set in its three parts, each in the order of `by_content`.
 
-    Without a ``held_out`` part of its own, `hold_out` cuts one from ``train``. Raises DataError where nothing could be
-    held out, because no class has two training images.
+    Without a ``held_out`` part of its own, `hold_out` cuts one from ``train``. Raises DataError
+    where nothing could be held out, because no class has two training images.
     """
     train = by_content(train)
     if held_out is None:

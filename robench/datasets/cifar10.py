@@ -1,0 +1,16 @@
+"""CIFAR-10: 60,000 photographs of 32×32 pixels in 10 classes (Krizhevsky 2009)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from robench.contracts import Data, Dataset, Progress
+from robench.sources.cifar import CIFAR10
+from robench.sources.layouts import load
+
+
+@dataclass(frozen=True)
+class Cifar10(Dataset):
+    """CIFAR-10, from torchvision's files, the published archive, or Hugging Face's Parquet."""
+
+    def load(self, root: Path, progress: Progress) -> Data:
+        return load(CIFAR10, root, progress)

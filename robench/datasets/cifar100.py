@@ -1,0 +1,16 @@
+"""CIFAR-100: 60,000 photographs of 32×32 pixels in 100 (fine) classes (Krizhevsky 2009)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from robench.contracts import Data, Dataset, Progress
+from robench.sources.cifar import CIFAR100
+from robench.sources.layouts import load
+
+
+@dataclass(frozen=True)
+class Cifar100(Dataset):
+    """CIFAR-100, fine labels, from torchvision's files, the published archive, or Parquet."""
+
+    def load(self, root: Path, progress: Progress) -> Data:
+        return load(CIFAR100, root, progress)

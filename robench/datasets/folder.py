@@ -1,0 +1,33 @@
+"""Any folder of images with one folder a class."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from robench.contracts import Data, Dataset, Progress
+from robench.sources.cache import remember
+from robench.sources.folders import scan
+from robench.sources.places import find, label
+
+
+@dataclass(frozen=True)
+class Folder(Dataset):
+    """Images from ``path``/train/CLASS/ and ``path``/test/CLASS/, or from ``path``/CLASS/.
+
+    In the second case a fixed fifth is the test part. Where there is a ``val`` folder beside
+    ``train``, it is the held-out part. The shorter side is scaled to ``size`` pixels (8 to 512) and
+    the centre square kept. A relative path is looked up from the current folder, then in the data
+    folder.
+    """
+
+    path: str
+    size: int = 32
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.size <= 512:
+            raise ValueError(f"folder: size={self.size} is out of range, expected 8 to 512 pixels")
+
+    def load(self, root: Path, progress: Progress) -> Data:
+        path = find(self.path, root)
+        images = scan(path)
+        name = label(f"folder{self.size}", path)
+        return remember(name, images.files, root, lambda: images.read(self.size, progress))

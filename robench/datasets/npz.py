@@ -1,0 +1,23 @@
+"""Any ``.npz`` file with MedMNIST's keys (Yang et al. 2023, arXiv 2110.14795)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from robench.contracts import Data, Dataset, Progress
+from robench.sources import npz
+from robench.sources.cache import remember
+from robench.sources.places import find, label
+
+
+@dataclass(frozen=True)
+class Npz(Dataset):
+    """Images and labels from the file ``path``, its ``val`` part held out.
+
+    A relative path is looked up from the current folder, then in the data folder.
+    """
+
+    path: str
+
+    def load(self, root: Path, progress: Progress) -> Data:
+        path = find(self.path, root)
+        return remember(label("npz", path), (path,), root, lambda: npz.read(path))
