@@ -1,0 +1,260 @@
+"""Random views of images: torchvision's crop, flip, jitter and grayscale, drawn for each image.
+
+Names, constants and random rules are torchvision's, whose own transforms draw once per call and
+so would treat a whole batch alike. Images are [B, 3, H, W], float32 or float64 in [0, 1]; every
+``factor`` is [B]. Arguments are left as they are.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+_ATTEMPTS = 10  # torchvision's RandomResizedCrop.get_params
+_TINY = 1e-12  # grey pixels have any hue, but none that is 0 / 0
+
+
+class Boxes(NamedTuple):
+    """One crop per image, in whole pixels: each field is [B]."""
+
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+
+
+class Jitter(NamedTuple):
+    """One colour jitter per image.
+
+    ``factors`` [B, 4] are those of brightness, contrast, saturation and hue; ``order`` [B, 4] says
+    which of the four, by its column, comes first, second, third and last; ``applied`` [B] says
+    whether the image is jittered at all.
+    """
+
+    factors: Tensor
+    order: Tensor
+    applied: Tensor
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Makes one random view of each image.
+
+    ``crop_scale`` is the crop's share of the image's area and ``crop_ratio`` its width / height;
+    the crop is resized to the image's own H x W. ``jitter`` is the strength of brightness,
+    contrast, saturation and hue. ``flip``, ``jitter_probability`` and ``grayscale`` are
+    probabilities. ``order`` is crop, flip, jitter, grayscale ("crop-first", as in CLAE's
+    simclr.py:11-26) or jitter, grayscale, flip, crop ("colour-first", as in RoCL's
+    src/data_loader.py:8-23).
+
+    Raises ValueError for values outside their range.
+    """
+
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
+    jitter_probability: float = 0.8
+    grayscale: float = 0.2
+    order: Literal["crop-first", "colour-first"] = "crop-first"
+
+    def __post_init__(self) -> None:
+        for name in ("crop_scale", "crop_ratio"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(
+                    f"{name} is ({low}, {high}); it must be (low, high), 0 < low <= high"
+                )
+        for name in ("flip", "jitter_probability", "grayscale"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; a probability is between 0 and 1"
+                )
+        if min(self.jitter) < 0 or self.jitter[3] > 0.5:
+            raise ValueError(
+                f"jitter is {self.jitter}; no strength is negative, the hue's at most 0.5"
+            )
+        if self.order not in ("crop-first", "colour-first"):
+            raise ValueError(f"order is '{self.order}'; choose 'crop-first' or 'colour-first'")
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """One view of each image, in [0, 1]; ``generator`` lives on the images' device."""
+        if self.order == "crop-first":
+            steps = (self._crop, self._flip, self._jitter, self._grayscale)
+        else:
+            steps = (self._jitter, self._grayscale, self._flip, self._crop)
+        for step in steps:
+            images = step(images, generator)
+        return images
+
+    def _crop(self, images: Tensor, generator: Generator) -> Tensor:
+        size = (images.shape[2], images.shape[3])
+        boxes = random_boxes(len(images), size, self.crop_scale, self.crop_ratio, generator)
+        return resized_crop(images, boxes)
+
+    def _flip(self, images: Tensor, generator: Generator) -> Tensor:
+        flipped = _chosen(len(images), self.flip, generator).nonzero().squeeze(1)
+        return images.index_copy(0, flipped, hflip(images[flipped]))
+
+    def _jitter(self, images: Tensor, generator: Generator) -> Tensor:
+        jitter = random_jitter(len(images), self.jitter, self.jitter_probability, generator)
+        return color_jitter(images, jitter)
+
+    def _grayscale(self, images: Tensor, generator: Generator) -> Tensor:
+        grey = _chosen(len(images), self.grayscale, generator).nonzero().squeeze(1)
+        return images.index_copy(0, grey, rgb_to_grayscale(images[grey]).expand(-1, 3, -1, -1))
+
+
+def random_boxes(
+    count: int,
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    generator: Generator,
+) -> Boxes:
+    """Crops of images of ``size`` (H, W), as RandomResizedCrop draws them.
+
+    The area is uniform within ``scale``, the logarithm of width / height within ``ratio``, and the
+    position among all that fit. Where ten attempts are larger than the image, the crop is the
+    largest central one within ``ratio``.
+    """
+    attempts = (count, _ATTEMPTS)
+    area = size[0] * size[1] * _uniform(attempts, *scale, generator)
+    aspect = _uniform(attempts, math.log(ratio[0]), math.log(ratio[1]), generator).exp()
+    height, width = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
+    fits = (height > 0) & (height <= size[0]) & (width > 0) & (width <= size[1])
+    found = fits.any(dim=1)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    central = _central(size, ratio)
+    height = height.gather(1, first).squeeze(1).where(found, central[0])
+    width = width.gather(1, first).squeeze(1).where(found, central[1])
+    room = size[0] - height, size[1] - width
+    top = (_uniform((count,), 0, 1, generator) * (room[0] + 1)).where(found, room[0] / 2)
+    left = (_uniform((count,), 0, 1, generator) * (room[1] + 1)).where(found, room[1] / 2)
+    return Boxes(top.long(), left.long(), height.long(), width.long())
+
+
+def random_jitter(
+    count: int,
+    strength: tuple[float, float, float, float],
+    probability: float,
+    generator: Generator,
+) -> Jitter:
+    """Factors and order as ColorJitter draws them, applied with ``probability``.
+
+    Factors are uniform from max(0, 1 - strength) to 1 + strength; the hue's from -strength to
+    strength.
+    """
+    *strengths, hue = strength
+    ranges = [*((max(0.0, 1 - s), 1 + s) for s in strengths), (-hue, hue)]
+    factors = [_uniform((count,), low, high, generator) for low, high in ranges]
+    order = _uniform((count, 4), 0, 1, generator).argsort(dim=1)
+    return Jitter(torch.stack(factors, dim=1), order, _chosen(count, probability, generator))
+
+
+def resized_crop(images: Tensor, boxes: Boxes) -> Tensor:
+    """Each image's box, enlarged bilinearly to the whole image, blind to what lies outside it."""
+    rows = _enlarge(boxes.top, boxes.height, images.shape[2], images.dtype)
+    columns = _enlarge(boxes.left, boxes.width, images.shape[3], images.dtype)
+    wide = (images.flatten(1, 2) @ columns.mT).view_as(images)
+    return (rows.unsqueeze(1) @ wide).clamp_(0, 1)
+
+
+def hflip(images: Tensor) -> Tensor:
+    """Left becomes right."""
+    return images.flip(-1)
+
+
+def rgb_to_grayscale(images: Tensor) -> Tensor:
+    """The luma of each pixel, [B, 1, H, W]; torchvision's weights (ITU-R BT.601, rounded)."""
+    red, green, blue = images.tensor_split(3, dim=1)
+    return (0.2989 * red).add_(green, alpha=0.587).add_(blue, alpha=0.114)
+
+
+def color_jitter(images: Tensor, jitter: Jitter) -> Tensor:
+    """The four adjustments, each image with its own factors and in its own order."""
+    images = images.clone()
+    adjustments = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+    for turn in jitter.order.unbind(dim=1):
+        for column, adjust in enumerate(adjustments):
+            whose = (jitter.applied & (turn == column)).nonzero().squeeze(1)
+            changed = adjust(images.index_select(0, whose), jitter.factors[whose, column])
+            images.index_copy_(0, whose, changed)
+    return images
+
+
+def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Black at factor 0, unchanged at 1, brighter above."""
+    return (images * _each(factor, images)).clamp_(0, 1)
+
+
+def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Evenly grey, at the image's mean luma, at factor 0; unchanged at 1."""
+    mean = rgb_to_grayscale(images).mean(dim=(1, 2, 3), keepdim=True)
+    return _blend(images, mean, _each(factor, images))
+
+
+def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Grayscale at factor 0, unchanged at 1."""
+    return _blend(images, rgb_to_grayscale(images), _each(factor, images))
+
+
+def adjust_hue(images: Tensor, factor: Tensor) -> Tensor:
+    """Turns the hue by ``factor`` of a full circle; value and saturation in HSV stay.
+
+    The hue is counted in sixths of the circle: red 0, green 2, blue 4.
+    """
+    red, green, blue = images.tensor_split(3, dim=1)
+    lowest = torch.minimum(torch.minimum(red, green), blue)
+    chroma = torch.maximum(torch.maximum(red, green), blue) - lowest
+    # HSV's cases in one: how far from red, and to which side. Choosing among cases would take
+    # longer than all the rest on a CPU, and so would fresh memory: hence the work in place.
+    from_red = (green - red).add_(blue - lowest).div_(chroma.clamp(min=_TINY)).add_(1)
+    hue = from_red.copysign_(green - blue)
+    hue = hue.div_(6).add_(_each(factor, images)).add_(1).frac_().mul_(6)
+    # A primary is fully on within 1 of its own hue around the circle, and fully off beyond 2.
+    primaries = torch.tensor([0, 2, 4], device=images.device, dtype=images.dtype).view(3, 1, 1)
+    on = (hue - primaries).abs_().sub_(3).abs_().sub_(1).clamp_(0, 1)
+    return on.mul_(chroma).add_(lowest).clamp_(0, 1)
+
+
+def _blend(images: Tensor, others: Tensor, factor: Tensor) -> Tensor:
+    return (images * factor).add_(others * (1 - factor)).clamp_(0, 1)
+
+
+def _central(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, int]:
+    """Height and width of the largest crop within ``ratio``."""
+    height, width = size
+    if width / height < ratio[0]:
+        return round(width / ratio[0]), width
+    if width / height > ratio[1]:
+        return height, round(height * ratio[1])
+    return height, width
+
+
+def _enlarge(start: Tensor, length: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """Matrices [B, size, size] that stretch ``length`` pixels from ``start`` on to ``size`` pixels.
+
+    Linear, with pixels centred at half-integers, as in ``interpolate(align_corners=False)``.
+    """
+    pixel = torch.arange(size, device=start.device, dtype=dtype)
+    start, length = start.to(dtype).view(-1, 1, 1), length.to(dtype).view(-1, 1, 1)
+    source = (pixel.view(-1, 1) + 0.5) * (length / size) - 0.5
+    source = source.clamp(min=0).minimum(length - 1)
+    return (1 - (source - (pixel - start)).abs_()).clamp_(min=0)
+
+
+def _uniform(shape: tuple[int, ...], low: float, high: float, generator: Generator) -> Tensor:
+    # Always float32, so that float64 images get the same draws.
+    draws = torch.empty(shape, device=generator.device, dtype=torch.float32)
+    return draws.uniform_(low, high, generator=generator)
+
+
+def _chosen(count: int, probability: float, generator: Generator) -> Tensor:
+    return _uniform((count,), 0, 1, generator) < probability
+
+
+def _each(factor: Tensor, images: Tensor) -> Tensor:
+    return factor.to(images.dtype).view(-1, 1, 1, 1)
