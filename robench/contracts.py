@@ -117,6 +117,10 @@ class Attack(ABC):
     def ball(self) -> Ball:
         """The ball around each image that the attack stays in."""
 
+    def passes(self, classes: int) -> float:
+        """Forward-and-backward passes per image at most, from which the time of a plan is estimated."""
+        return 1.0
+
     @abstractmethod
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator

@@ -41,7 +41,7 @@ class Probing:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Which number: an attack on the first ``limit`` (None: all) test images, ``batch`` at a time."""
+    """Which number: an attack on ``limit`` (None: all) of the test images, ``batch`` at a time."""
 
     probing: Probing
     attack: str

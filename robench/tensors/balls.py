@@ -38,19 +38,20 @@ class Ball(Protocol):
 
 @dataclass(frozen=True)
 class Linf:
-    """The largest change of any pixel is at most ``eps``."""
+    """The largest change of any pixel is at most ``eps``; ``pixels`` is the range that pixels are cut to."""
 
     eps: float
+    pixels: tuple[float, float] = (0.0, 1.0)
 
     def sample(self, centre: Tensor, generator: Generator) -> Tensor:
         noise = torch.empty_like(centre).uniform_(-self.eps, self.eps, generator=generator)
-        return (centre + noise).clamp(0, 1)
+        return (centre + noise).clamp(*self.pixels)
 
     def steepest(self, gradient: Tensor) -> Tensor:
         return gradient.sign()
 
     def project(self, images: Tensor, centre: Tensor) -> Tensor:
-        return (centre + (images - centre).clamp(-self.eps, self.eps)).clamp(0, 1)
+        return (centre + (images - centre).clamp(-self.eps, self.eps)).clamp(*self.pixels)
 
     def size(self, images: Tensor, centre: Tensor) -> Tensor:
         return (images - centre).abs().flatten(1).amax(1)

@@ -1,0 +1,1 @@
+"""Encoders: images to features, one architecture a file."""

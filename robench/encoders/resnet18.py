@@ -1,0 +1,26 @@
+"""ResNet-18 with the CIFAR stem, the papers' encoder."""
+
+from typing import cast
+
+from torch import Tensor
+
+from robench.contracts import Encoder
+from robench.tensors.resnet import BasicBlock, Normalise, residual_network
+
+
+class ResNet18(Encoder):
+    """Two blocks in each of four stages; 512 features at the papers' width of 64.
+
+    ``mean`` and ``std`` normalise the pixels; the defaults are CLAE's (SimCLR/modules/transformations/simclr.py:11-26),
+    and RoCL's are 0 and 1 (src/data_loader.py:17-23).
+    """
+
+    def __init__(self, width: int = 64, mean: float = 0.5, std: float = 0.5) -> None:
+        super().__init__()
+        if width < 1 or std <= 0:
+            raise ValueError(f"width={width} and std={std} must be positive")
+        self.normalise = Normalise(mean, std)
+        self.network, self.width = residual_network(BasicBlock, [2, 2, 2, 2], width)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.network(self.normalise(images)))

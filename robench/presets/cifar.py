@@ -1,0 +1,14 @@
+"""CIFAR with the papers' encoder and all images, at a schedule that one GPU finishes in a day."""
+
+from robench.presets import Preset
+from robench.recipe import Recipe
+
+preset = Preset(
+    summary="all of CIFAR, ResNet-18, 200 epochs for every method: one GPU",
+    methods=("plain", "clae", "rocl"),
+    sources=("cifar10", "cifar100"),
+    targets=("cifar10", "cifar100"),
+    encoders=("resnet18",),
+    recipe=Recipe(epochs=200, batch=512, optimizer="lars", lr=1.5, weight_decay=1e-6, warmup=10),
+    batch=500,
+)

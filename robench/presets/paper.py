@@ -1,0 +1,14 @@
+"""CIFAR with each method's own schedule, as its authors' code trains it."""
+
+from robench.presets import Preset
+
+preset = Preset(
+    summary="all of CIFAR, ResNet-18, every method's own schedule and RoCL's linear evaluation: GPU days",
+    methods=("plain", "clae", "rocl"),
+    sources=("cifar10", "cifar100"),
+    targets=("cifar10", "cifar100"),
+    encoders=("resnet18",),
+    recipe=None,
+    probes=("linear-sgd",),
+    batch=500,
+)

@@ -1,0 +1,1 @@
+"""Classifiers on frozen features, one way of fitting a file."""

@@ -1,0 +1,81 @@
+"""The linear probe at its optimum: logistic regression on features extracted once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from robench.contracts import Encoder, Probe, Progress, Split
+from robench.probes._features import features
+from robench.tensors.logistic import fit_logistic
+
+STRENGTHS: Sequence[float] = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+
+
+@dataclass(frozen=True)
+class Linear(Probe):
+    """L2-regularised multinomial logistic regression by full-batch L-BFGS, on standardised features.
+
+    ``strength`` None chooses the L2 strength among powers of ten by accuracy on the held-out part, the strongest among
+    equals, and then fits on both parts. The problem is convex, so neither a seed nor a schedule decides the result.
+    """
+
+    strength: float | None = None
+    batch: int = 500
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or (self.strength is not None and self.strength <= 0):
+            raise ValueError(f"batch={self.batch} and strength={self.strength} must be positive")
+
+    def fit(
+        self,
+        encoder: Encoder,
+        train: Split,
+        held_out: Split,
+        classes: int,
+        generator: Generator,
+        progress: Progress,
+    ) -> nn.Module:
+        device = next(encoder.parameters()).device
+        seen = features(encoder, train, self.batch, progress).double()
+        kept = features(encoder, held_out, self.batch, progress).double()
+        everything = torch.cat([seen, kept])
+        mean, scale = everything.mean(0), everything.std(0).clamp(min=1e-6)
+        seen, kept, everything = ((part - mean) / scale for part in (seen, kept, everything))
+        labels = torch.tensor(np.concatenate([train.labels, held_out.labels]), device=device)
+        strength = self.strength or _select(
+            (seen, labels[: len(seen)]), (kept, labels[len(seen) :]), classes, progress
+        )
+        both = fit_logistic(everything, labels, classes, strength)
+        # The standardisation becomes part of the layer: w (f - mean) / scale + b.
+        weights = both[:-1] / scale[:, None]
+        return _layer(weights, both[-1] - mean @ weights)
+
+
+def _select(
+    train: tuple[Tensor, Tensor],
+    held_out: tuple[Tensor, Tensor],
+    classes: int,
+    progress: Progress,
+) -> float:
+    best, chosen, start = -1.0, STRENGTHS[0], None
+    for strength in progress(STRENGTHS, "linear probe"):
+        start = fit_logistic(*train, classes, strength, start)
+        predicted = (held_out[0] @ start[:-1] + start[-1]).argmax(1)
+        accuracy = (predicted == held_out[1]).double().mean().item()
+        if accuracy > best:
+            best, chosen = accuracy, strength
+    return chosen
+
+
+def _layer(weights: Tensor, bias: Tensor) -> nn.Linear:
+    layer = nn.utils.skip_init(
+        nn.Linear, weights.shape[0], weights.shape[1], device=weights.device
+    )
+    with torch.no_grad():
+        layer.weight.copy_(weights.T)
+        layer.bias.copy_(bias)
+    assert isinstance(layer, nn.Linear)
+    return layer

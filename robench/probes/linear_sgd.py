@@ -1,0 +1,64 @@
+"""RoCL's linear evaluation: a linear layer by SGD on its published schedule."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, nn
+from torch.nn.functional import cross_entropy
+
+from robench.contracts import Encoder, Probe, Progress, Split
+from robench.probes._features import features
+
+
+@dataclass(frozen=True)
+class LinearSGD(Probe):
+    """150 epochs of SGD with momentum; the learning rate falls tenfold after epochs 30, 50 and 100; the last epoch counts.
+
+    RoCL's code (src/linear_eval.py:256-321, total_process.sh:17; lr as in README.md:33) passes images without
+    augmentation through the frozen encoder in eval mode each epoch; their features never change, so they are
+    extracted once. Nothing is selected, so the held-out part is trained on too.
+    """
+
+    lr: float = 0.1
+    epochs: int = 150
+    batch: int = 1024
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+
+    def __post_init__(self) -> None:
+        if min(self.lr, self.epochs, self.batch) <= 0:
+            raise ValueError(
+                f"lr={self.lr}, epochs={self.epochs} and batch={self.batch} must be positive"
+            )
+
+    def fit(
+        self,
+        encoder: Encoder,
+        train: Split,
+        held_out: Split,
+        classes: int,
+        generator: Generator,
+        progress: Progress,
+    ) -> nn.Module:
+        device = next(encoder.parameters()).device
+        parts = [features(encoder, part, self.batch, progress) for part in (train, held_out)]
+        inputs = torch.cat(parts)
+        labels = torch.tensor(np.concatenate([train.labels, held_out.labels]), device=device)
+        layer = nn.utils.skip_init(nn.Linear, inputs.shape[1], classes, device=device)
+        bound = inputs.shape[1] ** -0.5  # nn.Linear's own initialisation, from the passed dice
+        with torch.no_grad():
+            layer.weight.uniform_(-bound, bound, generator=generator)
+            layer.bias.uniform_(-bound, bound, generator=generator)
+        optimizer = torch.optim.SGD(
+            layer.parameters(), self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [30, 50, 100], gamma=0.1)
+        for _ in progress(range(self.epochs), "linear probe"):
+            order = torch.randperm(len(inputs), generator=generator, device=device)
+            for rows in order.split(self.batch):
+                optimizer.zero_grad()
+                cross_entropy(layer(inputs[rows]), labels[rows]).backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+            schedule.step()
+        return layer.requires_grad_(False)

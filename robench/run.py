@@ -1,0 +1,269 @@
+"""The one place where catalog, stages and store meet: questions in, answers out, nothing computed twice."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from robench.answers import Card, Cell, Curve, Examples, Labels, Result
+from robench.catalog import Catalog
+from robench.contracts import Attack, Data, Encoder, Probe, Progress, Split
+from robench.provenance import gather
+from robench.questions import Evaluation, Pretraining, Probing, generator, key
+from robench.spec import parse, show
+from robench.stages.evaluate import EvaluationError, evaluate
+from robench.stages.pretrain import TrainingError, pretrain
+from robench.stages.probe import ProbeError, probe
+from robench.stages.subset import rows, training_subset
+from robench.store import Store
+from robench.tensors.batchnorm import CLEAN, add_adversarial_branch, branches, use_branch
+from robench.tensors.features import fingerprint
+from robench.tensors.modes import preserved_random_state
+
+FAILURES = (TrainingError, ProbeError, EvaluationError)
+"""What stops one cell and not the grid."""
+
+FLAGS = {
+    "square-beats-whitebox": "masked",
+    "zero-gradients": "masked",
+    "randomized": "random",
+}
+"""What an attack may notice (`contracts.Attacked.notes`), and the flag that a number gets for it."""
+
+
+@dataclass
+class Bench:
+    """Answers questions on one machine: where the data, the device and the stored answers are.
+
+    ``say`` is told, in a line, of each thing that was computed.
+    """
+
+    catalog: Catalog
+    store: Store
+    root: Path
+    device: torch.device
+    progress: Progress
+    say: Callable[[str], None]
+    failures: list[str] = field(default_factory=list)
+    _data: dict[str, Data] = field(default_factory=dict)
+    _encoders: dict[Pretraining, tuple[Card, Encoder]] = field(default_factory=dict)
+
+    def answers(self, evaluations: Sequence[Evaluation]) -> Iterator[Result]:
+        """Each evaluation's result, from disk where it is known.
+
+        One that fails is told of, kept in ``failures``, and left out; so is what rests on it.
+        Raises DataError, before any compute, where a data set is needed and cannot be read.
+        """
+        known = {evaluation: self.store.result(evaluation) for evaluation in evaluations}
+        for name in self._needed([e for e, result in known.items() if result is None]):
+            self.data(name)
+        hopeless: dict[Pretraining | Probing, str] = {}
+        for number, (evaluation, result) in enumerate(known.items(), 1):
+            lost = hopeless.get(evaluation.probing.pretraining) or hopeless.get(evaluation.probing)
+            if result is None and lost is None:
+                try:
+                    result = self._compute(evaluation, f"[{number}/{len(known)}]")
+                except FAILURES as error:
+                    self.say(f"failed: {error}")
+                    self.failures.append(str(error))
+                    if isinstance(error, TrainingError):
+                        hopeless[evaluation.probing.pretraining] = str(error)
+                    elif isinstance(error, ProbeError):
+                        hopeless[evaluation.probing] = str(error)
+            if result is not None:
+                yield result
+
+    def data(self, name: str) -> Data:
+        """The data set that a resolved spec describes, read once.
+
+        Raises DataError where it cannot be read.
+        """
+        if name not in self._data:
+            self._data[name] = self.catalog.build("datasets", name).load(self.root, self.progress)
+        return self._data[name]
+
+    def encoder(self, pretraining: Pretraining) -> tuple[Card, Encoder]:
+        """The pretrained encoder, in eval mode, on the branch that its features are taken from; trained if need be."""
+        if pretraining not in self._encoders:
+            card = self.store.card(pretraining)
+            weights = None if card is None else self.store.encoder(card)
+            if card is None or weights is None:
+                card, encoder = self._pretrain(pretraining)
+            else:
+                encoder = restore(self.catalog, card, weights)
+            # One at a time: the plan keeps what shares an encoder together.
+            self._encoders = {pretraining: (card, encoder.to(self.device).eval())}
+        return self._encoders[pretraining]
+
+    def classifier(self, probing: Probing) -> nn.Module:
+        """The fitted probe, features to logits; fitted if need be."""
+        _, encoder = self.encoder(probing.pretraining)
+        weights = self.store.probe(probing)
+        if weights is None:
+            weights = self._fit(probing, encoder)
+        outputs, inputs = weights["weight"].shape
+        layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+        layer.load_state_dict(weights)
+        return layer.to(self.device).eval()
+
+    def curve(self, pretraining: Pretraining) -> Curve | None:
+        """How the pretraining went, where its card is known."""
+        card = self.store.card(pretraining)
+        if card is None:
+            return None
+        return Curve(card.method, card.source, card.encoder, pretraining.seed, card.losses)
+
+    def labels(self, evaluation: Evaluation) -> Labels:
+        """The names that a table prints for the evaluation."""
+        probing, label = evaluation.probing, self.catalog.label
+        return Labels(
+            method=label("methods", probing.pretraining.objective),
+            source=label("datasets", probing.pretraining.dataset),
+            target=label("datasets", probing.dataset),
+            encoder=label("encoders", probing.pretraining.encoder),
+            probe=label("probes", probing.probe),
+            attack=label("attacks", evaluation.attack, without=("norm", "eps")),
+        )
+
+    def _needed(self, evaluations: Sequence[Evaluation]) -> list[str]:
+        names = []
+        for evaluation in evaluations:
+            pretraining = evaluation.probing.pretraining
+            if self.store.card(pretraining) is None:
+                names.append(pretraining.dataset)
+            names.append(evaluation.probing.dataset)
+        return list(dict.fromkeys(names))
+
+    def _pretrain(self, question: Pretraining) -> tuple[Card, Encoder]:
+        data = self.data(question.dataset)
+        data = training_subset(data, question.recipe.images)
+        images = np.concatenate([data.train.images, data.held_out.images])
+        method = self.catalog.label("methods", question.objective)
+        source = self.catalog.label("datasets", question.dataset)
+        name = f"pretraining {method} on {source}, seed {question.seed}"
+        with preserved_random_state():
+            # torch's layers draw their first weights from the global state, and from nowhere else.
+            torch.manual_seed(generator(question, "weights").initial_seed())
+            encoder = self.catalog.build("encoders", question.encoder)
+            objective = self.catalog.build_objective(question.objective, encoder)
+        dice = generator(question, "training", self.device)
+        pixels = torch.from_numpy(images).to(self.device)
+        start = time.perf_counter()
+        losses = pretrain(
+            objective.to(self.device), pixels, question.recipe, dice, self.progress, name
+        )
+        seconds = time.perf_counter() - start
+        card = Card(
+            key=key(question),
+            method=method,
+            source=source,
+            encoder=self.catalog.label("encoders", question.encoder),
+            pretraining=question,
+            width=encoder.width,
+            parameters=sum(weights.numel() for weights in encoder.parameters()),
+            branches=branches(encoder),
+            evaluated_branch=CLEAN,
+            losses=tuple(losses),
+            seconds=round(seconds, 3),
+            data_sha256=hashlib.sha256(images.tobytes()).hexdigest(),
+            weights_sha256="",
+            provenance=gather(self.device),
+        )
+        card = self.store.save_encoder(card, _on_cpu(encoder))
+        self.say(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f} in {seconds:.0f} s")
+        return card, encoder
+
+    def _fit(self, question: Probing, encoder: Encoder) -> dict[str, torch.Tensor]:
+        data = training_subset(self.data(question.dataset), question.images)
+        method = self.catalog.build("probes", question.probe)
+        assert isinstance(method, Probe)
+        dice = generator(question, "probe", self.device)
+        weights = _on_cpu(probe(method, encoder, data, dice, self.progress))
+        self.store.save_probe(question, weights)
+        return weights
+
+    def _compute(self, question: Evaluation, number: str) -> Result:
+        labels = self.labels(question)
+        spec = parse(question.attack)
+        card, encoder = self.encoder(question.probing.pretraining)
+        classifier = self.classifier(question.probing)
+        data = self.data(question.probing.dataset)
+        index = rows(len(data.test), question.limit)
+        attack = self.catalog.build("attacks", spec)
+        assert isinstance(attack, Attack)
+        radius = {name: show(spec.get(name)) if spec.has(name) else "" for name in ("norm", "eps")}
+        title = f"{labels.method} {labels.source} -> {labels.target}, {labels.attack}"
+        title = " ".join([title, *filter(None, radius.values())])
+        start = time.perf_counter()
+        attempt = evaluate(
+            nn.Sequential(encoder, classifier),
+            attack,
+            data.test,
+            index,
+            question.batch,
+            lambda batch: generator(question, f"attack {batch}", self.device),
+            self.progress,
+            title,
+        )
+        seconds = time.perf_counter() - start
+        outcome = attempt.outcome
+        correct = int((outcome.attacked_prediction == outcome.label).sum())
+        cell = Cell(
+            key=key(question),
+            labels=labels,
+            norm=radius["norm"],
+            eps=radius["eps"],
+            seed=question.probing.pretraining.seed,
+            n=len(index),
+            correct=correct,
+            flags=tuple(sorted({FLAGS[note] for note in attempt.notes if note in FLAGS})),
+            notes=attempt.notes,
+            seconds=round(seconds, 3),
+            evaluation=question,
+            encoder_sha256=card.weights_sha256,
+            probe_sha256=fingerprint(classifier),
+            data_sha256=_sha256(data.test, index),
+            outcome_sha256="",
+            provenance=gather(self.device),
+        )
+        shown = slice(len(attempt.clean))
+        examples = Examples(
+            labels,
+            cell.norm,
+            cell.eps,
+            data.classes,
+            outcome.label[shown],
+            attempt.clean,
+            attempt.attacked,
+            outcome.clean_prediction[shown],
+            outcome.attacked_prediction[shown],
+        )
+        self.say(f"{number} {title}: {100 * correct / len(index):.1f}% of {len(index)} images, {seconds:.1f} s")
+        return self.store.save_result(cell, outcome, examples)
+
+
+def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> Encoder:
+    """The encoder of a card, in eval mode, on the branch that its features are taken from."""
+    with preserved_random_state():
+        encoder = catalog.build("encoders", card.pretraining.encoder)
+    assert isinstance(encoder, Encoder)
+    if len(card.branches) > 1:
+        add_adversarial_branch(encoder, momentum=0.01)  # no momentum is used in eval mode
+    encoder.load_state_dict(weights)
+    use_branch(encoder, card.evaluated_branch)
+    return encoder.eval()
+
+
+def _on_cpu(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _sha256(split: Split, index: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> str:
+    digest = hashlib.sha256(np.asarray(split.images[index]).tobytes())
+    digest.update(np.asarray(split.labels[index]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,90 @@
+"""Attack a classifier on test images, and record what happened to each image."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Generator, Tensor, nn
+
+from robench.contracts import Attack, Outcome, Progress, Split
+from robench.tensors.features import to_images
+from robench.tensors.modes import evaluating, full_precision
+
+TOLERANCE = 1e-6  # of the ball's radius and the pixel range: float32's rounding, nothing more
+
+
+class EvaluationError(Exception):
+    """A number would not be worth anything; the message says which rule was broken."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attack's outcome, what it noticed, and the first few images (float32 [m, 3, H, W]) to look at."""
+
+    outcome: Outcome
+    notes: tuple[str, ...]
+    clean: npt.NDArray[np.float32]
+    attacked: npt.NDArray[np.float32]
+
+
+def evaluate(
+    model: nn.Module,
+    attack: Attack,
+    test: Split,
+    index: npt.NDArray[np.int64],
+    batch: int,
+    dice: Callable[[int], Generator],
+    progress: Progress,
+    label: str,
+    examples: int = 8,
+) -> Attempt:
+    """Attack the test images in the rows ``index``, ``batch`` at a time; ``dice(start)`` seeds the batch at ``start``.
+
+    ``model`` maps images to logits. It runs in eval mode and full float32; predictions are made anew from the images that
+    the attack returned. Raises EvaluationError for images outside the ball or the pixel range, or logits that are NaN.
+    """
+    device = next(model.parameters()).device
+    parts: list[tuple[Tensor, ...]] = []
+    notes: set[str] = set()
+    shown: list[tuple[Tensor, Tensor]] = []
+    with evaluating(model), full_precision():
+        for start in progress(range(0, len(index), batch), label):
+            chosen = index[start : start + batch]
+            images = to_images(test.images[chosen], device)
+            labels = torch.tensor(test.labels[chosen], device=device)
+            attacked, noticed = attack(model, images, labels, dice(start))
+            notes.update(noticed)
+            size = _checked_size(attack, attacked, images)
+            parts.append((labels, _predict(model, images), _predict(model, attacked), size))
+            if start < examples:
+                shown.append((images.cpu(), attacked.cpu()))
+    label_, clean, after, size = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+    before_images, after_images = (
+        torch.cat(part)[:examples].numpy() for part in zip(*shown, strict=True)
+    )
+    outcome = Outcome(index, label_, clean, after, size.astype(np.float32))
+    return Attempt(outcome, tuple(sorted(notes)), before_images, after_images)
+
+
+def _predict(model: nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        logits = model(images)
+    if not logits.isfinite().all():
+        raise EvaluationError("the model's logits are not finite; its weights are damaged")
+    return torch.as_tensor(logits.argmax(1))
+
+
+def _checked_size(attack: Attack, attacked: Tensor, images: Tensor) -> Tensor:
+    name = type(attack).__name__
+    if not attacked.isfinite().all():
+        raise EvaluationError(f"{name} returned pixels that are not finite")
+    low, high = attacked.min().item(), attacked.max().item()
+    if low < -TOLERANCE or high > 1 + TOLERANCE:
+        raise EvaluationError(f"{name} left the pixel range [0, 1]: {low:.6f} to {high:.6f}")
+    size = attack.ball.size(attacked.double(), images.double())
+    eps = attack.ball.eps
+    if size.max().item() > eps + TOLERANCE * max(1.0, eps):
+        raise EvaluationError(f"{name} left its ball: size {size.max().item():.8f} > eps {eps:.8f}")
+    return size

@@ -1,0 +1,35 @@
+"""A fixed part of a split, the same for every method, seed and attack."""
+
+import numpy as np
+import numpy.typing as npt
+
+from robench.contracts import Data, Split
+
+
+def rows(total: int, count: int | None) -> npt.NDArray[np.int64]:
+    """Which ``count`` of ``total`` rows make the subset, in ascending order; all where ``count`` is None.
+
+    The choice is random with a fixed seed, since data sets may be sorted by class; a smaller subset lies in a larger one.
+    """
+    if count is None or count >= total:
+        return np.arange(total)
+    return np.sort(np.random.default_rng(0).permutation(total)[:count])
+
+
+def take(split: Split, chosen: npt.NDArray[np.int64]) -> Split:
+    """The chosen rows of a split, in memory."""
+    return Split(np.asarray(split.images[chosen]), np.asarray(split.labels[chosen]))
+
+
+def training_subset(data: Data, count: int | None) -> Data:
+    """The data with ``count`` training images in all, of which the held-out part keeps its share."""
+    total = len(data.train) + len(data.held_out)
+    if count is None or count >= total:
+        return data
+    held = round(count * len(data.held_out) / total)
+    return Data(
+        take(data.train, rows(len(data.train), count - held)),
+        take(data.held_out, rows(len(data.held_out), held)),
+        data.test,
+        data.classes,
+    )

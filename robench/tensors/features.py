@@ -1,0 +1,31 @@
+"""Features of a frozen encoder, and proof that it stayed frozen."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robench.tensors.modes import evaluating, full_precision
+
+
+def to_images(stored: Any, device: torch.device | str) -> Tensor:
+    """Stored pixels, a uint8 array [B, 3, H, W], as float32 in [0, 1] on the device."""
+    # A copy: memory-mapped arrays are read-only, which torch cannot express.
+    return torch.tensor(stored, device=device).float().div_(255)
+
+
+def extract(encoder: nn.Module, batches: Iterable[Tensor]) -> Tensor:
+    """The features [n, D], float32, of image batches [B, 3, H, W] in [0, 1], in eval mode and full precision."""
+    with torch.no_grad(), evaluating(encoder), full_precision():
+        return torch.cat([encoder(images) for images in batches])
+
+
+def fingerprint(module: nn.Module) -> str:
+    """The SHA-256 of all parameters and buffers, by name: equal before and after means unchanged."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,79 @@
+"""LARS, and the learning-rate schedules."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adam, Optimizer
+
+
+class LARS(Optimizer):
+    """SGD with momentum whose step is scaled, layer by layer, to the size of the weights (You et al. 2017).
+
+    As in the `torchlars` wrapper that RoCL trains with (trust 0.001, eps 1e-8), each parameter's gradient, with the weight
+    decay added, is multiplied by ``trust * |w| / (|g| + weight_decay * |w| + eps)`` wherever both norms are positive;
+    biases and BatchNorm parameters are no exception. Momentum then accumulates the scaled gradients.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust: float = 0.001,
+        eps: float = 1e-8,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "trust": trust,
+            "eps": eps,
+        }
+        super().__init__(parameters, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        loss = None if closure is None else closure()
+        for group in self.param_groups:
+            for weights in group["params"]:
+                if weights.grad is not None:
+                    self._update(weights, group)
+        return loss
+
+    def _update(self, weights: Tensor, group: dict[str, float]) -> None:
+        decay = group["weight_decay"]
+        weight_size, gradient_size = weights.norm(), weights.grad.norm()  # type: ignore[union-attr]
+        scale = group["trust"] * weight_size / (gradient_size + decay * weight_size + group["eps"])
+        scale = torch.where((weight_size > 0) & (gradient_size > 0), scale, torch.ones_like(scale))
+        change = (weights.grad + decay * weights) * scale
+        velocity = self.state[weights].setdefault("velocity", torch.zeros_like(weights))
+        velocity.mul_(group["momentum"]).add_(change)
+        weights.sub_(group["lr"] * velocity)
+
+
+def optimizer(
+    name: str, parameters: Iterable[Tensor], lr: float, momentum: float, weight_decay: float
+) -> Optimizer:
+    """The optimiser of that name: "sgd", "adam" (which has no ``momentum``) or "lars"."""
+    match name:
+        case "sgd":
+            return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        case "adam":
+            return Adam(parameters, lr=lr, weight_decay=weight_decay)
+        case "lars":
+            return LARS(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    raise ValueError(f"no optimiser '{name}'; choose sgd, adam or lars")
+
+
+def warmup_cosine(time: float, warmup: float, end: float, start: float = 0.0) -> float:
+    """The learning rate at ``time`` as a share of its peak; the three times are in the same unit.
+
+    Linear from ``start`` to 1 over ``warmup``, then half a cosine down to 0 at ``end``.
+    """
+    if time < warmup:
+        return start + (1 - start) * time / warmup
+    return 0.5 * (1 + math.cos(math.pi * (time - warmup) / max(end - warmup, 1e-12)))

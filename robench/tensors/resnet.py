@@ -1,0 +1,92 @@
+"""Residual networks for small images (He et al. 2016): a 3x3 stem and no max-pooling, so that 32x32 pixels keep detail."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from torch import Tensor, nn
+
+
+class Normalise(nn.Module):
+    """Images in [0, 1] to ``(images - mean) / std``."""
+
+    def __init__(self, mean: float, std: float) -> None:
+        super().__init__()
+        self.mean, self.std = mean, std
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+        self.shortcut = _shortcut(inputs, width, stride)
+        self.activation = nn.ReLU(inplace=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.activation(self.body(images) + self.shortcut(images)))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions beside a shortcut; the last one widens fourfold."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        outputs = width * self.expansion
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, width, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = _shortcut(inputs, outputs, stride)
+        self.activation = nn.ReLU(inplace=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.activation(self.body(images) + self.shortcut(images)))
+
+
+def residual_network(
+    block: type[BasicBlock] | type[Bottleneck], depths: Sequence[int], width: int
+) -> tuple[nn.Sequential, int]:
+    """Stem, stages and global average pooling, with the width of the features.
+
+    Stage i has ``depths[i]`` blocks of ``width * 2**i`` channels; each stage but the first halves the resolution.
+    """
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+    ]
+    inputs = width
+    for stage, depth in enumerate(depths):
+        for i in range(depth):
+            stride = 2 if stage > 0 and i == 0 else 1
+            layers.append(block(inputs, width * 2**stage, stride))
+            inputs = width * 2**stage * block.expansion
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), inputs
+
+
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
+    if stride == 1 and inputs == outputs:
+        return nn.Identity()
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+    )
