@@ -1,0 +1,1 @@
+"""Numbers from per-image outcomes: one file a metric, each with one public `contracts.Metric`."""

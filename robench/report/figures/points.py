@@ -1,0 +1,91 @@
+"""The tidy frame, averaged over seeds: a row for each point of a figure, in percent."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from statistics import fmean
+from typing import NamedTuple
+
+import pandas as pd
+
+from robench.report.order import CLEAN, natural, size
+from robench.report.words import attack_name, says_norm
+
+
+class Asked(NamedTuple):
+    """An attack in its ball; the last two are "" for clean."""
+
+    attack: str
+    norm: str
+    eps: str
+
+
+_PLACE = ["series", "source", "target", "attack", "norm", "eps"]
+
+
+def points(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns series, source, target, attack, norm, eps, size, accuracy, low, high, flagged.
+
+    A series is a method, with the encoder and the probe where there are several. Accuracy and its
+    interval are means over seeds, so the interval says how sure one seed's number is. Of several n,
+    the largest counts.
+    """
+    frame = frame.assign(series=_series(frame), flagged=frame["flags"] != "")
+    most = frame.groupby(_PLACE)["n"].transform("max")
+    groups = frame[frame["n"] == most].groupby(_PLACE, sort=False, as_index=False)
+    averaged = groups.agg(
+        accuracy=("accuracy", "mean"),
+        low=("ci_low", "mean"),
+        high=("ci_high", "mean"),
+        flagged=("flagged", "any"),
+    )
+    numbers = ["accuracy", "low", "high"]
+    averaged[numbers] = (100 * averaged[numbers]).round(6)
+    return averaged.assign(size=[float(size(eps)) for eps in averaged["eps"]])
+
+
+def ordered(names: "pd.Series[str]") -> list[str]:
+    """Each name once, in natural order."""
+    return sorted(set(names), key=natural)
+
+
+def pairs(points: pd.DataFrame, *, in_domain: bool) -> list[tuple[str, str]]:
+    """The (source, target) pairs; with ``in_domain`` only those without a transfer, if any."""
+    found = sorted(
+        set(zip(points["source"], points["target"], strict=True)),
+        key=lambda pair: (natural(pair[0]), natural(pair[1])),
+    )
+    within = [(source, target) for source, target in found if source == target]
+    return within if in_domain and within else found
+
+
+def at(points: pd.DataFrame, place: Mapping[str, str]) -> pd.DataFrame:
+    """The points that have these values in these columns."""
+    for column, value in place.items():
+        points = points[points[column] == value]
+    return points
+
+
+def strongest(points: pd.DataFrame) -> Asked | None:
+    """Which attack leaves the least accuracy, among those tried most widely; None without any."""
+    attacked = points[points["attack"] != CLEAN]
+    tried: dict[Asked, list[float]] = defaultdict(list)
+    for attack, norm, eps, accuracy in zip(
+        *(attacked[column] for column in ("attack", "norm", "eps", "accuracy")), strict=True
+    ):
+        tried[Asked(attack, norm, eps)].append(accuracy)
+    if not tried:
+        return None
+    return min(tried, key=lambda asked: (-len(tried[asked]), fmean(tried[asked]), asked))
+
+
+def heading(points: pd.DataFrame, asked: Asked) -> str:
+    """What a reader calls the attack; the norm is said where it is not always linf."""
+    return attack_name(*asked, with_norm=says_norm(points["norm"]))
+
+
+def _series(frame: pd.DataFrame) -> "pd.Series[str]":
+    series = frame["method"]
+    for column in ("encoder", "probe"):
+        if frame[column].nunique() > 1:
+            series = series + ", " + frame[column]
+    return series

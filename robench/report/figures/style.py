@@ -1,0 +1,153 @@
+"""How every figure looks: sizes, colours, markers, legends."""
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+WIDTH = 3.3
+"""The width of a paper's column in inches."""
+
+# Okabe & Ito, "Color Universal Design" (2008), without its yellow: too pale for a line on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+DASHES: tuple[tuple[float, ...], ...] = (
+    (),
+    (4, 1.5),
+    (1, 1.2),
+    (4, 1.2, 1, 1.2),
+    (7, 2),
+    (2, 1, 1, 1, 1, 1),
+)
+Fill = Literal["full", "none", "left", "bottom", "right", "top"]
+FILLS: tuple[Fill, ...] = ("full", "none", "left", "bottom", "right", "top")
+CORRECT, WRONG = COLOURS[0], COLOURS[1]
+GREY = "#666666"
+
+_SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # it comes with matplotlib, so every machine draws the same
+    "font.size": 7.5,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.title_fontsize": 7,
+    "legend.frameon": False,
+    "legend.handletextpad": 0.5,
+    "legend.columnspacing": 1.2,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "grid.linewidth": 0.4,
+    "grid.color": "#dddddd",
+    "lines.linewidth": 1.1,
+    "lines.markersize": 4.5,
+    "text.parse_math": False,  # a name with two dollar signs is no formula
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+    "pdf.fonttype": 42,  # publishers refuse matplotlib's default, Type 3
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What tells a method's line from the others, in colour and without."""
+
+    colour: str
+    marker: str
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """What tells two lines of one method apart: the dashes, and how much of a marker is filled."""
+
+    dashes: tuple[float, ...]
+    fill: Fill
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """Draw and save within it: a person's own matplotlib settings do not change the figures."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
+
+
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """A look for each name, the same for the same names in every figure."""
+    return {
+        name: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
+        for i, name in enumerate(names)
+    }
+
+
+def strokes(names: Sequence[str]) -> dict[str, Stroke]:
+    """A stroke for each name, the first one solid."""
+    return {
+        name: Stroke(DASHES[i % len(DASHES)], FILLS[i % len(FILLS)]) for i, name in enumerate(names)
+    }
+
+
+def label(name: str, width: int = 48) -> str:
+    """A name as one short line that matplotlib shows as it is."""
+    text = textwrap.shorten(name, width, placeholder=" …") if " " in name else name
+    text = text if len(text) <= width else f"{text[: width - 1]}…"
+    return f" {text}" if text.startswith("_") else text  # a legend hides names that begin with _
+
+
+def flag(axis: Axes, x: float, y: float) -> None:
+    """Cross out a point whose number is flagged."""
+    axis.plot(x, y, marker="x", color="black", markersize=6, zorder=4)
+
+
+def panels(count: int, across: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A column-wide figure of ``count`` panels, ``height`` inches each, ``across`` side by side."""
+    across = min(count, across)
+    down = math.ceil(count / across)
+    figure = Figure(figsize=(WIDTH, down * height))
+    grid = figure.subplots(down, across, squeeze=False)
+    axes = list(grid.flat)
+    for unused in axes[count:]:
+        unused.set_axis_off()
+    return figure, axes[:count]
+
+
+def legend(figure: Figure, *groups: Sequence[Line2D], title: str = "") -> None:
+    """A legend above the panels, each group in rows of its own.
+
+    It has as many columns as its longest name leaves room for, and makes the figure taller.
+    """
+    longest = max(len(label(str(handle.get_label()))) for group in groups for handle in group)
+    across = max(1, min(max(map(len, groups)), 4, 56 // (longest + 6)))
+    blank = Line2D([], [], linestyle="", label=" ")
+    rows = [
+        [*group[start : start + across], *[blank] * (start + across - len(group))]
+        for group in groups
+        for start in range(0, len(group), across)
+    ]
+    # Matplotlib fills a legend column by column.
+    handles = [handle for column in zip(*rows, strict=True) for handle in column]
+    figure.legend(
+        handles,
+        [label(str(handle.get_label())) for handle in handles],
+        loc="outside upper center",
+        ncols=across,
+        title=title or None,
+    )
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.14 * (len(rows) + bool(title)) + 0.12)

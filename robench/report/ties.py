@@ -1,0 +1,73 @@
+"""Which values of a column are the best, and which cannot be told from the best."""
+
+from collections.abc import Collection, Mapping
+from enum import Enum
+from fractions import Fraction
+from statistics import mean
+
+import numpy as np
+import numpy.typing as npt
+
+from robench.answers import Labels, Result
+from robench.contracts import Outcome
+from robench.report.stats import mcnemar
+
+SIGNIFICANT = 0.05
+
+
+class Standing(Enum):
+    """How a value compares with the others of its column."""
+
+    BEST = "best"
+    TIED = "tied"
+    PLAIN = ""
+
+
+def judge(column: Mapping[Labels, Mapping[int, Result]]) -> dict[Labels, Standing]:
+    """The standing of each row's results, given by seed.
+
+    Best is the highest mean over seeds, tied whatever McNemar's exact test on the same images,
+    pooled over the seeds that both have, cannot tell from it (p > 0.05). Flagged results neither
+    win nor tie. Where all unflagged values are equal they are tied; a single one has nothing to win
+    against.
+    """
+    standing = dict.fromkeys(column, Standing.PLAIN)
+    rivals = {
+        line: accuracy(seeds.values())
+        for line, seeds in column.items()
+        if not any(result.cell.flags for result in seeds.values())
+    }
+    if len(rivals) < 2:
+        return standing
+    top = max(rivals.values())
+    winners = [line for line, value in rivals.items() if value == top]
+    if len(winners) == len(rivals):
+        return standing | dict.fromkeys(winners, Standing.TIED)
+    for line in rivals:
+        if line in winners:
+            standing[line] = Standing.BEST
+        elif any(_indistinguishable(column[line], column[winner]) for winner in winners):
+            standing[line] = Standing.TIED
+    return standing
+
+
+def accuracy(seeds: Collection[Result]) -> Fraction:
+    """The mean over seeds, exactly: equal results are equal in whatever order they come."""
+    return mean([Fraction(result.cell.correct, result.cell.n) for result in seeds])
+
+
+def _indistinguishable(a: Mapping[int, Result], b: Mapping[int, Result]) -> bool:
+    pairs = [
+        _on_same_images(a[seed].outcome, b[seed].outcome) for seed in sorted(a.keys() & b.keys())
+    ]
+    if not sum(len(ours) for ours, _ in pairs):
+        return False
+    ours, theirs = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    return mcnemar(ours, theirs) > SIGNIFICANT
+
+
+def _on_same_images(a: Outcome, b: Outcome) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    _, in_a, in_b = np.intersect1d(a.index, b.index, assume_unique=True, return_indices=True)
+    correct_a = a.attacked_prediction[in_a] == a.label[in_a]
+    correct_b = b.attacked_prediction[in_b] == b.label[in_b]
+    return correct_a, correct_b

@@ -1,0 +1,51 @@
+"""The whole report: the tidy table, the table of a paper, and the figures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from robench.answers import Curve, Examples, Result
+from robench.report import tables
+from robench.report.figures import eps_curve, picture, pretraining, trade_off, transfer
+from robench.report.figures import examples as example_images
+from robench.report.figures.points import points
+from robench.report.files import replace
+from robench.report.frame import frame
+from robench.report.pivot import pivot
+
+
+def write(
+    results: Sequence[Result],
+    curves: Sequence[Curve],
+    examples: Sequence[Examples],
+    out: Path,
+    *,
+    scale: str,
+) -> list[Path]:
+    """Write the report on ``results`` into the folder ``out``; the paths of all its files.
+
+    ``curves`` and ``examples`` go into the figures of pretrainings and of example images, ``scale``
+    into the table's caption. A file whose content would be the same is left alone, and a figure
+    that has nothing to show any more is removed.
+
+    Raises ValueError where there are no results, or two for the same place in the table.
+    """
+    tidy = frame(results)
+    texts = {"results.csv": tidy.to_csv(index=False, float_format="%.6g", lineterminator="\n")}
+    table = pivot(results, scale=scale)
+    texts |= {
+        "table.md": tables.markdown(table),
+        "table.csv": tables.comma_separated(table),
+        "table.tex": tables.latex(table),
+    }
+    for name, text in texts.items():
+        replace(out / name, text.encode())
+
+    averaged = points(tidy)
+    optional = [
+        trade_off.picture(averaged),
+        eps_curve.picture(averaged),
+        transfer.picture(averaged),
+        pretraining.picture(curves),
+    ]
+    pictures = [one for one in optional if one is not None] + example_images.pictures(examples)
+    return [*(out / name for name in texts), *picture.save(pictures, out / "figures")]
