@@ -18,7 +18,7 @@ from robench.tensors.modes import (
 )
 
 
-class Trouble(Exception):
+class TroubleError(Exception):
     """Something that goes wrong inside a mode."""
 
 
@@ -27,8 +27,8 @@ def surviving(trouble: bool) -> Iterator[None]:
     try:
         yield
         if trouble:
-            raise Trouble
-    except Trouble:
+            raise TroubleError
+    except TroubleError:
         pass
 
 
@@ -51,7 +51,7 @@ def test_evaluating_restores_every_part_s_own_mode(trouble: bool) -> None:
     with surviving(trouble), evaluating(module):
         assert not any(part.training for part in module.modules())
         if trouble:
-            raise Trouble
+            raise TroubleError
     assert {name: part.training for name, part in module.named_modules()} == before
 
 
@@ -63,7 +63,7 @@ def test_frozen_restores_every_parameter_s_own_flag(trouble: bool) -> None:
     with surviving(trouble), frozen(module):
         assert not any(p.requires_grad for p in module.parameters())
         if trouble:
-            raise Trouble
+            raise TroubleError
     assert {name: p.requires_grad for name, p in module.named_parameters()} == before
 
 
@@ -101,7 +101,7 @@ def test_full_precision_switches_shortcuts_off_and_back(matmul: str, trouble: bo
     with surviving(trouble), full_precision():
         assert precisions() == FULL
         if trouble:
-            raise Trouble
+            raise TroubleError
     assert precisions() == before
     assert torch.get_float32_matmul_precision() == matmul
 
@@ -120,7 +120,7 @@ def test_preserved_random_state_hides_every_draw(trouble: bool) -> None:
         random.seed(3)
         assert draws() != expected
         if trouble:
-            raise Trouble
+            raise TroubleError
     assert draws() == expected
     assert draws() != expected
 

@@ -1,0 +1,1 @@
+"""Attacks, one a file: images within a ball around the clean ones, chosen to be misclassified."""

@@ -1,0 +1,145 @@
+"""AutoAttack (Croce & Hein 2020, arXiv 2003.01690): the official package behind an adapter."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Generator, Tensor, nn
+
+from robench.contracts import Attack, Attacked
+from robench.tensors.balls import Ball, ball
+from robench.tensors.modes import draw_seed, evaluating, frozen, preserved_random_state
+
+if TYPE_CHECKING:
+    import pyautoattack
+
+_NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}  # the package's names
+
+_NOTES = {  # words in a warning of the package's checks.py: the note that stands for it
+    "randomized defense": "randomized",
+    "probability distribution": "probabilities",
+    "dynamic defense": "dynamic",
+    "zero gradient": "zero-gradients",
+    "Square Attack has decreased": "square-beats-whitebox",
+}
+
+
+@dataclass(frozen=True)
+class AutoAttack(Attack):
+    """AutoAttack's standard version: APGD-CE, targeted APGD-DLR, targeted FAB and Square, in full.
+
+    ``eps`` is in pixels of [0, 1]; ``norm`` is "linf", "l2" or "l1". With K classes the targeted
+    attacks try at most K - 1 targets; under 4 classes the targeted DLR loss is undefined, so
+    APGD-DLR is left out. Each of the four attacks sees what the ones before it left standing. The
+    images of a call are one batch of the package, which reseeds itself for every batch: a result
+    depends on how images are grouped into calls.
+
+    Notes, where the package warns or the adapter departs from the standard version:
+
+    - ``randomized``: the same images got different logits;
+    - ``probabilities``: the outputs look like probabilities instead of logits;
+    - ``dynamic``: the model computes gradients in its forward pass;
+    - ``zero-gradients``: the gradient of the DLR loss vanished on some image;
+    - ``square-beats-whitebox``: Square fooled over 0.2% of this call's images, which the gradient
+      attacks had left standing;
+    - ``no-dlr``: APGD-DLR was left out, for want of 4 classes;
+    - any other warning of the package in its own words.
+
+    Raises ValueError for an unknown norm or an eps that is not positive (linf: or over 1).
+    """
+
+    eps: float = 8 / 255
+    norm: str = "linf"
+
+    def __post_init__(self) -> None:
+        ball(self.norm, self.eps)
+
+    @property
+    def ball(self) -> Ball:
+        return ball(self.norm, self.eps)
+
+    def __call__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+    ) -> Attacked:
+        seed = draw_seed(generator)
+        images = images.contiguous()  # the package reshapes with view()
+        # FAB calls backward(), which would write gradients into parameters that are not frozen.
+        with evaluating(model), frozen(model), preserved_random_state(), _fresh_checks():
+            with torch.no_grad():
+                classes = model(images[:1]).shape[1]
+            with _heard() as warnings:
+                official = self._official(model, classes, seed, images.device)
+                attacked, _ = official.run_standard_evaluation(
+                    images, labels, batch_size=len(images)
+                )
+        missing = ["no-dlr"] if "apgd-t" not in official.attacks_to_run else []
+        return Attacked(attacked.detach(), tuple(dict.fromkeys(missing + warnings)))
+
+    def _official(
+        self, model: nn.Module, classes: int, seed: int, device: torch.device
+    ) -> "pyautoattack.AutoAttack":
+        from pyautoattack import AutoAttack as Official
+
+        official = Official(
+            model,
+            norm=_NORMS[self.norm],
+            eps=self.eps,
+            seed=seed,
+            version="standard",
+            device=device,
+        )
+        for targeted in (official.apgd_targeted, official.fab):
+            targeted.n_target_classes = min(targeted.n_target_classes, classes - 1)
+        if classes < 4:
+            official.version = "custom"
+            official.attacks_to_run = [a for a in official.attacks_to_run if a != "apgd-t"]
+        return official
+
+
+@contextmanager
+def _fresh_checks() -> Iterator[None]:
+    """Start the package's call counters at zero, and undo what its checks do to tracers.
+
+    The counters outlive a call, so one dynamic model would taint the next; and check_dynamic ends
+    with ``sys.settrace(None)``, which switches off coverage and debuggers.
+    """
+    from pyautoattack import checks
+
+    trace, profile = sys.gettrace(), sys.getprofile()
+    counters = dict.fromkeys(checks.funcs, 0)
+    checks.funcs.update(counters)
+    try:
+        yield
+    finally:
+        checks.funcs.update(counters)
+        sys.settrace(trace)
+        sys.setprofile(profile)
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Collect the package's warnings as notes and print none; its progress, at DEBUG, passes."""
+    logger = logging.getLogger("auto-attack")
+    notes: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        message = record.getMessage()
+        notes.append(next((note for words, note in _NOTES.items() if words in message), message))
+        return False
+
+    level, disabled = logger.level, logger.disabled
+    logger.setLevel(min(logger.getEffectiveLevel(), logging.WARNING))
+    logger.disabled = False  # logging.config disables loggers that it does not know
+    logger.addFilter(keep)
+    try:
+        yield notes
+    finally:
+        logger.removeFilter(keep)
+        logger.disabled = disabled
+        logger.setLevel(level)

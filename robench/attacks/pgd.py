@@ -1,0 +1,89 @@
+"""Projected gradient descent on the cross-entropy (Madry et al. 2018, arXiv 1706.06083)."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from robench.contracts import Attack, Attacked
+from robench.tensors.ascend import ascend
+from robench.tensors.balls import Ball, ball
+from robench.tensors.modes import draw_seed, evaluating, frozen, preserved_random_state
+
+
+@dataclass(frozen=True)
+class PGD(Attack):
+    """PGD from a random start, in ``norm`` "linf", "l2" or "l1".
+
+    ``eps`` and ``step_size`` are in pixels of [0, 1]. The defaults are RoCL's evaluation: 20 steps
+    of eps / 10 (a ``step_size`` of None), RoCL's src/total_process.sh:19-20. With several
+    ``restarts`` each image keeps the first that fools the model, or else the last one.
+
+    Raises ValueError for an unknown norm, an eps that is not positive (linf: or over 1), a step
+    size that is not positive, and fewer than one step or restart.
+    """
+
+    eps: float = 8 / 255
+    norm: str = "linf"
+    steps: int = 20
+    step_size: float | None = None
+    restarts: int = 1
+
+    def __post_init__(self) -> None:
+        ball(self.norm, self.eps)
+        if self.steps < 1:
+            raise ValueError(f"steps={self.steps} is too few; give 1 or more")
+        if self.restarts < 1:
+            raise ValueError(f"restarts={self.restarts} is too few; give 1 or more")
+        if self.step_size is not None and not 0 < self.step_size < math.inf:
+            raise ValueError(
+                f"step_size={self.step_size} is no length; give a positive one, or none for eps/10"
+            )
+
+    @property
+    def ball(self) -> Ball:
+        return ball(self.norm, self.eps)
+
+    def __call__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+    ) -> Attacked:
+        with evaluating(model), frozen(model):
+            attacked = self._climb(model, images, labels, generator)
+            for _ in range(self.restarts - 1):
+                with torch.no_grad():
+                    standing = model(attacked).argmax(1) == labels
+                if not standing.any():
+                    break
+                attacked[standing] = self._climb(
+                    model, images[standing], labels[standing], generator
+                )
+        return Attacked(attacked)
+
+    def _climb(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+    ) -> Tensor:
+        step_size = self.eps / 10 if self.step_size is None else self.step_size
+        if self.norm == "l1":  # torchattacks has no PGD in this norm
+
+            def loss(attacked: Tensor) -> Tensor:
+                return F.cross_entropy(model(attacked), labels, reduction="sum")
+
+            return ascend(
+                loss,
+                images,
+                self.ball,
+                steps=self.steps,
+                step_size=step_size,
+                generator=generator,
+            )
+        import torchattacks
+
+        kind = torchattacks.PGD if self.norm == "linf" else torchattacks.PGDL2
+        attack = kind(model, eps=self.eps, alpha=step_size, steps=self.steps, random_start=True)
+        attack.set_device(images.device)
+        with preserved_random_state(), torch.enable_grad():
+            torch.manual_seed(draw_seed(generator))
+            attacked: Tensor = attack(images.contiguous(), labels)
+        return attacked.detach()

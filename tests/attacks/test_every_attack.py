@@ -1,0 +1,156 @@
+"""What each file in robench/attacks promises; a new file is under test without an edit here."""
+
+import dataclasses
+import importlib
+import inspect
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+import robench.attacks
+from robench.contracts import Attack, Attacked
+
+FILES = sorted(
+    path.stem
+    for path in Path(robench.attacks.__file__).parent.glob("*.py")
+    if not path.stem.startswith("_")
+)
+
+
+def component(name: str) -> type[Attack]:
+    module = importlib.import_module(f"robench.attacks.{name}")
+    (found,) = (
+        member
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if member.__module__ == module.__name__ and not member.__name__.startswith("_")
+    )
+    assert issubclass(found, Attack)
+    return found
+
+
+@pytest.fixture(params=FILES)
+def attack(request: pytest.FixtureRequest) -> Attack:
+    return component(request.param)()
+
+
+@pytest.fixture
+def model(flimsy: Callable[[int], nn.Module]) -> nn.Module:
+    return flimsy(10)
+
+
+@pytest.fixture
+def labels(
+    model: nn.Module, images: Tensor, predict: Callable[[nn.Module, Tensor], Tensor]
+) -> Tensor:
+    return predict(model, images)
+
+
+def run(attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Attacked:
+    return attack(model, images, labels, Generator().manual_seed(seed))
+
+
+def test_the_folder_holds_attacks() -> None:
+    assert {"clean", "pgd", "autoattack"} <= set(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_is_a_frozen_value_of_plain_defaults(name: str) -> None:
+    kind = component(name)
+    assert kind() == kind()
+    assert hash(kind()) == hash(kind())
+    assert dataclasses.is_dataclass(kind)
+    plain = (bool, int, float, str, type(None))
+    assert all(isinstance(field.default, plain) for field in dataclasses.fields(kind))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        kind().eps = 1.0  # type: ignore[attr-defined]
+
+
+def test_it_returns_images_within_its_ball(
+    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor
+) -> None:
+    attacked, notes = run(attack, model, images, labels, seed=4)
+    assert attacked.shape == images.shape
+    assert attacked.dtype == images.dtype
+    assert attacked.device == images.device
+    assert not attacked.requires_grad
+    assert attacked.min() >= 0
+    assert attacked.max() <= 1
+    assert attack.ball.size(attacked, images).max() <= attack.ball.eps + 1e-6
+    assert all(isinstance(note, str) for note in notes)
+
+
+def test_it_fools_a_flimsy_model_if_it_may_move(
+    attack: Attack,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    predict: Callable[[nn.Module, Tensor], Tensor],
+) -> None:
+    attacked = run(attack, model, images, labels, seed=4).images
+    standing = predict(model, attacked) == labels
+    assert standing.all() if attack.ball.eps == 0 else not standing.any()
+
+
+def test_its_dice_are_the_generator_alone(
+    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor
+) -> None:
+    first = run(attack, model, images, labels, seed=4).images
+    torch.manual_seed(99)
+    assert torch.equal(run(attack, model, images, labels, seed=4).images, first)
+
+
+def test_it_leaves_the_global_random_state(
+    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor
+) -> None:
+    before = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()  # noqa: NPY002
+    run(attack, model, images, labels, seed=4)
+    after = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()  # noqa: NPY002
+    assert torch.equal(after[0], before[0])
+    assert after[1:] == before[1:]
+
+
+@pytest.mark.parametrize("grad", [True, False], ids=["grad", "no_grad"])
+def test_it_leaves_its_arguments(
+    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, grad: bool
+) -> None:
+    flat, last = model
+    flat.train()  # a part with a mode of its own
+    weight, kept_images, kept_labels = last.weight.clone(), images.clone(), labels.clone()
+    with torch.set_grad_enabled(grad):
+        run(attack, model, images, labels, seed=4)
+    assert torch.equal(images, kept_images)
+    assert not images.requires_grad
+    assert torch.equal(labels, kept_labels)
+    assert torch.equal(last.weight, weight)
+    assert last.weight.requires_grad
+    assert last.weight.grad is None
+    assert [part.training for part in (model, flat, last)] == [False, True, False]
+
+
+def test_it_takes_one_image(
+    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor
+) -> None:
+    attacked = run(attack, model, images[:1], labels[:1], seed=4).images
+    assert attacked.shape == images[:1].shape
+
+
+def test_it_takes_images_that_are_already_misclassified(
+    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor
+) -> None:
+    wrong = (labels + 1) % 10
+    attacked = run(attack, model, images, wrong, seed=4).images
+    assert attack.ball.size(attacked, images).max() <= attack.ball.eps + 1e-6
+
+
+def test_it_takes_images_in_another_memory_layout(
+    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor
+) -> None:
+    turned = images.contiguous(memory_format=torch.channels_last)
+    assert not turned.is_contiguous()
+    expected = run(attack, model, images, labels, seed=4).images
+    torch.testing.assert_close(run(attack, model, turned, labels, seed=4).images, expected)

@@ -1,0 +1,140 @@
+"""PGD: torchattacks and the shared ascent take the same steps; arguments mean what they say."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torchattacks
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from robench.attacks.pgd import PGD
+from robench.tensors.ascend import ascend
+from robench.tensors.balls import L1, L2, Ball, Linf
+from robench.tensors.modes import draw_seed
+
+Build = Callable[[int], nn.Module]
+Predict = Callable[[nn.Module, Tensor], Tensor]
+
+both_norms = pytest.mark.parametrize("within", [Linf(8 / 255), L2(0.5)], ids=["linf", "l2"])
+
+
+@pytest.fixture
+def model(curved: Build) -> nn.Module:
+    return curved(10)
+
+
+@pytest.fixture
+def labels(model: nn.Module, images: Tensor, predict: Predict) -> Tensor:
+    return predict(model, images)
+
+
+@pytest.fixture
+def loss(model: nn.Module, labels: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda images: F.cross_entropy(model(images), labels)
+
+
+@both_norms
+def test_torchattacks_and_the_ascent_agree_from_the_centre(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    loss: Callable[[Tensor], Tensor],
+    within: Ball,
+) -> None:
+    kind = torchattacks.PGD if isinstance(within, Linf) else torchattacks.PGDL2
+    theirs = kind(model, eps=within.eps, alpha=within.eps / 4, steps=10, random_start=False)
+    ours = ascend(loss, images, within, steps=10, step_size=within.eps / 4)
+    torch.testing.assert_close(theirs(images, labels), ours, rtol=0, atol=1e-6)
+    assert within.size(ours, images).min() > 0.5 * within.eps
+
+
+@both_norms
+def test_torchattacks_and_the_ascent_agree_from_a_random_start(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    loss: Callable[[Tensor], Tensor],
+    within: Ball,
+) -> None:
+    norm = "linf" if isinstance(within, Linf) else "l2"
+    attack = PGD(eps=within.eps, norm=norm, steps=10)
+    theirs = attack(model, images, labels, Generator().manual_seed(5)).images
+    dice = Generator().manual_seed(draw_seed(Generator().manual_seed(5)))
+    ours = ascend(loss, images, within, steps=10, step_size=within.eps / 10, generator=dice)
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-6)
+
+
+def test_l1_raises_each_image_s_loss_within_the_ball(
+    model: nn.Module, images: Tensor, labels: Tensor
+) -> None:
+    attacked = PGD(eps=4.0, norm="l1")(model, images, labels, Generator().manual_seed(5)).images
+    with torch.no_grad():
+        before = F.cross_entropy(model(images), labels, reduction="none")
+        after = F.cross_entropy(model(attacked), labels, reduction="none")
+    assert (after > before + 0.01).all()
+    assert L1(4.0).size(attacked, images).max() <= 4.0 + 1e-6
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_the_default_step_is_a_tenth_of_eps(
+    model: nn.Module, images: Tensor, labels: Tensor, norm: str
+) -> None:
+    def images_with(step_size: float | None) -> Tensor:
+        attack = PGD(eps=0.25, norm=norm, steps=3, step_size=step_size)
+        return attack(model, images, labels, Generator().manual_seed(6)).images
+
+    assert torch.equal(images_with(None), images_with(0.025))
+    assert not torch.equal(images_with(None), images_with(0.05))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_each_image_keeps_the_first_restart_that_fools_it(
+    model: nn.Module, images: Tensor, labels: Tensor, predict: Predict, norm: str
+) -> None:
+    eps = {"linf": 0.03, "l2": 0.2, "l1": 0.8}[norm]
+
+    def attacked(restarts: int) -> Tensor:
+        attack = PGD(eps=eps, norm=norm, steps=1, step_size=eps / 4, restarts=restarts)
+        return attack(model, images, labels, Generator().manual_seed(7)).images
+
+    once, often = attacked(1), attacked(8)
+    fooled = predict(model, once) != labels
+    assert fooled.any()
+    assert torch.equal(often[fooled], once[fooled])
+    assert (predict(model, often) != labels).sum() > fooled.sum()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_another_generator_is_another_start(
+    model: nn.Module, images: Tensor, labels: Tensor, norm: str
+) -> None:
+    attack = PGD(norm=norm, steps=1)
+    first = attack(model, images, labels, Generator().manual_seed(8)).images
+    assert not torch.equal(first, attack(model, images, labels, Generator().manual_seed(9)).images)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"norm": "inf"}, "norm=inf is unknown; choose linf, l2, l1"),
+        ({"eps": 0.0}, "eps=0.0 is no radius"),
+        ({"eps": -0.1, "norm": "l2"}, "eps=-0.1 is no radius"),
+        ({"eps": 8.0}, "eps=8.0 is over 1"),
+        ({"steps": 0}, "steps=0 is too few"),
+        ({"restarts": 0}, "restarts=0 is too few"),
+        ({"step_size": 0.0}, "step_size=0.0 is no length"),
+        ({"step_size": float("nan")}, "step_size=nan is no length"),
+    ],
+)
+def test_senseless_arguments_are_refused_in_one_line(
+    arguments: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words) as refused:
+        PGD(**arguments)  # type: ignore[arg-type]
+    assert "\n" not in str(refused.value)
+
+
+def test_l2_and_l1_may_reach_further_than_one() -> None:
+    assert PGD(eps=2.0, norm="l2").ball == L2(2.0)
+    assert PGD(eps=12.0, norm="l1").ball == L1(12.0)
