@@ -101,6 +101,15 @@ def test_samples_stay_in_the_pixel_range_at_its_edges(within: Ball) -> None:
     assert within.size(sample, centre).max() <= within.eps + 1e-12
 
 
+def test_linf_may_leave_the_pixel_range_where_it_is_told_to() -> None:
+    centre = images(7).round()
+    free = Linf(0.1, pixels=(-float("inf"), float("inf")))
+    torch.testing.assert_close(free.project(centre - 1, centre), centre - 0.1, rtol=0, atol=1e-15)
+    sample = free.sample(centre, Generator().manual_seed(8))
+    assert sample.min() < 0 < 1 < sample.max()
+    assert free.size(sample, centre).max() <= 0.1 + 1e-12
+
+
 @each_ball
 def test_samples_come_from_the_generator_alone(within: Ball) -> None:
     centre = images(9)
