@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -73,18 +73,22 @@ def _read(place: Path) -> Data | None:
     """The cached data set, or None where it is missing or damaged."""
     try:
         index = json.loads((place / "index.json").read_text(encoding="utf-8"))
-        arrays = {}
-        for name, checksum in index["arrays"].items():
-            if _checksum(place / name) != checksum:
-                return None
-            mode: Any = "r" if "images" in name else None
-            arrays[name] = np.load(place / name, mmap_mode=mode, allow_pickle=False)
         train, held_out, test = (
-            Split(arrays[_file(part, "images")], arrays[_file(part, "labels")]) for part in _PARTS
+            Split(
+                _array(place / _file(part, "images"), index["arrays"], "r"),
+                _array(place / _file(part, "labels"), index["arrays"], None),
+            )
+            for part in _PARTS
         )
         return Data(train, held_out, test, tuple(index["classes"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _array(path: Path, checksums: dict[str, str], mode: Literal["r"] | None) -> Any:
+    if _checksum(path) != checksums[path.name]:
+        raise ValueError(f"{path} is damaged")
+    return np.load(path, mmap_mode=mode, allow_pickle=False)
 
 
 def _write(place: Path, data: Data) -> None:

@@ -1,0 +1,56 @@
+"""CIFAR itself, where this machine has it."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+from robench.contracts import DataError, Dataset, Split
+from robench.datasets.cifar10 import Cifar10
+from robench.datasets.cifar100 import Cifar100
+from robench.sources import parquet
+from robench.sources.cifar import CIFARS, Cifar
+from robench.sources.layouts import Parquet, locate
+
+Item = TypeVar("Item")
+ROOT = Path(os.environ.get("ROBENCH_DATA") or Path(__file__).parents[3] / "shared" / "data")
+
+# Channel means in [0, 1] that CIFAR recipes normalise by.
+MEAN = {"cifar10": (0.491, 0.482, 0.447), "cifar100": (0.507, 0.487, 0.441)}
+
+
+def quiet(items: Sequence[Item], label: str) -> Iterable[Item]:
+    return items
+
+
+def images_of(cifar: Cifar) -> Split:
+    """The test part as it lies in ROOT, without a cache; train would take too long to decode."""
+    try:
+        layout = locate(cifar, ROOT)
+    except DataError as error:
+        pytest.skip(f"set ROBENCH_DATA to a folder with {cifar.name} ({error})")
+    if isinstance(layout, Parquet):
+        return parquet.read(cifar, layout.test, quiet, "test")
+    return layout.read(quiet)[1]
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_real_images_are_balanced_and_have_the_known_mean(name: str) -> None:
+    cifar = CIFARS[name]
+    split = images_of(cifar)
+    counts = np.bincount(split.labels, minlength=len(cifar.classes))
+    assert split.images.shape == (len(split), 3, 32, 32)
+    assert counts.min() == counts.max() > 0
+    assert np.allclose(split.images.mean((0, 2, 3)) / 255, MEAN[name], atol=0.015)
+
+
+@pytest.mark.parametrize(("dataset", "name"), [(Cifar10(), "cifar10"), (Cifar100(), "cifar100")])
+def test_missing_files_are_said_with_the_way_out(
+    tmp_path: Path, dataset: Dataset, name: str
+) -> None:
+    with pytest.raises(DataError, match=f"{name} is not in .*`robench data fetch {name} --data "):
+        dataset.load(tmp_path / "absent", quiet)
+    assert not (tmp_path / "absent").exists()

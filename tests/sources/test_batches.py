@@ -1,0 +1,99 @@
+"""Pickles are read without running them."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cifar_files import TEST, contents, described, one_line, quiet, write_batches
+
+from robench.contracts import DataError
+from robench.sources.batches import unpickle
+from robench.sources.layouts import load
+
+RAN: list[str] = []
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return RAN.append, ("it ran",)
+
+
+def python2_batch(pixels: bytes, labels: bytes) -> bytes:
+    """A batch as Python 2 and an old numpy pickled it: byte strings, an old module's name."""
+    n = len(labels)
+    return b"".join(
+        [
+            b"\x80\x02}(",
+            b"U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R",
+            b"(K\x01K" + bytes([n]) + b"M\x00\x0c\x86",
+            b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89",
+            b"T" + len(pixels).to_bytes(4, "little") + pixels + b"tb",
+            b"U\x06labels](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e",
+            b"u.",
+        ]
+    )
+
+
+def test_a_batch_of_python_2_is_read() -> None:
+    batch = unpickle(python2_batch(TEST.images.tobytes(), bytes([3, 1] * 4)), "here")
+    assert batch["data"].dtype == np.uint8
+    assert np.array_equal(batch["data"].reshape(-1, 3, 32, 32), TEST.images)
+    assert batch["labels"] == [3, 1] * 4
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_code_in_a_pickle_is_refused_and_not_run(protocol: int) -> None:
+    with pytest.raises(DataError) as caught:
+        unpickle(pickle.dumps({"data": Evil()}, protocol), "here")
+    assert "here: the pickle asks for " in one_line(caught.value)
+    assert RAN == []
+
+
+def test_an_array_of_objects_is_refused() -> None:
+    content = pickle.dumps({"data": np.array([None, {}], dtype=object)}, protocol=4)
+    with pytest.raises(DataError, match="array of type 'O8', expected whole numbers"):
+        unpickle(content, "here")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a readable pickle"),
+        (b"\x80\x04]", "not a readable pickle"),
+        (pickle.dumps([1]), "holds a list"),
+    ],
+)
+def test_no_dictionary_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=f"here: {message}"):
+        unpickle(content, "here")
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (
+            {"data": np.zeros((2, 3072), np.uint8), "labels": [0, 10]},
+            "label 10 in row 1 is out of range",
+        ),
+        (
+            {"data": np.zeros((2, 3072), np.uint8), "labels": [-1, 0]},
+            "label -1 in row 0 is out of range",
+        ),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [0]}, "as many 'labels' as rows"),
+        (
+            {"data": np.zeros((2, 3000), np.uint8), "labels": [0, 1]},
+            "expected 3×32×32 pixels a row",
+        ),
+        ({"data": np.zeros((2, 3072), np.int64), "labels": [0, 1]}, "'data' is no table of bytes"),
+        ({"labels": [0, 1]}, "'data' is no table of bytes"),
+    ],
+)
+def test_a_batch_of_another_content_is_refused(
+    tmp_path: Path, batch: dict[str, object], message: str
+) -> None:
+    files = {**contents(), "test_batch": pickle.dumps(batch, protocol=4)}
+    write_batches(tmp_path, files)
+    with pytest.raises(DataError, match=message) as caught:
+        load(described(files), tmp_path, quiet)
+    assert "test_batch" in one_line(caught.value)
