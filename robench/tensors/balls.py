@@ -38,7 +38,7 @@ class Ball(Protocol):
 
 @dataclass(frozen=True)
 class Linf:
-    """The largest change of any pixel is at most ``eps``; pixels are cut to the range ``pixels``."""
+    """The largest change of any pixel is at most ``eps``; pixels are cut to ``pixels``."""
 
     eps: float
     pixels: tuple[float, float] = (0.0, 1.0)
