@@ -56,9 +56,10 @@ def _part(cifar: Cifar, part: str, split: Split) -> Finding:
     counts = np.bincount(split.labels, minlength=len(cifar.classes))
     subset = "" if len(split) == _FULL[part] else f" (the full set has {_FULL[part]:,})"
     absent = [name for name, count in zip(cifar.classes, counts, strict=True) if count == 0]
+    low, high = counts.min(), counts.max()
     spread = (
         f"none of {', '.join(absent[:5])}{' ...' if len(absent) > 5 else ''}"
         if absent
-        else f"{counts.min():,} to {counts.max():,} in each of {len(counts)} classes"
+        else f"{low:,}{f' to {high:,}' if high > low else ''} in each of {len(counts)} classes"
     )
     return Finding(f"{cifar.name} {part}", not absent, f"{len(split):,} images{subset}, {spread}")

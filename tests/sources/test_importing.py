@@ -93,7 +93,7 @@ def test_a_damaged_file_is_refused_and_nothing_is_copied(root: Path, tmp_path: P
 
 def test_other_shards_would_be_mixed_in(root: Path, tmp_path: Path) -> None:
     write_split(root / "cifar10/train-00000-of-00002.parquet", TRAIN)
-    with pytest.raises(DataError, match="train-00000-of-00002.parquet is there already"):
+    with pytest.raises(DataError, match=r"train-00000-of-00002\.parquet is there already"):
         import_files("cifar10", parquet(tmp_path / "from"), root, quiet)
 
 

@@ -40,6 +40,15 @@ def test_sorted_classes_come_out_mixed() -> None:
     assert len(set(labels[:40].tolist())) > 5
 
 
+def test_the_parts_do_not_depend_on_the_order_that_images_came_in() -> None:
+    order = np.random.default_rng(0).permutation(len(TRAIN))
+    one = in_three(TRAIN, TRAIN, ("a",) * 10)
+    other = in_three(take(TRAIN, order), take(TRAIN, order), ("a",) * 10)
+    assert np.array_equal(one.train.images, other.train.images)
+    assert np.array_equal(one.held_out.images, other.held_out.images)
+    assert np.array_equal(one.test.images, other.test.images)
+
+
 def test_images_stay_with_their_labels() -> None:
     data = in_three(TRAIN, noise(4, 5), ("a",) * 10)
     of = {image.tobytes(): label for image, label in zip(TRAIN.images, TRAIN.labels, strict=True)}

@@ -42,7 +42,7 @@ def test_parquet_reports_rows_and_classes(tmp_path: Path) -> None:
     findings = verify("cifar10", tmp_path, quiet)
     assert [finding.ok for finding in findings] == [True] * 4
     assert str(findings[2]) == (
-        "ok  cifar10 train: 20 images (the full set has 50,000), 2 to 2 in each of 10 classes"
+        "ok  cifar10 train: 20 images (the full set has 50,000), 2 in each of 10 classes"
     )
 
 
