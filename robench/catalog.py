@@ -113,6 +113,23 @@ class Catalog:
         """The arguments that a spec of this component takes, in the order of its signature."""
         return _parameters(self.component(kind, name))
 
+    def summary(self, kind: str, name: str) -> str:
+        """The first sentence of what the component says of itself."""
+        if kind == "presets":
+            return self.preset(name).summary
+        text = inspect.getdoc(self.component(kind, name)) or ""
+        return " ".join(text.partition("\n\n")[0].split())
+
+    def signature(self, kind: str, name: str) -> str:
+        """The component's arguments with their defaults, as one would type them; "" where it takes none."""
+        if kind == "presets":
+            return ""
+        inside = [
+            f"{name}=..." if p.required else f"{name}={show(p.default)}"
+            for name, p in self.parameters(kind, name).items()
+        ]
+        return f"{name}({', '.join(inside)})" if inside else ""
+
     def resolve(self, kind: str, spec: Spec, preset: Sequence[Spec] = ()) -> Spec:
         """The spec with every argument written out: as typed, else as the ``preset`` has it, else the default.
 

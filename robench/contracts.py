@@ -117,9 +117,9 @@ class Attack(ABC):
     def ball(self) -> Ball:
         """The ball around each image that the attack stays in."""
 
-    def passes(self, classes: int) -> float:
-        """Forward-and-backward passes per image at most, from which the time of a plan is estimated."""
-        return 1.0
+    def passes(self, classes: int) -> tuple[float, float]:
+        """Forward-and-backward passes per image, at least and at most, from which a plan's time is estimated."""
+        return 1.0, 1.0
 
     @abstractmethod
     def __call__(

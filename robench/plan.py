@@ -87,6 +87,19 @@ def plan(request: Request, catalog: Catalog) -> tuple[Evaluation, ...]:
     return tuple(dict.fromkeys(evaluations))
 
 
+def scale(evaluation: Evaluation) -> str:
+    """In words, how large an evaluation's training and test are: cells of one scale make a table."""
+    pretraining, probing = evaluation.probing.pretraining, evaluation.probing
+    recipe = pretraining.recipe
+    images = "all" if recipe.images is None else f"{recipe.images:,}"
+    probed = "all" if probing.images is None else f"{probing.images:,}"
+    tested = "all" if evaluation.limit is None else f"{evaluation.limit:,}"
+    return (
+        f"{recipe.epochs} epochs of {images} images in batches of {recipe.batch} "
+        f"({recipe.optimizer}, lr {recipe.lr:g}), probes on {probed}, {tested} test images"
+    )
+
+
 def _recipe(request: Request, preset: Preset, catalog: Catalog, method: str) -> Recipe:
     recipe: Recipe = preset.recipe or catalog.component("methods", parse(method).name).paper
     epochs, images = _positive("epochs", request.epochs), _positive("images", request.images)

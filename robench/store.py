@@ -48,7 +48,6 @@ class Store:
     """The answers in ``out`` and ``zoo``. ``warn`` is told, in a line, of each damaged answer that is set aside.
 
     Where ``shelf`` is given, a published results folder, its cells are read too, but nothing is written there.
-    Raises StoreError when a folder cannot be written.
     """
 
     def __init__(
@@ -56,7 +55,10 @@ class Store:
     ) -> None:
         self.out, self.zoo, self._warn = out, zoo, warn
         self._folders = [out] if shelf is None else [out, shelf]
-        for folder in (out / "cells", zoo):
+
+    def prepare(self) -> None:
+        """Make the folders. Raises StoreError where one cannot be written."""
+        for folder in (self.out / "cells", self.zoo):
             _writable(folder)
 
     # --- cells

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from robench.answers import Card, Cell, Curve, Examples, Labels, Result
+from robench.answers import Card, Cell, Examples, Labels, Result
 from robench.catalog import Catalog
 from robench.contracts import Attack, Data, Encoder, Probe, Progress, Split
 from robench.provenance import gather
@@ -29,8 +29,6 @@ FAILURES = (TrainingError, ProbeError, EvaluationError)
 """What stops one cell and not the grid."""
 
 FLAGS = {
-    "square-beats-whitebox": "masked",
-    "zero-gradients": "masked",
     "randomized": "random",
 }
 """What an attack may notice (`contracts.Attacked.notes`), and the flag that a number gets for it."""
@@ -110,13 +108,6 @@ class Bench:
         layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
         layer.load_state_dict(weights)
         return layer.to(self.device).eval()
-
-    def curve(self, pretraining: Pretraining) -> Curve | None:
-        """How the pretraining went, where its card is known."""
-        card = self.store.card(pretraining)
-        if card is None:
-            return None
-        return Curve(card.method, card.source, card.encoder, pretraining.seed, card.losses)
 
     def labels(self, evaluation: Evaluation) -> Labels:
         """The names that a table prints for the evaluation."""

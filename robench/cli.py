@@ -1,0 +1,329 @@
+"""The command line. Everything heavy is imported inside the commands, so that ``--help`` answers at once."""
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+LISTS = (
+    "methods",
+    "attacks",
+    "datasets",
+    "encoders",
+    "probes",
+    "metrics",
+    "presets",
+    "results",
+)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 a cell failed, 2 bad input, 130 or 143 interrupted."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        code = leaving.exit_code
+    except click.ClickException as error:
+        code = _complain(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        code = _complain("interrupted; the same command goes on from what is finished", 130)
+    except Exception as error:
+        if not _is_input(error):
+            raise
+        code = _complain(str(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _is_input(error: Exception) -> bool:
+    # By name, so that a mistyped option needs no heavy import to be told of.
+    return type(error).__name__ in ("SpecError", "DataError", "StoreError")
+
+
+def _complain(message: str, code: int = 2) -> int:
+    click.echo(f"robench: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    click.echo("robench: stopped; the same command goes on from what is finished", err=True)
+    sys.exit(128 + number)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="robench")
+def cli() -> None:
+    """Robustness benchmarks for contrastive self-supervised encoders.
+
+    Pretrains encoders (plain SimCLR, CLAE, RoCL, or your own), fits linear probes, attacks them, covers the transfer
+    between data sets, and writes tables and plots. What is already answered is never computed again.
+    """
+
+
+def grid_options(command: Command) -> Command:
+    """The options that say which grid to run."""
+    options = [
+        click.option("--preset", default="quick", show_default=True, help="Where defaults come from; see `robench ls presets`."),
+        click.option("--methods", help='Objectives, such as plain,clae,"rocl(steps=10)".'),
+        click.option("--attacks", help="Attacks, such as pgd,autoattack; clean accuracy is always a column."),
+        click.option("--sources", help="Data sets to pretrain on."),
+        click.option("--targets", help="Data sets to probe and attack on; others than the source are transfers."),
+        click.option("--encoders", help='Architectures, such as resnet18 or "resnet8(width=32)".'),
+        click.option("--probes", help="Classifiers on frozen features, such as linear,linear-sgd."),
+        click.option("--seeds", help="Seeds of the pretraining, such as 0,1,2."),
+        click.option("--norm", "norms", help="Norms of the attacks: linf, l2, l1."),
+        click.option("--eps", help="Radii in pixels of [0, 1], such as 8/255,4/255; exact."),
+        click.option("--limit", type=int, metavar="N", help="Evaluate N test images (a fixed random choice)."),
+        click.option("--epochs", type=int, metavar="N", help="Pretrain for N epochs instead of the preset's."),
+        click.option("--images", type=int, metavar="N", help="Train on N images instead of the preset's."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def plugin_option(command: Command) -> Command:
+    """The option that adds components from files."""
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="A Python file with one component of your own. Its code is run: use files you trust.",
+    )(command)
+
+
+def place_options(command: Command) -> Command:
+    """The options that say where things are."""
+    path = click.Path(path_type=Path)
+    options = [
+        click.option("--out", type=path, help="Results folder.  [default: results/PRESET]"),
+        click.option("--zoo", type=path, default=Path("zoo"), show_default=True, help="Folder of encoders."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def data_option(command: Command) -> Command:
+    """The option that says where data sets lie."""
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Folder of data sets.  [default: $ROBENCH_DATA or data]",
+    )(command)
+
+
+@cli.command()
+@grid_options
+@place_options
+@data_option
+@plugin_option
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--dry-run", is_flag=True, help="Print what is cached, what would be computed, and a rough time.")
+def run(
+    preset: str,
+    methods: str | None,
+    attacks: str | None,
+    sources: str | None,
+    targets: str | None,
+    encoders: str | None,
+    probes: str | None,
+    seeds: str | None,
+    norms: str | None,
+    eps: str | None,
+    limit: int | None,
+    epochs: int | None,
+    images: int | None,
+    out: Path | None,
+    zoo: Path,
+    data: Path | None,
+    plugins: tuple[Path, ...],
+    device: str,
+    dry_run: bool,
+) -> int:
+    """Answer a grid: pretrain, probe, attack, and write tables and plots."""
+    from robench import api
+    from robench.bench import Bench
+    from robench.catalog import Catalog
+    from robench.plan import Request, plan
+    from robench.progress import bar
+
+    request = Request(
+        preset=preset,
+        methods=api.specs(methods),
+        attacks=api.specs(attacks),
+        sources=api.specs(sources),
+        targets=api.specs(targets),
+        encoders=api.specs(encoders),
+        probes=api.specs(probes),
+        seeds=_seeds(seeds),
+        norms=tuple(str(norm) for norm in api.specs(norms)),
+        eps=api.radii(eps),
+        limit=limit,
+        epochs=epochs,
+        images=images,
+    )
+    catalog = Catalog(plugins)
+    evaluations = plan(request, catalog)
+    store = api.open_store(preset, out, zoo, _note)
+    bench = Bench(catalog, store, api.data_root(data), api.find_device(device), bar, click.echo)
+    if dry_run:
+        from robench.estimate import estimate
+
+        for line in estimate(bench, evaluations):
+            click.echo(line)
+        return 0
+    store.prepare()
+    results = api.answer(bench, evaluations)
+    if (results.out / "table.md").exists():
+        click.echo(f"\n{(results.out / 'table.md').read_text()}")
+        click.echo(f"Tables, figures and cells: {results.out}")
+    for failure in results.failures:
+        _note(f"failed: {failure}")
+    return 1 if results.failures else 0
+
+
+@cli.command("ls")
+@click.argument("kind", type=click.Choice(LISTS))
+@place_options
+@plugin_option
+def list_(kind: str, out: Path | None, zoo: Path, plugins: tuple[Path, ...]) -> None:
+    """List components with their arguments, presets, or stored results."""
+    if kind == "results":
+        _list_results(out, zoo)
+        return
+    from robench.catalog import Catalog
+
+    catalog = Catalog(plugins)
+    for name in catalog.names(kind):
+        click.echo(f"{name:14} {catalog.summary(kind, name)}")
+        signature = catalog.signature(kind, name)
+        if signature:
+            click.echo(f"{'':14} {signature}")
+
+
+def _list_results(out: Path | None, zoo: Path) -> None:
+    from robench.store import Store
+
+    folders = [out] if out else sorted(path.parent for path in Path("results").glob("*/cells"))
+    if not folders:
+        click.echo("no results yet; `robench run` makes some")
+    for folder in folders:
+        count = 0
+        for result in Store(folder, zoo, _note).results():
+            cell, count = result.cell, count + 1
+            radius = f" {cell.norm} {cell.eps}" if cell.eps else ""
+            click.echo(
+                f"{100 * cell.correct / cell.n:5.1f}%  {cell.labels.method} {cell.labels.source} -> "
+                f"{cell.labels.target}, {cell.labels.attack}{radius}, n {cell.n}  {cell.key}"
+            )
+        click.echo(f"{folder}: {count} cells")
+
+
+@cli.command()
+@place_options
+@click.option("--preset", default="quick", show_default=True, help="Whose folder, without --out.")
+def report(out: Path | None, zoo: Path, preset: str) -> None:
+    """Write tables and plots again from the stored cells; nothing is computed."""
+    from robench import api
+    from robench.spec import SpecError
+
+    store = api.open_store(preset, out, zoo, _note)
+    results = list(store.results())
+    if not results:
+        raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
+    for path in api.write_report(store, results):
+        click.echo(str(path))
+
+
+@cli.group()
+def data() -> None:
+    """Get, check and import data sets."""
+
+
+@data.command()
+@click.argument("name")
+@data_option
+def fetch(name: str, data: Path | None) -> None:
+    """Download cifar10 or cifar100: checksum, mirrors, resumes where it broke off."""
+    from robench import api
+    from robench.progress import bar
+    from robench.sources.download import fetch
+
+    click.echo(f"{fetch(name, api.data_root(data), bar)}: complete, checksum as published")
+
+
+@data.command()
+@click.argument("names", nargs=-1)
+@data_option
+def verify(names: tuple[str, ...], data: Path | None) -> int:
+    """Check the files of cifar10 and cifar100, and decode every image."""
+    from robench import api
+    from robench.progress import bar
+    from robench.sources.verify import verify
+
+    findings = [
+        finding
+        for name in names or ("cifar10", "cifar100")
+        for finding in verify(name, api.data_root(data), bar)
+    ]
+    for finding in findings:
+        click.echo(str(finding))
+    return 0 if all(finding.ok for finding in findings) else 2
+
+
+@data.command("import")
+@click.argument("name")
+@click.argument("source", type=click.Path(path_type=Path))
+@data_option
+@click.option("--link", is_flag=True, help="Link to the files instead of copying them.")
+def import_(name: str, source: Path, data: Path | None, link: bool) -> None:
+    """Check files of cifar10 or cifar100 that you have, and put them into the data folder."""
+    from robench import api
+    from robench.progress import bar
+    from robench.sources.importing import import_files
+
+    for path in import_files(name, source, api.data_root(data), bar, link=link):
+        click.echo(str(path))
+
+
+@cli.command()
+@data_option
+def doctor(data: Path | None) -> None:
+    """Show versions, devices and data, and how to get what is missing."""
+    from robench import api
+    from robench.doctor import examine
+
+    for line in examine(api.data_root(data)):
+        click.echo(line)
+
+
+def _seeds(text: str | None) -> tuple[int, ...]:
+    from robench.spec import SpecError
+
+    if text is None:
+        return ()
+    try:
+        seeds = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        seeds = ()
+    if not seeds or min(seeds) < 0:
+        raise SpecError(f"--seeds '{text}' cannot be read; write whole numbers such as 0,1,2")
+    return seeds
+
+
+def _note(line: str) -> None:
+    click.echo(f"robench: {line}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What a plan would compute, and roughly for how long."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from robench.bench import Bench
+from robench.contracts import Attack, Encoder
+from robench.questions import Evaluation, Pretraining, generator
+from robench.tensors.modes import evaluating, preserved_random_state
+
+_IMAGES = 32  # in a timed batch, so that a timing takes a second and not a minute
+_CLASSES = 10  # where an attack's budget depends on them; more change it little
+
+
+def estimate(bench: Bench, evaluations: Sequence[Evaluation]) -> Iterator[str]:
+    """The plan in lines: what is cached, what would be computed, and its time, measured on single steps here and now.
+
+    An attack that stops at the first success has a range: from the time when nothing withstands it to
+    the time when every image withstands all of it.
+    """
+    missing = [e for e in evaluations if bench.store.result(e) is None]
+    trainings = list(dict.fromkeys(e.probing.pretraining for e in missing))
+    untrained = [training for training in trainings if bench.store.card(training) is None]
+    all_trainings = dict.fromkeys(e.probing.pretraining for e in evaluations)
+    yield (
+        f"{len(evaluations)} cells: {len(evaluations) - len(missing)} cached, {len(missing)} to compute; "
+        f"{len(all_trainings)} encoders, {len(untrained)} to pretrain"
+    )
+    low = high = 0.0
+    for training in untrained:
+        seconds = _pretraining(bench, training)
+        low, high = low + seconds, high + seconds
+        method = bench.catalog.label("methods", training.objective)
+        source = bench.catalog.label("datasets", training.dataset)
+        yield f"  pretrain {method} on {source}, seed {training.seed}: {_span(seconds, seconds)}"
+    passes: dict[str, float] = {}
+    for evaluation in missing:
+        architecture = evaluation.probing.pretraining.encoder
+        if architecture not in passes:
+            passes[architecture] = _pass(bench, architecture, _size(bench, evaluation.probing.dataset))
+    for evaluation in missing:
+        attack = bench.catalog.build("attacks", evaluation.attack)
+        assert isinstance(attack, Attack)
+        count = evaluation.limit or 10_000
+        unit = passes[evaluation.probing.pretraining.encoder] * count
+        least, most = (unit * times for times in attack.passes(_CLASSES))
+        low, high = low + least, high + most
+        labels = bench.labels(evaluation)
+        radius = evaluation.attack.partition("eps=")[2].partition(",")[0]
+        yield (
+            f"  {labels.method} {labels.source} -> {labels.target}, {labels.attack}"
+            f"{' ' + radius if radius else ''}, {count} images: {_span(least, most)}"
+        )
+    yield f"in all {_span(low, high)}, on {bench.device}" if missing else "nothing to compute"
+
+
+def _pretraining(bench: Bench, question: Pretraining) -> float:
+    recipe = question.recipe
+    total = recipe.images or 50_000
+    size = _size(bench, question.dataset)
+    with preserved_random_state():
+        encoder = bench.catalog.build("encoders", question.encoder)
+        objective = bench.catalog.build_objective(question.objective, encoder).to(bench.device)
+    dice = generator(question, "estimate", bench.device)
+    images = torch.rand(_IMAGES, 3, size, size, generator=dice, device=bench.device)
+
+    def step() -> None:
+        objective(images, dice).backward()
+
+    steps = recipe.epochs * (total // recipe.batch)
+    return _timed(step) * steps * recipe.batch / _IMAGES
+
+
+def _pass(bench: Bench, architecture: str, size: int) -> float:
+    """Seconds for one image forward and back."""
+    with preserved_random_state():
+        encoder = bench.catalog.build("encoders", architecture).to(bench.device)
+    assert isinstance(encoder, Encoder)
+    images = torch.zeros(_IMAGES, 3, size, size, device=bench.device, requires_grad=True)
+
+    def step() -> None:
+        torch.autograd.grad(encoder(images).sum(), images)
+
+    with evaluating(encoder):
+        return _timed(step) / _IMAGES
+
+
+def _size(bench: Bench, dataset: str) -> int:
+    return int(getattr(bench.catalog.build("datasets", dataset), "size", 32))
+
+
+def _timed(step: Callable[[], None]) -> float:
+    step()
+    start = time.perf_counter()
+    for _ in range(3):
+        step()
+    return (time.perf_counter() - start) / 3
+
+
+def _span(low: float, high: float) -> str:
+    first, last = _words(low), _words(high)
+    return f"about {first}" if first == last else f"{first} to {last}"
+
+
+def _words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, math.ceil(seconds))} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
