@@ -17,7 +17,8 @@ _Panel = tuple[str, str, str]  # source, target, norm
 
 
 def picture(points: pd.DataFrame) -> Picture | None:
-    """A line a method and attack, a panel a data set and norm; None where nothing was attacked."""
+    """A line a method and attack, a panel a data set and norm; None where no attack has an eps."""
+    points = points[(points["attack"] == CLEAN) | (points["size"] > 0)]
     attacked = points[points["attack"] != CLEAN]
     if attacked.empty:
         return None

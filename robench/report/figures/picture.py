@@ -5,8 +5,8 @@ import inspect
 import io
 import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -29,12 +29,12 @@ class Picture:
 
     name: str
     data: bytes
-    draw: Callable[[], Figure]
+    draw: partial[Figure]
 
     def signature(self) -> str:
         """Stands in the files and changes with the data and with the code that draws them."""
         digest = hashlib.sha256(self.data)
-        for module in (sys.modules[self.draw.__module__], style):
+        for module in (sys.modules[self.draw.func.__module__], style):
             digest.update(inspect.getsource(module).encode())
         return f"{_SIGNATURE} {digest.hexdigest()}"
 

@@ -51,9 +51,8 @@ def _draw(curves: list[Curve]) -> Figure:
             fillstyle=strokes[run].fill,
         )
     last = max(len(curve.losses) for curve in curves)
-    margin = 0.03 * last if last > 1 else 0.5
-    grid[-1, 0].set_xlim(1 - margin, last + margin)
-    grid[-1, 0].xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    grid[-1, 0].xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    grid[-1, 0].set_xlim(1 - 0.03 * last, 1.03 * last)
     figure.supxlabel("epoch", fontsize=7.5)
     figure.supylabel("pretraining loss", fontsize=7.5)
     if len(strokes) > 1:
