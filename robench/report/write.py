@@ -7,7 +7,7 @@ from robench.answers import Curve, Examples, Result
 from robench.report import tables
 from robench.report.figures import eps_curve, picture, pretraining, trade_off, transfer
 from robench.report.figures import examples as example_images
-from robench.report.figures.points import points
+from robench.report.figures.points import points, strongest
 from robench.report.files import replace
 from robench.report.frame import frame
 from robench.report.pivot import pivot
@@ -25,7 +25,8 @@ def write(
 
     ``curves`` and ``examples`` go into the figures of pretrainings and of example images, ``scale``
     into the table's caption. A file whose content would be the same is left alone, and a figure
-    that has nothing to show any more is removed.
+    that has nothing to show any more is removed. ``examples`` may be more than are shown: the
+    strongest attack's are.
 
     Raises ValueError where there are no results, or two for the same place in the table.
     """
@@ -47,5 +48,7 @@ def write(
         transfer.picture(averaged),
         pretraining.picture(curves),
     ]
-    pictures = [one for one in optional if one is not None] + example_images.pictures(examples)
+    pictures = [one for one in optional if one is not None] + example_images.pictures(
+        examples, strongest(averaged)
+    )
     return [*(out / name for name in texts), *picture.save(pictures, out / "figures")]

@@ -13,8 +13,10 @@ from robench.report.figures import eps_curve, pretraining, style, trade_off, tra
 from robench.report.figures import examples as example_images
 from robench.report.figures.examples import magnification
 from robench.report.figures.picture import save
-from robench.report.figures.points import points, strongest
+from robench.report.figures.points import Asked, points, strongest
 from robench.report.frame import frame
+
+AUTOATTACK = Asked("autoattack", "linf", "8/255")
 
 
 def drawn(picture):
@@ -83,7 +85,7 @@ def test_figures_without_data_are_left_out(result):
     assert transfer.picture(clean) is None
     assert pretraining.picture([]) is None
     assert pretraining.picture([Curve("plain", "shapes10", "resnet8", 0, ())]) is None
-    assert example_images.pictures([]) == []
+    assert example_images.pictures([], AUTOATTACK) == []
     no_clean = points(frame([result(attack="spatial"), result(attack="pgd", norm="l2", eps="1")]))
     assert trade_off.picture(no_clean) is None
     assert eps_curve.picture(no_clean) is not None
@@ -121,15 +123,37 @@ def test_pretraining_has_a_panel_a_method(curves):
 
 
 def test_examples_say_true_and_predicted_classes_and_the_scale(examples):
-    (page,) = example_images.pictures([examples("rocl")])
+    (page,) = example_images.pictures([examples("rocl")], AUTOATTACK)
     shown = words(drawn(page))
     assert {"true", "clean", "autoattack\n8/255", "change\n× 16", "✓", "✗"} <= shown
     assert {"automobile", "deer"} <= shown
 
 
 def test_examples_of_many_methods_go_on_pages(examples):
-    pages = example_images.pictures([examples(f"method{i}") for i in range(4)])
+    pages = example_images.pictures([examples(f"method{i}") for i in range(4)], AUTOATTACK)
     assert [page.name for page in pages] == ["examples", "examples_2"]
+
+
+def test_examples_show_one_attack_in_domain_and_one_seed(examples):
+    def named(one, **names):
+        return replace(one, labels=replace(one.labels, **names))
+
+    one = examples("rocl")
+    other_seed = replace(one, label=one.label[::-1])
+    more = [
+        other_seed,
+        named(one, attack="pgd"),
+        named(one, target="cifar100"),
+        replace(one, norm="", eps=""),
+        named(one, source="shapes10", target="shapes10"),
+    ]
+    pages = example_images.pictures([one, *more], AUTOATTACK)
+    titles = [words(page.draw()) & {"rocl, cifar10", "rocl, shapes10"} for page in pages]
+    assert titles == [{"rocl, cifar10"}, {"rocl, shapes10"}]
+    assert pages[0].data == example_images.pictures([*more[::-1], one], AUTOATTACK)[0].data
+    transfers = example_images.pictures([named(one, target="cifar100")], AUTOATTACK)
+    assert "rocl, cifar10 → cifar100" in words(transfers[0].draw())
+    assert example_images.pictures([one], None) == []
 
 
 @pytest.mark.parametrize(("largest", "factor"), [(8 / 255, 16.0), (0.5, 1.0), (0.0, 1.0)])

@@ -1,6 +1,7 @@
 """What the attacks do to images: clean, attacked, and the change between them, magnified."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 
@@ -9,10 +10,11 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robench.answers import Examples
+from robench.answers import Examples, Labels
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
-from robench.report.order import attack_order, natural
+from robench.report.figures.points import Asked
+from robench.report.order import natural
 
 ACROSS = 5  # images side by side, as many as leave room for their classes' names
 BLOCKS = 3  # methods on a page, as many as are no taller than a paper's column
@@ -25,14 +27,31 @@ _LINE = 0.115
 _TITLE = 0.19
 
 
-def pictures(examples: Sequence[Examples]) -> list[Picture]:
-    """Pages of a few methods each; none where there are no examples."""
-    shown = sorted((one for one in examples if len(one.label)), key=_order)
-    pages = [shown[start : start + BLOCKS] for start in range(0, len(shown), BLOCKS)]
-    names = ["examples" if page == 0 else f"examples_{page + 1}" for page in range(len(pages))]
+def pictures(examples: Sequence[Examples], attack: Asked | None) -> list[Picture]:
+    """Pages of a few methods each, one data set after the other, under one attack.
+
+    Transfers are left out where there is anything else, and of several seeds one is shown. There
+    are no pages where the attack is None or there are no examples of it.
+    """
+    of_attack = [one for one in examples if len(one.label) and _asked(one) == attack]
+    in_domain = [one for one in of_attack if one.labels.source == one.labels.target]
+    # Seeds are not told apart here; the order by content picks the same one every time.
+    by_labels = {one.labels: one for one in sorted(in_domain or of_attack, key=_digest)}
+    sets: dict[tuple[str, str], list[Examples]] = defaultdict(list)
+    for labels in sorted(by_labels, key=_order):
+        sets[labels.source, labels.target].append(by_labels[labels])
+    pages = [
+        shown[start : start + BLOCKS]
+        for shown in sets.values()
+        for start in range(0, len(shown), BLOCKS)
+    ]
     return [
-        Picture(name, _digest(page), partial(_draw, page))
-        for name, page in zip(names, pages, strict=True)
+        Picture(
+            "examples" if place == 1 else f"examples_{place}",
+            b"".join(map(_digest, page)),
+            partial(_draw, page),
+        )
+        for place, page in enumerate(pages, start=1)
     ]
 
 
@@ -42,19 +61,20 @@ def magnification(change: npt.NDArray[np.float32]) -> float:
     return float(f"{0.5 / largest:.2g}") if largest > 0 else 1.0
 
 
-def _order(one: Examples) -> tuple[object, ...]:
-    labels = one.labels
+def _asked(one: Examples) -> Asked:
+    return Asked(one.labels.attack, one.norm, one.eps)
+
+
+def _order(labels: Labels) -> tuple[object, ...]:
     names = (labels.source, labels.target, labels.method, labels.encoder, labels.probe)
-    return (*map(natural, names), *attack_order(labels.attack, one.norm, one.eps))
+    return tuple(natural(name) for name in names)
 
 
-def _digest(page: list[Examples]) -> bytes:
-    digest = hashlib.sha256()
-    for one in page:
-        digest.update(repr((one.labels, one.norm, one.eps, one.classes)).encode())
-        arrays = (one.label, one.clean, one.attacked, one.clean_prediction, one.attacked_prediction)
-        for array in arrays:
-            digest.update(np.ascontiguousarray(array[:ACROSS]).tobytes())
+def _digest(one: Examples) -> bytes:
+    digest = hashlib.sha256(repr((one.labels, one.norm, one.eps, one.classes)).encode())
+    arrays = (one.label, one.clean, one.attacked, one.clean_prediction, one.attacked_prediction)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array[:ACROSS]).tobytes())
     return digest.digest()
 
 
