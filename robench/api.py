@@ -66,6 +66,7 @@ def run(
     limit: int | None = None,
     epochs: int | None = None,
     images: int | None = None,
+    precision: str | None = None,
     out: Path | str | None = None,
     zoo: Path | str = "zoo",
     data: Path | str | None = None,
@@ -92,6 +93,7 @@ def run(
         limit=limit,
         epochs=epochs,
         images=images,
+        precision=precision,
     )
     catalog = Catalog([Path(plugin) for plugin in plugins])
     evaluations = plan(request, catalog)

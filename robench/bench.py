@@ -163,7 +163,7 @@ class Bench:
             seconds=round(seconds, 3),
             data_sha256=hashlib.sha256(images.tobytes()).hexdigest(),
             weights_sha256="",
-            provenance=gather(self.device),
+            provenance=gather(self.device, question.recipe.precision),
         )
         card = self.store.save_encoder(card, _on_cpu(encoder))
         self.say(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f} in {seconds:.0f} s")
@@ -220,7 +220,7 @@ class Bench:
             probe_sha256=fingerprint(classifier),
             data_sha256=_sha256(data.test, index),
             outcome_sha256="",
-            provenance=gather(self.device),
+            provenance=gather(self.device, "fp32"),
         )
         shown = slice(len(attempt.clean))
         examples = Examples(

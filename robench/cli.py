@@ -81,6 +81,7 @@ def grid_options(command: Command) -> Command:
         click.option("--eps", help="Radii in pixels of [0, 1], such as 8/255,4/255; exact."),
         click.option("--limit", type=int, metavar="N", help="Evaluate N test images (a fixed random choice)."),
         click.option("--epochs", type=int, metavar="N", help="Pretrain for N epochs instead of the preset's."),
+        click.option("--precision", help="Precision of the pretraining: fp32 or bf16."),
         click.option("--images", type=int, metavar="N", help="Train on N images instead of the preset's."),
     ]
     for option in reversed(options):
@@ -143,6 +144,7 @@ def run(
     limit: int | None,
     epochs: int | None,
     images: int | None,
+    precision: str | None,
     out: Path | None,
     zoo: Path,
     data: Path | None,
@@ -171,6 +173,7 @@ def run(
         limit=limit,
         epochs=epochs,
         images=images,
+        precision=precision,
     )
     catalog = Catalog(plugins)
     evaluations = plan(request, catalog)

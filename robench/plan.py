@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Literal
 
 from robench.catalog import Catalog
 from robench.presets import Preset
@@ -32,6 +33,7 @@ class Request:
     limit: int | None = None
     epochs: int | None = None
     images: int | None = None
+    precision: str | None = None
 
 
 def plan(request: Request, catalog: Catalog) -> tuple[Evaluation, ...]:
@@ -96,7 +98,7 @@ def scale(evaluation: Evaluation) -> str:
     tested = "all" if evaluation.limit is None else f"{evaluation.limit:,}"
     return (
         f"{recipe.epochs} epochs of {images} images in batches of {recipe.batch} "
-        f"({recipe.optimizer}, lr {recipe.lr:g}), probes on {probed}, {tested} test images"
+        f"({recipe.optimizer}, lr {recipe.lr:g}, {recipe.precision}), probes on {probed}, {tested} test images"
     )
 
 
@@ -108,7 +110,15 @@ def _recipe(request: Request, preset: Preset, catalog: Catalog, method: str) -> 
         epochs=epochs or recipe.epochs,
         warmup=min(recipe.warmup, (epochs or recipe.epochs) - 1),
         images=images or recipe.images,
+        precision=_precision(request.precision) or recipe.precision,
     )
+
+
+def _precision(name: str | None) -> Literal["fp32", "bf16"] | None:
+    match name:
+        case None | "fp32" | "bf16":
+            return name
+    raise SpecError(f"no precision '{name}'; choose fp32 or bf16")
 
 
 def _attacks(

@@ -24,15 +24,15 @@ PACKAGES = (
 )
 
 
-def gather(device: torch.device) -> Provenance:
-    """What is true of this process now."""
+def gather(device: torch.device, precision: str) -> Provenance:
+    """What is true of this process now, with the ``precision`` that was computed in."""
     return Provenance(
         robench=importlib.metadata.version("robench"),
         commit=commit(),
         versions={"python": platform.python_version(), **versions()},
         device=describe(device),
         threads=torch.get_num_threads(),
-        precision="fp32",
+        precision=precision,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -7,7 +7,8 @@ question is written out with all its arguments, so a changed default is another 
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from torch import Generator, device
 
@@ -54,7 +55,8 @@ Question = Pretraining | Probing | Evaluation
 
 def key(question: Question) -> str:
     """A name for the question, readable in front and unique by its hash: ``rocl-shapes10-resnet8-s0-3f2a9c01be``."""
-    text = json.dumps(asdict(question), sort_keys=True, separators=(",", ":"))
+    content = asdict(question, dict_factory=_told)
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(f"{type(question).__name__}{text}".encode()).hexdigest()[:10]
     return "-".join([*_words(question), digest])
 
@@ -66,6 +68,17 @@ def generator(question: Question, purpose: str, on: device | str = "cpu") -> Gen
     """
     digest = hashlib.sha256(f"{key(question)} {purpose}".encode()).digest()
     return Generator(device=on).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def _told(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Leave out what a recipe has at its default, so that a recipe may learn new words and old keys stay."""
+    told = dict(fields)
+    if set(told) == set(_RECIPE):
+        return {name: value for name, value in told.items() if value != _RECIPE[name]}
+    return told
+
+
+_RECIPE = {field.name: field.default for field in fields(Recipe)}
 
 
 def _words(question: Question) -> list[str]:

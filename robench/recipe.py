@@ -10,7 +10,8 @@ class Recipe:
 
     ``images`` is how many training images are used (None: all). ``lr`` is the peak learning rate; the warm-up climbs to
     it linearly from ``warmup_start * lr`` over ``warmup`` epochs; ``cosine`` then falls to zero at the end of training.
-    ``update`` says whether the learning rate changes with each step or with each epoch.
+    ``update`` says whether the learning rate changes with each step or with each epoch. With ``precision`` "bf16" convolutions and linear layers of the training compute in
+    bfloat16 (losses and views stay in float32); evaluation never does.
     """
 
     epochs: int
@@ -24,6 +25,7 @@ class Recipe:
     warmup: int = 0
     warmup_start: float = 0.0
     update: Literal["step", "epoch"] = "step"
+    precision: Literal["fp32", "bf16"] = "fp32"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2:

@@ -35,5 +35,5 @@ class Preset:
     seeds: tuple[int, ...] = (0,)
     probe_images: int | None = None
     limit: int | None = None
-    batch: int = 100
+    batch: int = 250  # the batch of the official AutoAttack
     arguments: tuple[str, ...] = ()

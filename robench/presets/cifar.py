@@ -9,6 +9,13 @@ preset = Preset(
     sources=("cifar10", "cifar100"),
     targets=("cifar10", "cifar100"),
     encoders=("resnet18",),
-    recipe=Recipe(epochs=200, batch=512, optimizer="lars", lr=1.5, weight_decay=1e-6, warmup=10),
-    batch=500,
+    recipe=Recipe(
+        epochs=200,
+        batch=512,
+        optimizer="lars",
+        lr=1.5,
+        weight_decay=1e-6,
+        warmup=10,
+        precision="bf16",
+    ),
 )

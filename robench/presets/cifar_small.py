@@ -9,8 +9,7 @@ preset = Preset(
     sources=("cifar10", "cifar100"),
     targets=("cifar10", "cifar100"),
     encoders=("resnet8",),
-    recipe=Recipe(epochs=10, batch=128, images=8192, lr=2e-3, warmup=1),
+    recipe=Recipe(epochs=10, batch=128, images=8192, lr=2e-3, warmup=1, precision="bf16"),
     probe_images=8192,
     limit=500,
-    arguments=("rocl(steps=5)",),
 )

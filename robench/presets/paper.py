@@ -10,5 +10,4 @@ preset = Preset(
     encoders=("resnet18",),
     recipe=None,
     probes=("linear-sgd",),
-    batch=500,
 )

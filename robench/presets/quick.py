@@ -1,6 +1,6 @@
 """The embedded default: procedural images, minutes on two CPU cores."""
 
-from robench.presets import EPS, Preset
+from robench.presets import Preset
 from robench.recipe import Recipe
 
 preset = Preset(
@@ -10,6 +10,5 @@ preset = Preset(
     targets=("shapes10", "shapes100"),
     encoders=("resnet8(width=8)",),
     recipe=Recipe(epochs=12, batch=128, images=2048, lr=2e-3, warmup=1),
-    eps={**EPS, "linf": ("4/255", "8/255")},
     limit=100,
 )

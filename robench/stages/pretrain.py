@@ -41,6 +41,10 @@ def pretrain(
         recipe.weight_decay,
     )
     objective.train()
+    half = recipe.precision == "bf16"
+    if half:
+        # Channels-last is the layout that bfloat16 convolutions are fast in.
+        objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     losses: list[float] = []
     order = torch.empty(0)
     total = torch.zeros((), device=images.device, dtype=torch.float64)
@@ -52,7 +56,8 @@ def pretrain(
             group["lr"] = learning_rate(recipe, epoch, step / steps)
         rows = order[step * recipe.batch : (step + 1) * recipe.batch]
         descent.zero_grad()
-        loss = objective(images[rows].float().div_(255), generator)
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
+            loss = objective(images[rows].float().div_(255), generator)
         loss.backward()
         descent.step()
         total += loss.detach()

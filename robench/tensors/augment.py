@@ -85,8 +85,9 @@ class Augment:
             steps = (self._crop, self._flip, self._jitter, self._grayscale)
         else:
             steps = (self._jitter, self._grayscale, self._flip, self._crop)
-        for step in steps:
-            images = step(images, generator)
+        with torch.autocast(images.device.type, enabled=False):  # pixels keep their precision
+            for step in steps:
+                images = step(images, generator)
         return images
 
     def _crop(self, images: Tensor, generator: Generator) -> Tensor:

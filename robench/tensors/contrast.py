@@ -16,13 +16,22 @@ def nt_xent(views: list[Tensor], temperature: float, *, stop_gradient: bool = Fa
     ``stop_gradient`` lets gradients reach the anchor's side of each similarity only (RoCL's src/loss.py:55); the value
     stays the same.
     """
-    embeddings = normalize(torch.cat(views), dim=1, eps=1e-8)
+    with torch.autocast(views[0].device.type, enabled=False):
+        joined = torch.cat(views)
+        # Half precision would round similarities to three digits; wider types are kept as they are.
+        joined = joined if joined.dtype == torch.float64 else joined.float()
+        return _nt_xent(joined, len(views), temperature, stop_gradient)
+
+
+def _nt_xent(joined: Tensor, views: int, temperature: float, stop_gradient: bool) -> Tensor:
+    embeddings = normalize(joined, dim=1, eps=1e-8)
     others = embeddings.detach() if stop_gradient else embeddings
     similarity = embeddings @ others.T / temperature
     similarity.fill_diagonal_(-torch.inf)
-    total, each = len(embeddings), len(views[0])
+    total = len(embeddings)
+    each = total // views
     anchors = torch.arange(total, device=embeddings.device)
-    positives = torch.stack([(anchors + shift * each) % total for shift in range(1, len(views))])
+    positives = torch.stack([(anchors + shift * each) % total for shift in range(1, views)])
     attraction = similarity[anchors, positives].sum()
-    repulsion = (len(views) - 1) * similarity.logsumexp(1).sum()
+    repulsion = (views - 1) * similarity.logsumexp(1).sum()
     return (repulsion - attraction) / total

@@ -1,0 +1,26 @@
+"""A hundred kinds of drawn objects: ten outlines, each in ten materials; no class of `shapes10` is among them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from robench.contracts import Data, Dataset, Progress
+from robench.sources import shapes
+
+# Every outline in every material but the one that shapes10 shows it in.
+KINDS = [
+    shapes.Kind(material, outline)
+    for i, outline in enumerate(shapes.OUTLINES)
+    for j, material in enumerate(shapes.MATERIALS)
+    if i != j
+]
+
+
+@dataclass(frozen=True)
+class Shapes100(Dataset):
+    """12,000 pictures of ``size`` by ``size`` pixels in 100 classes, drawn anew at each call and always the same."""
+
+    size: int = 16
+
+    def load(self, root: Path, progress: Progress) -> Data:
+        """9,000 pictures to train on, 1,000 held out, 2,000 to test; ``root`` is not read."""
+        return shapes.make(KINDS, self.size, 100, train=9000, held_out=1000, test=2000)
