@@ -1,4 +1,4 @@
-"""RoCL, adversarial self-supervised contrastive learning (Kim, Tack & Hwang 2020, arXiv 2006.07589)."""
+"""RoCL, adversarial contrastive learning (Kim, Tack & Hwang 2020, arXiv 2006.07589)."""
 
 from typing import ClassVar
 
@@ -8,27 +8,30 @@ from torch import Generator, Tensor
 from robench.contracts import Encoder, Objective
 from robench.recipe import Recipe
 from robench.tensors.ascend import ascend
-from robench.tensors.views import rocl_views
 from robench.tensors.balls import Linf
 from robench.tensors.contrast import nt_xent
 from robench.tensors.modes import evaluating
 from robench.tensors.projector import projector
+from robench.tensors.views import rocl_views
 
 
 class RoCL(Objective):
-    """NT-Xent over two views and an instance-wise adversary, plus NT-Xent(adversary, second view) / ``lamda``.
+    """NT-Xent over two views and an adversary, plus that of adversary and second view / ``lamda``.
 
-    The adversary of the first view climbs its NT-Xent against the second by PGD from a random start, with encoder and
-    projector in eval mode (src/attack_lib.py:121-162). The regulariser has a forward pass of its own, whose BatchNorm batch
-    is the adversary and the second view; the main loss has all three views in one (src/rocl_train.py:135-157).
+    The adversary of the first view climbs its NT-Xent against the second by PGD from a random
+    start, with encoder and projector in eval mode (src/attack_lib.py:121-162). The regulariser has
+    a forward pass of its own, whose BatchNorm batch is the adversary and the second view; the main
+    loss has all three views in one (src/rocl_train.py:135-157).
 
-    Defaults are the authors' code's (src/argument.py:99-144). There eps is 0.0314 and the step 0.007, where the paper says
-    8/255 and 2/255. ``stop_gradient`` is theirs as well (src/loss.py:55): similarities pass gradients to the anchor's
-    side only, where NT-Xent as published lets them reach both; it is on by default because the published numbers
-    come from that code, and ``stop_gradient=false`` gives the formula's own gradient.
+    Defaults are the authors' code's (src/argument.py:99-144). There eps is 0.0314 and the step
+    0.007, where the paper says 8/255 and 2/255. ``stop_gradient`` is theirs as well
+    (src/loss.py:55): similarities pass gradients to the anchor's side only, where NT-Xent as
+    published lets them reach both; it is on by default because the published numbers come from that
+    code, and ``stop_gradient=false`` gives the formula's own gradient.
     """
 
-    # Two GPUs of 256 images; peak 15 x 0.1 after 10 epochs from 0.1 (src/argument.py:110-125, rocl_train.py:111-116).
+    # Two GPUs of 256 images; peak 15 x 0.1 after 10 epochs from 0.1 (src/argument.py:110-125,
+    # rocl_train.py:111-116).
     paper: ClassVar[Recipe] = Recipe(
         epochs=1000,
         batch=512,
@@ -58,8 +61,8 @@ class RoCL(Objective):
         super().__init__()
         if temperature <= 0 or lamda <= 0 or not 0 < eps <= 1 or step_size <= 0 or steps < 1:
             raise ValueError(
-                f"temperature={temperature}, lamda={lamda}, step_size={step_size} must be positive, "
-                f"eps={eps} in (0, 1] and steps={steps} at least 1"
+                f"temperature={temperature}, lamda={lamda}, step_size={step_size} must be "
+                f"positive, eps={eps} in (0, 1] and steps={steps} at least 1"
             )
         self.encoder = encoder
         self.projector = projector(encoder.width, hidden, output)
@@ -74,11 +77,12 @@ class RoCL(Objective):
         return self._contrast([first, second, adversary]) + regulariser
 
     def adversary(self, views: Tensor, targets: Tensor, generator: Generator) -> Tensor:
-        """Views [B, 3, H, W] pushed away from their targets by PGD on NT-Xent, within the ball around each view."""
+        """Views [B, 3, H, W] pushed away from their targets by PGD on NT-Xent, within the ball."""
         with evaluating(self):
-            # In eval mode nothing but the target itself decides its embedding: once is enough for all steps.
-            with torch.no_grad():
-                target = self.projector(self.encoder(targets))
+            # In eval mode an embedding depends on its own image alone: once serves every step. Not
+            # under no_grad: older torch's autocast would keep the weights that it cast there for
+            # the loss that follows, and no gradient would reach them (pytorch #158232).
+            target = self.projector(self.encoder(targets)).detach()
 
             def loss(attacked: Tensor) -> Tensor:
                 embedding = self.projector(self.encoder(attacked))
