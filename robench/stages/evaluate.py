@@ -21,7 +21,7 @@ class EvaluationError(Exception):
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attack's outcome, what it noticed, and the first few images (float32 [m, 3, H, W]) to look at."""
+    """An attack's outcome, what it noticed, and a few images, float32 [m, 3, H, W], to look at."""
 
     outcome: Outcome
     notes: tuple[str, ...]
@@ -40,10 +40,12 @@ def evaluate(
     label: str,
     examples: int = 8,
 ) -> Attempt:
-    """Attack the test images in the rows ``index``, ``batch`` at a time; ``dice(start)`` seeds the batch at ``start``.
+    """Attack the test images in the rows ``index``, ``batch`` at a time.
 
-    ``model`` maps images to logits. It runs in eval mode and full float32; predictions are made anew from the images that
-    the attack returned. Raises EvaluationError for images outside the ball or the pixel range, or logits that are NaN.
+    ``model`` maps images to logits; ``dice(start)`` seeds the batch at ``start``. The model runs in
+    eval mode and full float32; predictions are made anew from the images that the attack returned.
+    Raises EvaluationError for images of another shape, outside the ball or the pixel range, or for
+    logits that are not finite.
     """
     device = next(model.parameters()).device
     parts: list[tuple[Tensor, ...]] = []
@@ -54,17 +56,21 @@ def evaluate(
             chosen = index[start : start + batch]
             images = to_images(test.images[chosen], device)
             labels = torch.tensor(test.labels[chosen], device=device)
-            attacked, noticed = attack(model, images, labels, dice(start))
+            predicted = _predict(model, images)
+            # Copies: an attack that works in place would move the images it is measured from.
+            attacked, noticed = attack(model, images.clone(), labels.clone(), dice(start))
             notes.update(noticed)
             size = _checked_size(attack, attacked, images)
-            parts.append((labels, _predict(model, images), _predict(model, attacked), size))
+            parts.append((labels, predicted, _predict(model, attacked), size))
             if start < examples:
                 shown.append((images.cpu(), attacked.cpu()))
-    label_, clean, after, size = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+    truth, clean, after, sizes = (
+        torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)
+    )
     before_images, after_images = (
         torch.cat(part)[:examples].numpy() for part in zip(*shown, strict=True)
     )
-    outcome = Outcome(index, label_, clean, after, size.astype(np.float32))
+    outcome = Outcome(index, truth, clean, after, sizes.astype(np.float32))
     return Attempt(outcome, tuple(sorted(notes)), before_images, after_images)
 
 
@@ -78,6 +84,9 @@ def _predict(model: nn.Module, images: Tensor) -> Tensor:
 
 def _checked_size(attack: Attack, attacked: Tensor, images: Tensor) -> Tensor:
     name = type(attack).__name__
+    if attacked.shape != images.shape:
+        given, returned = list(images.shape), list(attacked.shape)
+        raise EvaluationError(f"{name} was given images {given} and returned {returned}")
     if not attacked.isfinite().all():
         raise EvaluationError(f"{name} returned pixels that are not finite")
     low, high = attacked.min().item(), attacked.max().item()
