@@ -10,14 +10,19 @@ from torch.nn.functional import cross_entropy
 from robench.contracts import Encoder, Probe, Progress, Split
 from robench.probes._features import features
 
+FALLS = [31, 51, 101]
+"""The epochs done when the learning rate falls: the authors' code counts from 0 and adjusts after
+epochs 30, 50 and 100 (src/linear_eval.py:256-268, 303-308)."""
+
 
 @dataclass(frozen=True)
 class LinearSGD(Probe):
-    """150 epochs of SGD with momentum; the learning rate falls tenfold after epochs 30, 50 and 100; the last epoch counts.
+    """SGD with momentum, whose learning rate falls tenfold three times; the last epoch counts.
 
-    RoCL's code (src/linear_eval.py:256-321, total_process.sh:17; lr as in README.md:33) passes images without
-    augmentation through the frozen encoder in eval mode each epoch; their features never change, so they are
-    extracted once. Nothing is selected, so the held-out part is trained on too.
+    RoCL's code (src/linear_eval.py:256-321, total_process.sh:17; lr as in README.md:33) passes
+    images without augmentation through the frozen encoder in eval mode each epoch; their features
+    never change, so they are extracted once. Nothing is selected, so the held-out part is trained
+    on too.
     """
 
     lr: float = 0.1
@@ -45,20 +50,23 @@ class LinearSGD(Probe):
         parts = [features(encoder, part, self.batch, progress) for part in (train, held_out)]
         inputs = torch.cat(parts)
         labels = torch.tensor(np.concatenate([train.labels, held_out.labels]), device=device)
-        layer = nn.utils.skip_init(nn.Linear, inputs.shape[1], classes, device=device)
-        bound = inputs.shape[1] ** -0.5  # nn.Linear's own initialisation, from the passed dice
+        # Empty at first: nn.Linear's own initialisation would draw from the global state.
+        layer = nn.Linear(inputs.shape[1], classes, device="meta").to_empty(device=device)
+        bound = inputs.shape[1] ** -0.5  # nn.Linear's own, from the passed dice
         with torch.no_grad():
             layer.weight.uniform_(-bound, bound, generator=generator)
             layer.bias.uniform_(-bound, bound, generator=generator)
         optimizer = torch.optim.SGD(
             layer.parameters(), self.lr, momentum=self.momentum, weight_decay=self.weight_decay
         )
-        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [30, 50, 100], gamma=0.1)
+        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, FALLS, gamma=0.1)
         for _ in progress(range(self.epochs), "linear probe"):
             order = torch.randperm(len(inputs), generator=generator, device=device)
-            for rows in order.split(self.batch):
+            for start in range(0, len(order), self.batch):
+                rows = order[start : start + self.batch]
                 optimizer.zero_grad()
-                cross_entropy(layer(inputs[rows]), labels[rows]).backward()  # type: ignore[no-untyped-call]
+                loss = cross_entropy(layer(inputs[rows]), labels[rows])
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             schedule.step()
         return layer.requires_grad_(False)
