@@ -11,8 +11,9 @@ from robench.tensors.resnet import BasicBlock, Normalise, residual_network
 class ResNet18(Encoder):
     """Two blocks in each of four stages; 512 features at the papers' width of 64.
 
-    ``mean`` and ``std`` normalise the pixels; the defaults are CLAE's (SimCLR/modules/transformations/simclr.py:11-26),
-    and RoCL's are 0 and 1 (src/data_loader.py:17-23).
+    ``mean`` and ``std`` normalise the pixels; the defaults are CLAE's
+    (SimCLR/modules/transformations/simclr.py:11-26), and RoCL's are 0 and 1
+    (src/data_loader.py:17-23).
     """
 
     def __init__(self, width: int = 64, mean: float = 0.5, std: float = 0.5) -> None:

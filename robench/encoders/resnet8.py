@@ -9,10 +9,11 @@ from robench.tensors.resnet import BasicBlock, Normalise, residual_network
 
 
 class ResNet8(Encoder):
-    """One block in each of three stages of ``width``, 2x and 4x channels: 6n + 2 layers with n = 1 (He et al. 2016, 4.2).
+    """One block in each of three stages of ``width``, 2x and 4x channels (He et al. 2016, 4.2).
 
-    ``mean`` and ``std`` normalise the pixels; the defaults are CLAE's (SimCLR/modules/transformations/simclr.py:11-26),
-    and RoCL's are 0 and 1 (src/data_loader.py:17-23).
+    ``mean`` and ``std`` normalise the pixels; the defaults are CLAE's
+    (SimCLR/modules/transformations/simclr.py:11-26), and RoCL's are 0 and 1
+    (src/data_loader.py:17-23).
     """
 
     def __init__(self, width: int = 16, mean: float = 0.5, std: float = 0.5) -> None:

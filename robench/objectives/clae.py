@@ -1,4 +1,4 @@
-"""CLAE, contrastive learning with adversarial examples (Ho & Vasconcelos 2020, arXiv 2010.12050), on its SimCLR base."""
+"""CLAE on its SimCLR base (Ho & Vasconcelos 2020, arXiv 2010.12050)."""
 
 import math
 from typing import ClassVar
@@ -8,23 +8,24 @@ from torch import Generator, Tensor
 from robench.contracts import Encoder, Objective
 from robench.recipe import Recipe
 from robench.tensors.ascend import ascend
-from robench.tensors.views import simclr_views
 from robench.tensors.balls import Linf
 from robench.tensors.batchnorm import ADVERSARIAL, add_adversarial_branch, through_branch
 from robench.tensors.contrast import nt_xent
 from robench.tensors.projector import projector
+from robench.tensors.views import simclr_views
 
 
 class CLAE(Objective):
-    """NT-Xent between two views, plus ``alpha`` times NT-Xent between the first view and an adversary of it.
+    """NT-Xent between two views, plus ``alpha`` times that of the first and its adversary.
 
-    The adversary is one signed gradient step of size ``eps`` from the first view that raises its NT-Xent against that same
-    view, with the whole batch as negatives (SimCLR/main.py:48-61). Adversaries have BatchNorm statistics of their own, with
-    ``momentum``, in train mode for both the step and the loss; features for evaluation come from the clean ones.
+    The adversary is one signed gradient step of size ``eps`` from the first view that raises its
+    NT-Xent against that same view, with the whole batch as negatives (SimCLR/main.py:48-61).
+    Adversaries have BatchNorm statistics of their own, with ``momentum``, in train mode for both
+    the step and the loss; features for evaluation come from the clean ones.
 
-    Defaults are the authors' code's (SimCLR/main.py:22-40, run_cifar10.sh). Its eps 0.03 is in units of
-    images normalised with a standard deviation of 0.5, that is 0.015 in pixels of [0, 1]; and it does not ``clamp`` the
-    adversary to the pixel range.
+    Defaults are the authors' code's (SimCLR/main.py:22-40, run_cifar10.sh). Its eps 0.03 is in
+    units of images normalised with a standard deviation of 0.5, that is 0.015 in pixels of [0, 1];
+    and it does not ``clamp`` the adversary to the pixel range.
     """
 
     # SimCLR/main.py:16-24 and model.py:20-21: no schedule, no weight decay.
@@ -49,7 +50,8 @@ class CLAE(Objective):
         super().__init__()
         if temperature <= 0 or not 0 < eps <= 1 or not 0 < momentum <= 1:
             raise ValueError(
-                f"temperature={temperature} must be positive, eps={eps} and momentum={momentum} in (0, 1]"
+                f"temperature={temperature} must be positive, "
+                f"eps={eps} and momentum={momentum} in (0, 1]"
             )
         add_adversarial_branch(encoder, momentum)
         self.encoder = encoder
@@ -67,9 +69,10 @@ class CLAE(Objective):
         return loss + self.alpha * nt_xent([anchor, adversary], self.temperature)
 
     def adversary(self, views: Tensor) -> Tensor:
-        """One step up the loss between the views [B, 3, H, W] and themselves, in the BatchNorm branch in use.
+        """One step up the loss of the views [B, 3, H, W] against themselves, in the branch in use.
 
-        The step starts where the anchor is, so one encoding serves as both: the anchor's is the same, held constant.
+        The step starts where the anchor is, so one encoding serves as both: the anchor's is the
+        same, held constant.
         """
 
         def loss(attacked: Tensor) -> Tensor:

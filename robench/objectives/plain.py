@@ -7,20 +7,21 @@ from torch import Generator, Tensor
 
 from robench.contracts import Encoder, Objective
 from robench.recipe import Recipe
-from robench.tensors.views import simclr_views
 from robench.tensors.contrast import nt_xent
 from robench.tensors.projector import projector
+from robench.tensors.views import simclr_views
 
 
 class Plain(Objective):
     """NT-Xent between two random views of each image (equation 1), both in one batch.
 
-    Defaults are the SimCLR paper's for CIFAR-10 (appendix B.9): temperature 0.5, colour distortion of strength 0.5, no
-    blur, a projector of 128 outputs whose hidden layer is as wide as the features (``hidden`` 0). ``crop`` is the
-    smallest share of the image's area that a view shows.
+    Defaults are the SimCLR paper's for CIFAR-10 (appendix B.9): temperature 0.5, colour distortion
+    of strength 0.5, no blur, a projector of 128 outputs whose hidden layer is as wide as the
+    features (``hidden`` 0). ``crop`` is the smallest share of the image's area that a view shows.
     """
 
-    # RoCL's schedule, so that the baseline has RoCL's budget (src/argument.py:110-125, rocl_train.py:111-116).
+    # RoCL's schedule, so that the baseline has RoCL's budget
+    # (src/argument.py:110-125, rocl_train.py:111-116).
     paper: ClassVar[Recipe] = Recipe(
         epochs=1000,
         batch=512,

@@ -7,7 +7,7 @@ from robench.tensors.features import extract, to_images
 
 
 def features(encoder: Encoder, split: Split, batch: int, progress: Progress) -> Tensor:
-    """The encoder's features of a split, ``batch`` images at a time: float32 [n, D], on the encoder's device."""
+    """The encoder's features of a split, float32 [n, D], made ``batch`` images at a time."""
     device = next(encoder.parameters()).device
     starts = range(0, len(split), batch)
     return extract(

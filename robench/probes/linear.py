@@ -16,10 +16,11 @@ STRENGTHS: Sequence[float] = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 @dataclass(frozen=True)
 class Linear(Probe):
-    """L2-regularised multinomial logistic regression by full-batch L-BFGS, on standardised features.
+    """Logistic regression with an L2 penalty, by full-batch L-BFGS, on standardised features.
 
-    ``strength`` None chooses the L2 strength among powers of ten by accuracy on the held-out part, the strongest among
-    equals, and then fits on both parts. The problem is convex, so neither a seed nor a schedule decides the result.
+    ``strength`` None chooses the L2 strength among powers of ten by accuracy on the held-out part,
+    the strongest among equals, and then fits on both parts. The problem is convex, so neither a
+    seed nor a schedule decides the result.
     """
 
     strength: float | None = None
@@ -71,11 +72,10 @@ def _select(
 
 
 def _layer(weights: Tensor, bias: Tensor) -> nn.Linear:
-    layer = nn.utils.skip_init(
-        nn.Linear, weights.shape[0], weights.shape[1], device=weights.device
-    )
+    # Empty at first: nn.Linear's own initialisation would draw from the global state.
+    layer = nn.Linear(weights.shape[0], weights.shape[1], device="meta")
+    layer = layer.to_empty(device=weights.device)
     with torch.no_grad():
         layer.weight.copy_(weights.T)
         layer.bias.copy_(bias)
-    assert isinstance(layer, nn.Linear)
     return layer

@@ -1,1 +1,1 @@
-"""The three stages of an answer: pretrain an encoder, fit a probe, evaluate an attack. Each is given its components."""
+"""The stages of an answer: pretrain, probe, evaluate. Each is given its components."""

@@ -24,14 +24,16 @@ def pretrain(
 ) -> list[float]:
     """Train in place and return the mean loss of each epoch.
 
-    ``images`` are stored pixels, uint8 [n, 3, H, W], on the objective's device, and ``generator`` is there too. The last,
-    incomplete batch of an epoch is left out, since a contrastive loss depends on the batch's size.
-    Raises TrainingError when a loss is not finite, or there are fewer images than a batch.
+    ``images`` are stored pixels, uint8 [n, 3, H, W], on the objective's device, and ``generator``
+    is there too. The last, incomplete batch of an epoch is left out, since a contrastive loss
+    depends on the batch's size. Raises TrainingError when a loss is not finite, or there are fewer
+    images than a batch.
     """
     steps = len(images) // recipe.batch
     if steps == 0:
         raise TrainingError(
-            f"{len(images)} training images are less than one batch of {recipe.batch}"
+            f"{label}: {len(images)} training images are less than one batch of {recipe.batch}; "
+            "take more images or a smaller batch"
         )
     descent = optimizer(
         recipe.optimizer,
@@ -44,7 +46,7 @@ def pretrain(
     half = recipe.precision == "bf16"
     if half:
         # Channels-last is the layout that bfloat16 convolutions are fast in.
-        objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        objective.to(memory_format=torch.channels_last)
     losses: list[float] = []
     order = torch.empty(0)
     total = torch.zeros((), device=images.device, dtype=torch.float64)
@@ -78,11 +80,8 @@ def _finite(loss: float, recipe: Recipe, epoch: int, label: str) -> float:
 
 def learning_rate(recipe: Recipe, epoch: int, share: float) -> float:
     """The learning rate in ``epoch`` (from 0), of which the ``share`` is done."""
-    if recipe.update == "epoch":
-        # RoCL calls the scheduler at the start of each epoch: the first one trains at time 1 already.
-        time = epoch + 1.0
-    else:
-        time = epoch + share
+    # RoCL calls its scheduler at the start of each epoch: the first one trains at time 1 already.
+    time = epoch + (1.0 if recipe.update == "epoch" else share)
     if recipe.schedule == "constant" and time >= recipe.warmup:
         return recipe.lr
     return recipe.lr * warmup_cosine(time, recipe.warmup, recipe.epochs, recipe.warmup_start)

@@ -10,9 +10,10 @@ _SEED = 20201021
 
 
 def rows(total: int, count: int | None) -> npt.NDArray[np.int64]:
-    """Which ``count`` of ``total`` rows make the subset, in ascending order; all where ``count`` is None.
+    """Which ``count`` of ``total`` rows make the subset, ascending; all where ``count`` is None.
 
-    The choice is random with a fixed seed, since data sets may be sorted by class; a smaller subset lies in a larger one.
+    The choice is random with a fixed seed, since data sets may be sorted by class; a smaller subset
+    lies in a larger one.
     """
     if count is None or count >= total:
         return np.arange(total)
@@ -22,7 +23,7 @@ def rows(total: int, count: int | None) -> npt.NDArray[np.int64]:
 
 
 def training_subset(data: Data, count: int | None) -> Data:
-    """The data with ``count`` training images in all, of which the held-out part keeps its share."""
+    """The data with ``count`` training images in all; the held-out part keeps its share."""
     total = len(data.train) + len(data.held_out)
     if count is None or count >= total:
         return data

@@ -1,7 +1,8 @@
-"""BatchNorm with a second set of statistics for adversarial batches, for any encoder built from `nn.BatchNorm2d`."""
+"""A second BatchNorm for adversarial batches, in any encoder built from `nn.BatchNorm2d`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -10,9 +11,10 @@ BRANCHES = (CLEAN, ADVERSARIAL)
 
 
 class DualBatchNorm2d(nn.Module):
-    """Two `nn.BatchNorm2d` side by side, affine parameters included; ``branch`` says which one is used.
+    """Two `nn.BatchNorm2d` side by side, affine parameters too; ``branch`` says which is used.
 
-    "clean" is the layer that was there before; "adversarial" starts fresh, with a momentum of its own.
+    "clean" is the layer that was there before; "adversarial" starts fresh, with a momentum of its
+    own.
     """
 
     def __init__(self, clean: nn.BatchNorm2d, momentum: float) -> None:
@@ -22,7 +24,7 @@ class DualBatchNorm2d(nn.Module):
         self.branch = CLEAN
 
     def forward(self, images: Tensor) -> Tensor:
-        return (self.clean if self.branch == CLEAN else self.adversarial)(images)
+        return cast(Tensor, (self.clean if self.branch == CLEAN else self.adversarial)(images))
 
 
 def add_adversarial_branch(encoder: nn.Module, momentum: float) -> None:

@@ -8,13 +8,14 @@ from torch.nn.functional import normalize
 def nt_xent(views: list[Tensor], temperature: float, *, stop_gradient: bool = False) -> Tensor:
     """The mean over all embeddings of the cross-entropy between each one and its positives.
 
-    ``views`` are V embeddings [N, D] of the same N images. With two views this is equation 1 of SimCLR (Chen et al.
-    2020), averaged over the 2N anchors. With more, each anchor has V - 1 positives whose terms are *summed*, every other
-    embedding is in the denominator (the anchor's other positives too), and the sum is divided by V N: RoCL's three-view
-    loss (Kim et al. 2020, src/loss.py:61-84).
+    ``views`` are V embeddings [N, D] of the same N images. With two views this is equation 1 of
+    SimCLR (Chen et al. 2020), averaged over the 2N anchors. With more, each anchor has V - 1
+    positives whose terms are *summed*, every other embedding is in the denominator (the anchor's
+    other positives too), and the sum is divided by V N: RoCL's three-view loss (Kim et al. 2020,
+    src/loss.py:61-84).
 
-    ``stop_gradient`` lets gradients reach the anchor's side of each similarity only (RoCL's src/loss.py:55); the value
-    stays the same.
+    ``stop_gradient`` lets gradients reach the anchor's side of each similarity only (RoCL's
+    src/loss.py:55); the value stays the same.
     """
     with torch.autocast(views[0].device.type, enabled=False):
         joined = torch.cat(views)

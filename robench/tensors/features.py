@@ -17,13 +17,13 @@ def to_images(stored: Any, device: torch.device | str) -> Tensor:
 
 
 def extract(encoder: nn.Module, batches: Iterable[Tensor]) -> Tensor:
-    """The features [n, D], float32, of image batches [B, 3, H, W] in [0, 1], in eval mode and full precision."""
+    """The features [n, D] of images [B, 3, H, W] in [0, 1], in eval mode and full precision."""
     with torch.no_grad(), evaluating(encoder), full_precision():
         return torch.cat([encoder(images) for images in batches])
 
 
 def fingerprint(module: nn.Module) -> str:
-    """The SHA-256 of all parameters and buffers, by name: equal before and after means unchanged."""
+    """The SHA-256 of all parameters and buffers by name: equal before and after is unchanged."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

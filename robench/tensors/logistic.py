@@ -13,9 +13,10 @@ def fit_logistic(
     start: Tensor | None = None,
     steps: int = 500,
 ) -> Tensor:
-    """Minimise mean cross-entropy + strength / 2 * |weights|^2 by full-batch L-BFGS; the bias is not penalised.
+    """Minimise mean cross-entropy + strength / 2 * |weights|^2 by full-batch L-BFGS.
 
-    ``features`` float64 [n, D], ``labels`` int64 [n]; returns float64 [D + 1, classes], the last row being the bias.
+    The bias is not penalised. ``features`` float64 [n, D], ``labels`` int64 [n]; returns float64
+    [D + 1, classes], the last row being the bias.
     """
     rows = features.shape[1]
     both = torch.zeros(rows + 1, classes, dtype=features.dtype, device=features.device)

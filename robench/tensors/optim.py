@@ -9,11 +9,12 @@ from torch.optim import SGD, Adam, Optimizer
 
 
 class LARS(Optimizer):
-    """SGD with momentum whose step is scaled, layer by layer, to the size of the weights (You et al. 2017).
+    """SGD with momentum, each layer's step scaled to its weights' size (You et al. 2017).
 
-    As in the `torchlars` wrapper that RoCL trains with (trust 0.001, eps 1e-8), each parameter's gradient, with the weight
-    decay added, is multiplied by ``trust * |w| / (|g| + weight_decay * |w| + eps)`` wherever both norms are positive;
-    biases and BatchNorm parameters are no exception. Momentum then accumulates the scaled gradients.
+    As in the `torchlars` wrapper that RoCL trains with (trust 0.001, eps 1e-8), each parameter's
+    gradient, with the weight decay added, is multiplied by ``trust * |w| / (|g| + weight_decay *
+    |w| + eps)`` wherever both norms are positive; biases and BatchNorm parameters are no exception.
+    Momentum then accumulates the scaled gradients.
     """
 
     def __init__(
@@ -35,21 +36,23 @@ class LARS(Optimizer):
         super().__init__(parameters, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(  # type: ignore[override]
+        self, closure: Callable[[], float] | None = None
+    ) -> float | None:
         """One update of every parameter that has a gradient."""
         loss = None if closure is None else closure()
         for group in self.param_groups:
             for weights in group["params"]:
                 if weights.grad is not None:
-                    self._update(weights, group)
+                    self._update(weights, weights.grad, group)
         return loss
 
-    def _update(self, weights: Tensor, group: dict[str, float]) -> None:
+    def _update(self, weights: Tensor, gradient: Tensor, group: dict[str, float]) -> None:
         decay = group["weight_decay"]
-        weight_size, gradient_size = weights.norm(), weights.grad.norm()  # type: ignore[union-attr]
+        weight_size, gradient_size = weights.norm(), gradient.norm()
         scale = group["trust"] * weight_size / (gradient_size + decay * weight_size + group["eps"])
         scale = torch.where((weight_size > 0) & (gradient_size > 0), scale, torch.ones_like(scale))
-        change = (weights.grad + decay * weights) * scale
+        change = (gradient + decay * weights) * scale
         velocity = self.state[weights].setdefault("velocity", torch.zeros_like(weights))
         velocity.mul_(group["momentum"]).add_(change)
         weights.sub_(group["lr"] * velocity)

@@ -1,4 +1,4 @@
-"""Residual networks for small images (He et al. 2016): a 3x3 stem and no max-pooling, so that 32x32 pixels keep detail."""
+"""Residual networks (He et al. 2016) for small images: a 3x3 stem and no max-pooling."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -68,7 +68,8 @@ def residual_network(
 ) -> tuple[nn.Sequential, int]:
     """Stem, stages and global average pooling, with the width of the features.
 
-    Stage i has ``depths[i]`` blocks of ``width * 2**i`` channels; each stage but the first halves the resolution.
+    Stage i has ``depths[i]`` blocks of ``width * 2**i`` channels; each stage but the first halves
+    the resolution.
     """
     layers: list[nn.Module] = [
         nn.Conv2d(3, width, 3, padding=1, bias=False),
@@ -87,6 +88,4 @@ def residual_network(
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-    )
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
