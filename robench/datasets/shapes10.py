@@ -1,4 +1,4 @@
-"""Ten kinds of drawn objects, easily told apart: the small set for a first run, without a download."""
+"""Ten kinds of drawn objects: a small set that needs no download."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from robench.contracts import Data, Dataset, Progress
 from robench.sources import shapes
 
-# Outline i in material i: the combinations that shapes100 leaves out, so the two sets share no class.
+# Outline i in material i: the pairs that shapes100 leaves out, so that the two share no class.
 KINDS = [
     shapes.Kind(material, outline)
     for material, outline in zip(shapes.MATERIALS, shapes.OUTLINES, strict=False)
@@ -15,9 +15,12 @@ KINDS = [
 
 @dataclass(frozen=True)
 class Shapes10(Dataset):
-    """5,500 pictures of ``size`` by ``size`` pixels in 10 classes, drawn anew at each call and always the same."""
+    """6,000 pictures of ``size`` by ``size`` pixels in 10 classes, always the same."""
 
     size: int = 16
+
+    def __post_init__(self) -> None:
+        shapes.check_size(self.size)
 
     def load(self, root: Path, progress: Progress) -> Data:
         """4,500 pictures to train on, 500 held out, 1,000 to test; ``root`` is not read."""

@@ -1,4 +1,4 @@
-"""A hundred kinds of drawn objects: ten outlines, each in ten materials; no class of `shapes10` is among them."""
+"""A hundred kinds of drawn objects: ten outlines, each in ten materials."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,12 @@ KINDS = [
 
 @dataclass(frozen=True)
 class Shapes100(Dataset):
-    """12,000 pictures of ``size`` by ``size`` pixels in 100 classes, drawn anew at each call and always the same."""
+    """12,000 pictures of ``size`` by ``size`` pixels, 100 classes, always the same."""
 
     size: int = 16
+
+    def __post_init__(self) -> None:
+        shapes.check_size(self.size)
 
     def load(self, root: Path, progress: Progress) -> Data:
         """9,000 pictures to train on, 1,000 held out, 2,000 to test; ``root`` is not read."""

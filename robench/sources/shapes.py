@@ -1,16 +1,17 @@
-"""Small pictures of objects, drawn with numpy: each class has an outline, a material and a ground it is found on.
+"""Small pictures of objects, drawn with numpy: a class is an outline, a material and a ground.
 
-What a class fixes comes in two strengths, as in photographs: strong and smooth (outline, coarse pattern, colours) and
-faint and fine, a grain a few grey levels high. A classifier may rely on both; an attacker who may change each pixel by
-those few levels can rewrite only the second. All else varies from picture to picture: pose, light, contrast, shades,
-where the patterns start, clutter, noise.
+What a class fixes comes in two strengths, as in photographs: strong and smooth (outline, coarse
+pattern, colours) and faint and fine, a grain a few grey levels high. A classifier may rely on both;
+an attacker who may change each pixel by those few levels can rewrite only the second. All else
+varies from picture to picture: pose, light, shades, where the patterns start, clutter, noise.
 
-Legend: n pictures, S pixels a side; positions run over -1..1; a field is one number a pixel, [n, S, S], and a scene
-one colour in 0..1, [n, 3, S, S].
+Legend: n pictures, S pixels a side; positions run over -1..1; a field is one number a pixel,
+[n, S, S], and a scene one colour in 0..1, [n, 3, S, S].
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +19,21 @@ from numpy.random import Generator
 
 from robench.contracts import Data, Split
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating[Any]]
+
+SIZES = (8, 64)  # the least and the most pixels a side
 
 _WAVES = 6  # as many as the most directions of a material
+_AT_ONCE = 500  # pictures; their fields stay in the processor's cache
 _ANY = (0.0, 30.0, 60.0, 90.0, 120.0, 150.0)
 
 
 @dataclass(frozen=True)
 class Material:
-    """A pattern and its colour: waves of ``cycles`` from edge to edge along ``angles`` in degrees, around a ``hue``.
+    """A colour and a pattern: waves of ``cycles`` from edge to edge, along ``angles`` in degrees.
 
-    ``spread`` is how much each wave strays from that: its angle in radians, its frequency as a fraction.
+    ``hue`` is 0..1 around the circle. ``spread`` is how far each wave strays from the pattern: its
+    angle in radians, its frequency as a fraction.
     """
 
     hue: float
@@ -52,7 +57,7 @@ MATERIALS = {
 }
 
 Outline = Callable[[Array, Array], Array]
-"""How far inside it a point (across, down) lies, about in units of its own radius; negative outside."""
+"""How far inside it the points (across, down) lie, about in its own radii; negative outside."""
 
 OUTLINES: dict[str, Outline] = {
     "disk": lambda x, y: 0.9 - np.hypot(x, y),
@@ -92,10 +97,19 @@ class Kind:
         return f"{self.material} {self.outline}"
 
 
+def check_size(size: int) -> None:
+    """Raise ValueError for pictures too small to show a pattern or too large to draw in seconds."""
+    if not SIZES[0] <= size <= SIZES[1]:
+        raise ValueError(f"size={size}: drawn pictures are {SIZES[0]} to {SIZES[1]} pixels a side")
+
+
 def make(
     kinds: Sequence[Kind], size: int, seed: int, *, train: int, held_out: int, test: int
 ) -> Data:
-    """Draw a data set: so many pictures for each part, of ``size`` by ``size`` pixels, no class more often."""
+    """Draw a data set of ``size`` by ``size`` pixels: so many pictures for each of its parts.
+
+    Classes take turns, so they are balanced where their number divides the part's.
+    """
     return Data(
         train=split(kinds, train, size, np.random.default_rng([seed, 0])),
         held_out=split(kinds, held_out, size, np.random.default_rng([seed, 1])),
@@ -107,7 +121,11 @@ def make(
 def split(kinds: Sequence[Kind], count: int, size: int, rng: Generator) -> Split:
     """Draw ``count`` pictures, the classes shuffled."""
     labels = rng.permutation(np.arange(count, dtype=np.int64) % len(kinds))
-    return Split(draw([kinds[label] for label in labels], size, rng), labels)
+    images = [
+        draw([kinds[label] for label in labels[start : start + _AT_ONCE]], size, rng)
+        for start in range(0, count, _AT_ONCE)
+    ]
+    return Split(np.concatenate(images), labels)
 
 
 def draw(kinds: Sequence[Kind], size: int, rng: Generator) -> npt.NDArray[np.uint8]:
@@ -118,9 +136,10 @@ def draw(kinds: Sequence[Kind], size: int, rng: Generator) -> npt.NDArray[np.uin
     scene = surface([GROUNDS[kind.outline] for kind in kinds], 1.0, x, y, rng)
     scene = clutter(scene, x, y, rng)
     materials = [MATERIALS[kind.material] for kind in kinds]
-    item = surface(materials, 2.0, u, v, rng)
-    scene = blend(scene, item, silhouette([kind.outline for kind in kinds], u, v))
-    scene = grain(light(scene, x, y, rng), materials, x, y, rng)
+    shape = silhouette([kind.outline for kind in kinds], u, v)
+    scene = blend(scene, surface(materials, 2.0, u, v, rng), shape)
+    scene = light(scene, x, y, rng)
+    scene = grain(scene, materials, x, y, rng)
     scene = noise(scene, rng)
     return np.round(255 * scene.clip(0, 1)).astype(np.uint8)
 
@@ -133,7 +152,7 @@ def pixels(size: int) -> tuple[Array, Array]:
 
 
 def pose(x: Array, y: Array, n: int, rng: Generator) -> tuple[Array, Array]:
-    """The same points as each object has them: its place, size, proportions and a slight turn undone."""
+    """The points as each object sees them: its place, size, proportions and slight turn undone."""
     x, y = x - uniform(rng, n, -0.25, 0.25), y - uniform(rng, n, -0.25, 0.25)
     turn, radius, stretch = (
         uniform(rng, n, *among) for among in ((-0.2, 0.2), (0.7, 1.05), (0.85, 1.15))
@@ -151,8 +170,10 @@ def silhouette(names: Sequence[str], u: Array, v: Array) -> Array:
     return cover(inside)
 
 
-def surface(materials: Sequence[Material], depth: float, x: Array, y: Array, rng: Generator) -> Array:
-    """A scene filled with materials: the pattern between two shades, and again as a faint grain, finer."""
+def surface(
+    materials: Sequence[Material], depth: float, x: Array, y: Array, rng: Generator
+) -> Array:
+    """A scene full of each material: its pattern, from shade to shade, sharper with ``depth``."""
     dark, bright = palette(np.array([m.hue for m in materials]), rng)
     pattern = waves(materials, 1.0, x, y, rng)
     return blend(dark, bright, 0.5 + 0.5 * np.tanh(depth * pattern))
@@ -164,10 +185,8 @@ def grain(scene: Array, materials: Sequence[Material], x: Array, y: Array, rng: 
     return scene + (waves(materials, 1.8, x, y, rng) * faint)[:, None]
 
 
-def waves(
-    materials: Sequence[Material], finer: float, x: Array, y: Array, rng: Generator
-) -> Array:
-    """Each material's pattern, ``finer`` times as fine: a field with mean about 0 and variance about 1."""
+def waves(materials: Sequence[Material], finer: float, x: Array, y: Array, rng: Generator) -> Array:
+    """Each material's pattern, ``finer`` times as fine: a field of variance about one."""
     n = len(materials)
     cycles = each([finer * m.cycles for m in materials]) * uniform(rng, n, 0.75, 1.3)
     spread = each([m.spread for m in materials])
@@ -178,16 +197,17 @@ def waves(
         rate = np.pi * cycles * (1 + spread * normal(rng, n))
         along = np.cos(angle) * x + np.sin(angle) * y
         total += np.cos(rate * along + uniform(rng, n, 0, 2 * np.pi))
-    return total / (total.std((1, 2), keepdims=True) + np.float32(0.05))
+    scaled: Array = total / (total.std((1, 2), keepdims=True) + np.float32(0.05))
+    return scaled
 
 
 def palette(hues: npt.NDArray[np.float64], rng: Generator) -> tuple[Array, Array]:
     """A dark and a bright shade near each hue, as scenes of one colour: [n, 3, 1, 1] each."""
     n = len(hues)
-    hues = hues + rng.normal(0, 0.12, n)
+    hues = hues + rng.normal(0, 0.13, n)
     return (
-        colour(hues, rng.uniform(0.2, 0.8, n), rng.uniform(0.05, 0.5, n)),
-        colour(hues + rng.normal(0, 0.1, n), rng.uniform(0.2, 0.8, n), rng.uniform(0.5, 1.0, n)),
+        colour(hues, rng.uniform(0.2, 0.8, n), rng.uniform(0.05, 0.45, n)),
+        colour(hues + rng.normal(0, 0.1, n), rng.uniform(0.2, 0.8, n), rng.uniform(0.55, 1.0, n)),
     )
 
 
@@ -198,25 +218,24 @@ def colour(
 ) -> Array:
     """Colours by hue (0..1 around the circle), saturation and value (0..1): [n, 3, 1, 1]."""
     lobes = np.cos(2 * np.pi * (hue[:, None] - np.array([0, 1 / 3, 2 / 3])))
-    rgb = value[:, None] * (1 - saturation[:, None] * (1 - lobes) / 2)
-    return rgb.astype(np.float32)[:, :, None, None]
+    rgb: Array = value[:, None] * (1 - saturation[:, None] * (1 - lobes) / 2)
+    return rgb.astype(np.float32).reshape(len(rgb), 3, 1, 1)
 
 
 def clutter(scene: Array, x: Array, y: Array, rng: Generator) -> Array:
-    """The scene with two blobs of any colour in it."""
+    """The scene with a blob of any colour in it."""
     n = len(scene)
-    for _ in range(2):
-        away = np.hypot(x - uniform(rng, n, -1, 1), y - uniform(rng, n, -1, 1))
-        blob = colour(rng.uniform(0, 1, n), rng.uniform(0, 0.8, n), rng.uniform(0.1, 0.9, n))
-        scene = blend(scene, blob, cover(uniform(rng, n, 0.1, 0.4) - away))
-    return scene
+    away = np.hypot(x - uniform(rng, n, -1, 1), y - uniform(rng, n, -1, 1))
+    blob = colour(rng.uniform(0, 1, n), rng.uniform(0, 0.8, n), rng.uniform(0.1, 0.9, n))
+    return blend(scene, blob, cover(uniform(rng, n, 0.1, 0.4) - away))
 
 
 def light(scene: Array, x: Array, y: Array, rng: Generator) -> Array:
-    """The scene brighter towards one side, in more or less contrast."""
+    """The scene brighter towards one side, under- or overexposed, in more or less contrast."""
     n = len(scene)
     lamp = 1 + uniform(rng, n, -0.3, 0.3) * x + uniform(rng, n, -0.3, 0.3) * y
-    return 0.5 + (scene * lamp[:, None] - 0.5) * uniform(rng, n, 0.7, 1.1)[:, None]
+    contrast, exposure = uniform(rng, n, 0.7, 1.1), uniform(rng, n, 0.38, 0.62)
+    return exposure[:, None] + (scene * lamp[:, None] - 0.5) * contrast[:, None]
 
 
 def noise(scene: Array, rng: Generator) -> Array:
