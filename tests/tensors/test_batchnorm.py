@@ -1,0 +1,155 @@
+"""Two branches in one encoder: each keeps to itself, and nothing forgets which one is in use."""
+
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from robench.encoders.resnet8 import ResNet8
+from robench.encoders.resnet18 import ResNet18
+from robench.tensors.batchnorm import (
+    ADVERSARIAL,
+    CLEAN,
+    DualBatchNorm2d,
+    add_adversarial_branch,
+    branches,
+    through_branch,
+    use_branch,
+)
+from robench.tensors.modes import preserved_random_state
+
+each_encoder = pytest.mark.parametrize("kind", [ResNet8, ResNet18])
+
+
+def make(kind: type[nn.Module], seed: int = 0) -> nn.Module:
+    with preserved_random_state():
+        torch.manual_seed(seed)
+        return kind(width=4)
+
+
+def batch(seed: int = 0) -> Tensor:
+    return torch.rand(6, 3, 8, 8, generator=Generator().manual_seed(seed))
+
+
+def norms(encoder: nn.Module) -> list[DualBatchNorm2d]:
+    return [module for module in encoder.modules() if isinstance(module, DualBatchNorm2d)]
+
+
+def statistics(encoder: nn.Module, branch: str) -> list[Tensor]:
+    parts = [getattr(norm, branch) for norm in norms(encoder)]
+    return [t.clone() for part in parts for t in (part.running_mean, part.running_var)]
+
+
+def equal(ours: list[Tensor], theirs: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@each_encoder
+def test_every_batchnorm_gets_a_second_branch(kind: type[nn.Module]) -> None:
+    encoder = make(kind)
+    before = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert branches(encoder) == ("clean",)
+    add_adversarial_branch(encoder, momentum=0.03)
+    assert branches(encoder) == ("clean", "adversarial")
+    assert [norm.clean for norm in norms(encoder)] == before
+    for norm in norms(encoder):
+        assert norm.adversarial.momentum == 0.03
+        assert norm.clean.momentum == 0.1
+        assert norm.adversarial.eps == norm.clean.eps
+        assert norm.adversarial.weight is not norm.clean.weight
+
+
+@each_encoder
+def test_the_clean_branch_computes_what_the_encoder_did(kind: type[nn.Module]) -> None:
+    plain, dual = make(kind), make(kind)
+    add_adversarial_branch(dual, momentum=0.01)
+    assert torch.equal(dual(batch()), plain(batch()))
+
+
+def test_adding_the_branch_twice_adds_it_once() -> None:
+    encoder = make(ResNet8)
+    add_adversarial_branch(encoder, momentum=0.01)
+    names = list(encoder.state_dict())
+    add_adversarial_branch(encoder, momentum=0.01)
+    assert list(encoder.state_dict()) == names
+
+
+def test_each_branch_keeps_statistics_of_its_own() -> None:
+    encoder = make(ResNet8)
+    add_adversarial_branch(encoder, momentum=0.01)
+    clean, adversarial = (statistics(encoder, branch) for branch in (CLEAN, ADVERSARIAL))
+    with through_branch(encoder, ADVERSARIAL):
+        encoder(batch())
+    assert equal(statistics(encoder, CLEAN), clean)
+    moved = statistics(encoder, ADVERSARIAL)
+    assert not equal(moved, adversarial)
+    encoder(batch(1))
+    assert not equal(statistics(encoder, CLEAN), clean)
+    assert equal(statistics(encoder, ADVERSARIAL), moved)
+
+
+def test_each_branch_has_weights_of_its_own() -> None:
+    encoder = make(ResNet8)
+    add_adversarial_branch(encoder, momentum=0.01)
+    encoder(batch()).square().sum().backward()
+    for norm in norms(encoder):
+        assert norm.clean.weight.grad is not None
+        assert norm.adversarial.weight.grad is None
+
+
+def test_the_momentum_is_the_share_of_the_new_batch() -> None:
+    norm = DualBatchNorm2d(nn.BatchNorm2d(3), momentum=0.25)
+    use_branch(norm, ADVERSARIAL)
+    images = batch()
+    norm(images)
+    expected = 0.25 * images.mean((0, 2, 3))
+    torch.testing.assert_close(norm.adversarial.running_mean, expected)
+
+
+@each_encoder
+def test_the_state_goes_round(kind: type[nn.Module]) -> None:
+    trained, restored = make(kind), make(kind, seed=1)
+    for encoder in (trained, restored):
+        add_adversarial_branch(encoder, momentum=0.01)
+    for branch in (CLEAN, ADVERSARIAL):
+        with through_branch(trained, branch):
+            trained(batch(2))
+    restored.load_state_dict(trained.state_dict())
+    trained.eval(), restored.eval()
+    for branch in (CLEAN, ADVERSARIAL):
+        with through_branch(trained, branch), through_branch(restored, branch):
+            assert torch.equal(restored(batch()), trained(batch()))
+
+
+def test_the_branches_differ_after_training() -> None:
+    encoder = make(ResNet8)
+    add_adversarial_branch(encoder, momentum=0.01)
+    encoder(batch())
+    encoder.eval()
+    clean = encoder(batch())
+    use_branch(encoder, ADVERSARIAL)
+    assert not torch.allclose(encoder(batch()), clean)
+
+
+def test_an_unknown_branch_is_refused() -> None:
+    encoder = make(ResNet8)
+    with pytest.raises(ValueError, match=r"'adversarial'; this encoder has clean$"):
+        use_branch(encoder, ADVERSARIAL)
+    add_adversarial_branch(encoder, momentum=0.01)
+    with pytest.raises(ValueError, match="'dirty'; this encoder has clean, adversarial"):
+        use_branch(encoder, "dirty")
+
+
+def test_the_clean_branch_returns_after_trouble() -> None:
+    encoder = make(ResNet8)
+    add_adversarial_branch(encoder, momentum=0.01)
+    seen = set()
+
+    def trouble() -> None:
+        with through_branch(encoder, ADVERSARIAL):
+            seen.update(norm.branch for norm in norms(encoder))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        trouble()
+    assert seen == {ADVERSARIAL}
+    assert {norm.branch for norm in norms(encoder)} == {CLEAN}

@@ -1,0 +1,148 @@
+"""LARS against a trajectory computed by hand, and the schedule against its formula."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam
+
+from robench.tensors.optim import LARS, optimizer, warmup_cosine
+
+Array = npt.NDArray[np.float64]
+
+LR, MOMENTUM, DECAY = 0.7, 0.9, 0.05
+
+
+def torchlars_step(weights: Array, gradient: Array, velocity: Array) -> tuple[Array, Array]:
+    """One step of SGD in torchlars' wrapper (torchlars 0.1.2: lars.py, adaptive_lr.cc)."""
+    weight_norm, gradient_norm = math.sqrt((weights**2).sum()), math.sqrt((gradient**2).sum())
+    adaptive = 1.0
+    if weight_norm > 0 and gradient_norm > 0:
+        adaptive = 0.001 * weight_norm / (gradient_norm + DECAY * weight_norm + 1e-8)
+    change = (gradient + DECAY * weights) * adaptive
+    velocity = MOMENTUM * velocity + change
+    return weights - LR * velocity, velocity
+
+
+MATRIX = [[1.0, -2.0], [0.5, 3.0]]
+CASES = {
+    "matrix": (MATRIX, [[[0.1, 0.2], [0.3, -0.4]], [[5.0, 0.0], [0.0, 1.0]], [[1e-9, 0], [0, 0]]]),
+    "bias": ([0.3, -0.1], [[1.0, 1.0], [-2.0, 0.5], [0.1, 0.1]]),
+    "zero-weights": ([0.0, 0.0], [[1.0, -1.0], [0.5, 0.5], [0.2, 0.0]]),
+    "zero-gradient": ([1.0, 2.0], [[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]),
+    "both-zero": ([0.0, 0.0], [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_lars_follows_torchlars(case: str) -> None:
+    start, gradients = CASES[case]
+    weights = nn.Parameter(torch.tensor(start, dtype=torch.float64))
+    descent = LARS([weights], LR, MOMENTUM, DECAY)
+    expected, velocity = np.array(start), np.zeros_like(np.array(start))
+    for gradient in gradients:
+        weights.grad = torch.tensor(gradient, dtype=torch.float64)
+        descent.step()
+        expected, velocity = torchlars_step(expected, np.array(gradient), velocity)
+        np.testing.assert_allclose(weights.detach().numpy(), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_lars_scales_each_tensor_by_itself() -> None:
+    small, large = (nn.Parameter(torch.full((3,), size)) for size in (1.0, 100.0))
+    descent = LARS([small, large], lr=1.0, momentum=0.0)
+    for weights in (small, large):
+        weights.grad = torch.ones(3)
+    descent.step()
+    steps = 1.0 - small[0].item(), 100.0 - large[0].item()
+    assert steps[1] / steps[0] == pytest.approx(100, rel=1e-2)
+
+
+def test_lars_takes_the_scaled_gradient_s_size_from_the_weights_alone() -> None:
+    changes = []
+    for scale in (1.0, 1000.0):
+        weights = nn.Parameter(torch.tensor([3.0, 4.0], dtype=torch.float64))
+        descent = LARS([weights], lr=1.0, momentum=0.0)
+        weights.grad = scale * torch.tensor([1.0, 0.0], dtype=torch.float64)
+        descent.step()
+        changes.append(3.0 - weights[0].item())
+    assert changes == pytest.approx([0.001 * 5, 0.001 * 5])
+
+
+def test_lars_leaves_parameters_without_gradient_and_gradients_alone() -> None:
+    used, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    descent = LARS([used, unused], lr=1.0, weight_decay=0.1)
+    used.grad = torch.ones(2)
+    descent.step()
+    assert torch.equal(unused, torch.ones(2))
+    assert not torch.equal(used, torch.ones(2))
+    assert torch.equal(used.grad, torch.ones(2))
+
+
+def test_lars_obeys_a_changed_learning_rate_and_returns_the_closure_s_loss() -> None:
+    weights = nn.Parameter(torch.ones(2))
+    descent = LARS([weights], lr=1.0)
+    descent.param_groups[0]["lr"] = 0.0
+
+    def closure() -> float:
+        weights.grad = torch.ones(2)
+        return 1.5
+
+    assert descent.step(closure) == 1.5
+    assert torch.equal(weights, torch.ones(2))
+
+
+def test_lars_goes_on_from_its_state() -> None:
+    def run(descent: LARS, weights: Tensor, steps: int) -> None:
+        for _ in range(steps):
+            weights.grad = weights.detach() ** 2
+            descent.step()
+
+    whole = nn.Parameter(torch.tensor([1.0, 2.0]))
+    run(LARS([whole], lr=1.0), whole, 4)
+    first = nn.Parameter(torch.tensor([1.0, 2.0]))
+    before = LARS([first], lr=1.0)
+    run(before, first, 2)
+    second = nn.Parameter(first.detach().clone())
+    after = LARS([second], lr=1.0)
+    after.load_state_dict(before.state_dict())
+    run(after, second, 2)
+    assert torch.equal(second, whole)
+
+
+def test_optimizers_by_name() -> None:
+    weights = [nn.Parameter(torch.ones(1))]
+    for name, kind in {"sgd": SGD, "adam": Adam, "lars": LARS}.items():
+        made = optimizer(name, weights, lr=0.25, momentum=0.8, weight_decay=0.125)
+        assert type(made) is kind
+        assert made.param_groups[0]["lr"] == 0.25
+        assert made.param_groups[0]["weight_decay"] == 0.125
+        if name != "adam":
+            assert made.param_groups[0]["momentum"] == 0.8
+    with pytest.raises(ValueError, match="no optimiser 'adamw'; choose sgd, adam or lars"):
+        optimizer("adamw", weights, lr=1, momentum=0, weight_decay=0)
+
+
+def test_lars_has_rocl_s_constants() -> None:
+    group = LARS([nn.Parameter(torch.ones(1))], lr=1.0).param_groups[0]
+    assert (group["trust"], group["eps"], group["momentum"]) == (0.001, 1e-8, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("time", "share"),
+    [(0, 0.25), (5, 0.625), (10, 1.0), (20, 0.5 + 0.5 * math.sqrt(0.5)), (30, 0.5), (50, 0.0)],
+)
+def test_warmup_cosine(time: float, share: float) -> None:
+    assert warmup_cosine(time, 10, 50, start=0.25) == pytest.approx(share, abs=1e-12)
+
+
+def test_without_warm_up_the_cosine_starts_at_the_peak() -> None:
+    assert warmup_cosine(0, 0, 100) == 1
+    assert warmup_cosine(50, 0, 100) == pytest.approx(0.5)
+
+
+def test_a_warm_up_to_the_very_end_has_no_cosine() -> None:
+    assert warmup_cosine(9, 10, 10) == pytest.approx(0.9)
+    assert warmup_cosine(10, 10, 10) == 1
