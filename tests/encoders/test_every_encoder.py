@@ -1,0 +1,137 @@
+"""What each file in robench/encoders promises; a new file is under test without an edit here."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from robench.catalog import Catalog
+from robench.contracts import Encoder
+from robench.tensors.modes import preserved_random_state
+
+NAMES = Catalog().names("encoders")
+each_name = pytest.mark.parametrize("name", NAMES)
+
+
+def narrow(name: str) -> str:
+    """The encoder as slim as a test wants it, where it has a width."""
+    return f"{name}(width=4)" if "width" in Catalog().parameters("encoders", name) else name
+
+
+@pytest.fixture(params=NAMES)
+def encoder(request: pytest.FixtureRequest) -> Iterator[Encoder]:
+    """With statistics that differ from batch to batch, and from where they started."""
+    with preserved_random_state():
+        torch.manual_seed(0)
+        encoder: Encoder = Catalog().build("encoders", narrow(request.param))
+        encoder(images(16, count=8, seed=9))
+        yield encoder.eval()
+
+
+def images(size: int, count: int = 4, seed: int = 1) -> Tensor:
+    return torch.rand(count, 3, size, size, generator=Generator().manual_seed(seed))
+
+
+def test_the_folder_holds_the_papers_encoders() -> None:
+    assert {"resnet8", "resnet18", "resnet50"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_images_become_features_of_its_width(encoder: Encoder, size: int) -> None:
+    features = encoder(images(size))
+    assert features.shape == (4, encoder.width)
+    assert features.dtype == torch.float32
+    assert features.isfinite().all()
+
+
+def test_in_eval_mode_an_image_s_features_are_its_own(encoder: Encoder) -> None:
+    batch = images(16)
+    with torch.no_grad():
+        whole, alone = encoder(batch), torch.cat([encoder(image[None]) for image in batch])
+    torch.testing.assert_close(alone, whole, rtol=0, atol=1e-5)
+    assert (whole[0] - whole[1]).abs().max() > 1e-5
+
+
+def test_it_draws_nothing(encoder: Encoder) -> None:
+    before = torch.get_rng_state()
+    first = encoder(images(16))
+    encoder.train()(images(16))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first.shape == (4, encoder.width)
+
+
+def test_it_computes_in_float64(encoder: Encoder) -> None:
+    single = encoder(images(16))
+    double = encoder.double()(images(16).double())
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double.float(), single, rtol=1e-3, atol=1e-4)
+
+
+def test_gradients_reach_the_pixels_and_every_weight(encoder: Encoder) -> None:
+    batch = images(16).requires_grad_()
+    encoder.train()(batch).square().sum().backward()
+    assert batch.grad is not None
+    assert batch.grad.flatten(1).any(dim=1).all()
+    assert all(p.grad is not None for p in encoder.parameters())
+
+
+def test_it_leaves_its_images(encoder: Encoder) -> None:
+    batch = images(16)
+    kept = batch.clone()
+    encoder(batch)
+    assert torch.equal(batch, kept)
+
+
+def test_it_takes_another_memory_layout(encoder: Encoder) -> None:
+    turned = images(16).contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(encoder(turned), encoder(images(16)), rtol=0, atol=1e-5)
+
+
+@each_name
+def test_normalisation_is_its_first_layer(name: str) -> None:
+    if not {"mean", "std", "width"} <= set(Catalog().parameters("encoders", name)):
+        pytest.skip(f"{name} has no mean and std to set")
+    with preserved_random_state():
+        torch.manual_seed(0)
+        own = Catalog().build("encoders", f"{name}(width=4, mean=0.25, std=0.5)").eval()
+        raw = Catalog().build("encoders", f"{name}(width=4, mean=0, std=1)").eval()
+    raw.load_state_dict(own.state_dict())
+    batch = images(16)
+    torch.testing.assert_close(own(batch), raw((batch - 0.25) / 0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "parameters"),
+    # The authors' networks without their last layer: 11,173,962 and 23,520,842 with ten classes.
+    [("resnet18", 512, 11_173_962 - 5_130), ("resnet50", 2048, 23_520_842 - 20_490)],
+)
+def test_the_papers_networks_have_the_papers_size(name: str, width: int, parameters: int) -> None:
+    with torch.device("meta"):
+        encoder = Catalog().build("encoders", name)
+    assert encoder.width == width
+    assert sum(weights.numel() for weights in encoder.parameters()) == parameters
+
+
+def test_resnet8_has_three_stages_of_one_block() -> None:
+    with torch.device("meta"):
+        encoder = Catalog().build("encoders", "resnet8")
+    convolutions = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
+    assert encoder.width == 64
+    assert len([c for c in convolutions if c.kernel_size == (3, 3)]) == 7
+
+
+@each_name
+def test_the_stem_keeps_every_pixel(name: str) -> None:
+    with torch.device("meta"):
+        encoder = Catalog().build("encoders", name)
+    assert not any(isinstance(m, nn.MaxPool2d) for m in encoder.modules())
+    stem = next(m for m in encoder.modules() if isinstance(m, nn.Conv2d))
+    assert (stem.kernel_size, stem.stride, stem.padding) == ((3, 3), (1, 1), (1, 1))
+
+
+@pytest.mark.parametrize("wrong", ["width=0", "width=-1", "std=0", "std=-0.5"])
+@pytest.mark.parametrize("name", ["resnet8", "resnet18", "resnet50"])
+def test_sizes_that_do_not_exist_are_refused(name: str, wrong: str) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        Catalog().build("encoders", f"{name}({wrong})")
