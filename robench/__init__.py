@@ -1,6 +1,7 @@
 """robench: robustness benchmarks for contrastive self-supervised encoders.
 
-``robench.run(...)`` answers a grid of questions, ``robench.load_encoder(key)`` gives an encoder of the zoo.
+``robench.run(...)`` answers a grid of questions, ``robench.load_encoder(key)`` gives an encoder of
+the zoo.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -30,8 +30,8 @@ class Provenance:
 class Card:
     """What is on record about a pretrained encoder; its weights lie beside it.
 
-    ``losses`` holds the mean pretraining loss of each epoch; ``branches`` the BatchNorm branches in the weights, and
-    ``evaluated_branch`` the one that features are taken from.
+    ``losses`` holds the mean pretraining loss of each epoch; ``branches`` the BatchNorm branches in
+    the weights, and ``evaluated_branch`` the one that features are taken from.
     """
 
     key: str
@@ -53,7 +53,9 @@ class Card:
 
 @dataclass(frozen=True)
 class Labels:
-    """Short names as a table prints them: a component's name, with the arguments that differ from its defaults."""
+    """Short names as a table prints them: a component's name, with the arguments that differ from
+    its defaults.
+    """
 
     method: str
     source: str
@@ -65,7 +67,9 @@ class Labels:
 
 @dataclass(frozen=True)
 class Cell:
-    """One evaluated question. ``norm`` is "linf", "l2", "l1" or "", ``eps`` exact text such as "8/255", or ""."""
+    """One evaluated question. ``norm`` is "linf", "l2", "l1" or "", ``eps`` exact text such as
+    "8/255", or "".
+    """
 
     key: str
     labels: Labels
@@ -107,7 +111,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class Examples:
-    """A few attacked images of one cell, to look at: ``clean`` and ``attacked`` float32 [m, 3, H, W] in [0, 1]."""
+    """A few attacked images of one cell, to look at: ``clean`` and ``attacked`` float32 [m, 3, H,
+    W] in [0, 1].
+    """
 
     labels: Labels
     norm: str

@@ -1,6 +1,7 @@
 """What a notebook calls, and the command line too."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +16,19 @@ from robench.contracts import Encoder, Progress
 from robench.plan import Request, plan, scale
 from robench.progress import bar
 from robench.questions import Evaluation
-from robench.spec import Spec, SpecError, parse_list
-from robench.store import Store, published
+from robench.spec import Spec, SpecError, exact, nearest, parse_list, show_number
+from robench.store import Store, StoreError, published
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 Names = str | Sequence[str] | None
-"""Specs as typed: ``"plain,rocl(steps=5)"``, or a list of such."""
+"""As typed: ``"plain,rocl(steps=5)"``, or a list of such."""
 
 
 @dataclass(frozen=True)
 class Results(Sequence[Result]):
-    """The answers of a run, in the plan's order; ``failures`` tells of those that could not be had."""
+    """The answers of a run, in the plan's order, and why the others could not be had."""
 
     results: tuple[Result, ...]
     failures: tuple[str, ...]
@@ -62,7 +63,7 @@ def run(
     probes: Names = None,
     seeds: Sequence[int] = (),
     norms: Names = None,
-    eps: Names = None,
+    eps: Names | float | Sequence[float] = None,
     limit: int | None = None,
     epochs: int | None = None,
     images: int | None = None,
@@ -71,13 +72,14 @@ def run(
     zoo: Path | str = "zoo",
     data: Path | str | None = None,
     device: str = "auto",
-    plugins: Sequence[Path | str] = (),
+    plugins: Path | str | Sequence[Path | str] = (),
     progress: Progress = bar,
     say: Callable[[str], None] = print,
 ) -> Results:
-    """Pretrain, probe, attack and report whatever is not known yet; see ``robench run --help`` for the arguments.
+    """Pretrain, probe, attack and report whatever is not known yet.
 
-    Raises SpecError, DataError or StoreError, before any compute, for what does not exist or cannot be read or written.
+    The arguments are those of ``robench run --help``. Raises SpecError, DataError or StoreError,
+    before any compute, for what does not exist or cannot be read or written.
     """
     request = Request(
         preset=preset,
@@ -88,57 +90,85 @@ def run(
         encoders=specs(encoders),
         probes=specs(probes),
         seeds=tuple(seeds),
-        norms=tuple(str(norm) for norm in specs(norms)),
+        norms=words(norms),
         eps=radii(eps),
         limit=limit,
         epochs=epochs,
         images=images,
         precision=precision,
     )
-    catalog = Catalog([Path(plugin) for plugin in plugins])
+    catalog = Catalog(_paths(plugins))
     evaluations = plan(request, catalog)
-    bench = Bench(
-        catalog,
-        open_store(preset, out, Path(zoo), say),
-        data_root(data),
-        find_device(device),
-        progress,
-        say,
-    )
-    bench.store.prepare()
+    store = open_store(preset, out, Path(zoo), say)
+    bench = Bench(catalog, store, data_root(data), find_device(device), progress, say)
     return answer(bench, evaluations)
 
 
 def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:
-    """Answer the evaluations, and report on them and on what else is stored at the same scale."""
+    """Answer the evaluations, and report on them and on what else is stored at the same scale.
+
+    What is stored and has the place of one of them in the table stays out of the report.
+    """
+    bench.store.prepare()
     results = tuple(bench.answers(evaluations))
-    scales = {scale(evaluation) for evaluation in evaluations}
-    asked = {result.cell.key for result in results}
-    others = [
-        result
-        for result in bench.store.results()
-        if result.cell.key not in asked and scale(result.cell.evaluation) in scales
-    ]
-    if results or others:
-        write_report(bench.store, [*results, *others])
+    scales = {scale(evaluation, bench.catalog) for evaluation in evaluations}
+    others = (r for r in bench.store.results() if scale(r.cell.evaluation, bench.catalog) in scales)
+    reported = one_each([*results, *others])
+    if reported:
+        write_report(bench.store, reported, bench.catalog)
     return Results(results, tuple(bench.failures), bench.store.out)
 
 
-def write_report(store: Store, results: Iterable[Result]) -> list[Path]:
-    """Write tables and figures on the results into the store's results folder; returns the paths."""
+def report(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[Path]:
+    """Write the report on the stored answers again, at the scale of the latest; returns the paths.
+
+    ``say`` is told, in a line, what is left out. Raises SpecError where nothing is stored.
+    """
+    results = sorted(store.results(), key=lambda r: (r.cell.provenance.finished, r.cell.key))
+    if not results:
+        raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
+    scales = [scale(result.cell.evaluation, catalog) for result in results]
+    latest = [r for r, own in zip(results, scales, strict=True) if own == scales[-1]]
+    reported = one_each(reversed(latest))
+    others = Counter(own for own in scales if own != scales[-1])
+    left = [f"{count} at {other}" for other, count in others.items()]
+    if len(reported) < len(latest):
+        left.append(f"{len(latest) - len(reported)} with the place of a later one")
+    if left:
+        say(f"reported {len(reported)} cells at {scales[-1]}; left out {'; '.join(left)}")
+    return write_report(store, reported, catalog)
+
+
+def one_each(results: Iterable[Result]) -> list[Result]:
+    """The first result for each place in the table."""
+    places: dict[tuple[object, ...], Result] = {}
+    for result in results:
+        cell = result.cell
+        places.setdefault((cell.labels, cell.norm, cell.eps, cell.n, cell.seed), result)
+    return list(places.values())
+
+
+def write_report(store: Store, results: Sequence[Result], catalog: Catalog) -> list[Path]:
+    """Write tables and figures on the results into the store's results folder; returns the paths.
+
+    Raises StoreError where they cannot be written.
+    """
     from robench.report.write import write
 
-    results = list(results)
+    results = sorted(results, key=lambda result: result.cell.key)
     trained = dict.fromkeys(result.cell.evaluation.probing.pretraining for result in results)
     cards = [card for card in map(store.card, trained) if card is not None]
     examples = (store.examples(result.cell) for result in results)
-    return write(
-        results,
-        [curve(card) for card in cards],
-        [shown for shown in examples if isinstance(shown, Examples)],
-        store.out,
-        scale="; ".join(dict.fromkeys(scale(result.cell.evaluation) for result in results)),
-    )
+    try:
+        return write(
+            results,
+            [curve(card) for card in cards],
+            [shown for shown in examples if isinstance(shown, Examples)],
+            store.out,
+            scale="; ".join(sorted({scale(r.cell.evaluation, catalog) for r in results})),
+        )
+    except OSError as error:
+        raise StoreError(f"cannot write the report to {store.out}: {error}") from None
 
 
 def curve(card: Card) -> Curve:
@@ -146,39 +176,62 @@ def curve(card: Card) -> Curve:
     return Curve(card.method, card.source, card.encoder, card.pretraining.seed, card.losses)
 
 
-def load_encoder(key: str, zoo: Path | str = "zoo", plugins: Sequence[Path | str] = ()) -> Encoder:
-    """The encoder of the zoo with that key, in eval mode on the CPU: images [B, 3, H, W] in [0, 1] to features.
+def load_encoder(
+    key: str, zoo: Path | str = "zoo", plugins: Path | str | Sequence[Path | str] = ()
+) -> Encoder:
+    """The encoder of the zoo with that key, in eval mode on the CPU.
 
-    Raises SpecError where the zoo has no such encoder, or its weights are damaged.
+    It takes images [B, 3, H, W] in [0, 1] to features [B, width]. Raises SpecError where the zoo
+    has no such encoder, or its weights are missing or damaged.
     """
-    store = Store(Path("results"), Path(zoo), say_nothing)
+    damages: list[str] = []
+    store = Store(Path("results"), Path(zoo), damages.append)
     card = store.card_by_key(key)
     if card is None:
-        from robench.catalog import nearest
-
         known = [card.key for card in store.cards()]
         hint = nearest(key, known) if known else "it is empty; `robench run` fills it"
-        raise SpecError(f"no encoder '{key}' in {zoo}; {hint}")
+        raise SpecError(f"no encoder '{key}' in {zoo}; {' '.join([*damages, hint])}")
     weights = store.encoder(card)
     if weights is None:
-        raise SpecError(f"the weights of '{key}' in {zoo} are missing or damaged")
-    return restore(Catalog([Path(plugin) for plugin in plugins]), card, weights)
+        why = " ".join(damages) or "its weights are missing; `robench run` trains it again"
+        raise SpecError(f"cannot load '{key}' from {zoo}: {why}")
+    return restore(Catalog(_paths(plugins)), card, weights)
 
 
 def specs(names: Names) -> tuple[Spec, ...]:
-    """Read specs from a list between commas, or from several such lists."""
+    """Read specs from a list between commas, or from several such lists.
+
+    Raises SpecError for an empty list, or an item that cannot be read.
+    """
     if names is None:
         return ()
     texts = [names] if isinstance(names, str) else names
     return tuple(spec for text in texts for spec in parse_list(text))
 
 
-def radii(names: Names) -> tuple[str, ...]:
-    """Read radii between commas: ``"8/255,4/255"``."""
+def words(names: Names) -> tuple[str, ...]:
+    """Read words or numbers between commas, as typed: ``"8/255,4/255"``.
+
+    Raises SpecError where there are none.
+    """
     if names is None:
         return ()
     texts = [names] if isinstance(names, str) else names
-    return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
+    found = tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
+    if not found:
+        raise SpecError("the list is empty; write one item or more, with commas between")
+    return found
+
+
+def radii(eps: Names | float | Sequence[float]) -> tuple[str, ...]:
+    """Read radii: ``"8/255,4/255"`` as typed, and Python's ``8 / 255`` as the fraction it was.
+
+    Raises SpecError where there are none.
+    """
+    if eps is None or isinstance(eps, str):
+        return words(eps)
+    several = [eps] if isinstance(eps, int | float) else eps
+    return words([one if isinstance(one, str) else show_number(exact(one)) for one in several])
 
 
 def open_store(
@@ -186,7 +239,8 @@ def open_store(
 ) -> Store:
     """The store of a run: ``out``, or the preset's folder under ``results``.
 
-    A published folder is read and left as it is, unless ``out`` names it: new cells then go to ``<folder>.own``.
+    A published folder is read and left as it is, unless ``out`` names it: new cells then go to
+    ``<folder>.own``.
     """
     if out is not None:
         return Store(Path(out), zoo, warn)
@@ -211,7 +265,8 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise SpecError(f"no device '{name}'; choose auto, cpu, cuda or cuda:0") from None
+        hint = nearest(name, ["auto", "cpu", "cuda", "cuda:0"])
+        raise SpecError(f"no device '{name}'; {hint}") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise SpecError(f"device '{name}' is not there: torch sees {count} GPUs; use --device cpu")
@@ -220,5 +275,5 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def say_nothing(line: str) -> None:
-    """For callers who want no lines."""
+def _paths(files: Path | str | Sequence[Path | str]) -> list[Path]:
+    return [Path(file) for file in ([files] if isinstance(files, Path | str) else files)]

@@ -1,4 +1,7 @@
-"""The one place where catalog, stages and store meet: questions in, answers out, nothing computed twice."""
+"""The one place where catalog, stages and store meet: questions in, answers out.
+
+Nothing is computed twice.
+"""
 
 import hashlib
 import time
@@ -7,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -15,7 +19,7 @@ from robench.catalog import Catalog
 from robench.contracts import Attack, Data, Encoder, Probe, Progress, Split
 from robench.provenance import gather
 from robench.questions import Evaluation, Pretraining, Probing, generator, key
-from robench.spec import parse, show
+from robench.spec import SpecError, parse, parse_number, show
 from robench.stages.evaluate import EvaluationError, evaluate
 from robench.stages.pretrain import TrainingError, pretrain
 from robench.stages.probe import ProbeError, probe
@@ -31,7 +35,7 @@ FAILURES = (TrainingError, ProbeError, EvaluationError)
 FLAGS = {
     "randomized": "random",
 }
-"""What an attack may notice (`contracts.Attacked.notes`), and the flag that a number gets for it."""
+"""What an attack may notice (`contracts.Attacked.notes`), and the flag for it."""
 
 
 @dataclass
@@ -59,7 +63,7 @@ class Bench:
         """
         known = {evaluation: self.store.result(evaluation) for evaluation in evaluations}
         for name in self._needed([e for e, result in known.items() if result is None]):
-            self.data(name)
+            self.data(name)  # missing files show here, and not hours later
         hopeless: dict[Pretraining | Probing, str] = {}
         for number, (evaluation, result) in enumerate(known.items(), 1):
             lost = hopeless.get(evaluation.probing.pretraining) or hopeless.get(evaluation.probing)
@@ -67,6 +71,7 @@ class Bench:
                 try:
                     result = self._compute(evaluation, f"[{number}/{len(known)}]")
                 except FAILURES as error:
+                    self._encoders.clear()  # what broke a rule may have broken the encoder
                     self.say(f"failed: {error}")
                     self.failures.append(str(error))
                     if isinstance(error, TrainingError):
@@ -86,27 +91,43 @@ class Bench:
         return self._data[name]
 
     def encoder(self, pretraining: Pretraining) -> tuple[Card, Encoder]:
-        """The pretrained encoder, in eval mode, on the branch that its features are taken from; trained if need be."""
+        """The encoder, in eval mode, on its evaluated branch; trained if need be."""
         if pretraining not in self._encoders:
             card = self.store.card(pretraining)
             weights = None if card is None else self.store.encoder(card)
             if card is None or weights is None:
-                card, encoder = self._pretrain(pretraining)
-            else:
-                encoder = restore(self.catalog, card, weights)
+                card, weights = self._pretrain(pretraining)
+            # Fresh ones too: training may leave another memory format, and so other rounding.
+            encoder = restore(self.catalog, card, weights)
+            self._compare(card, pretraining)
             # One at a time: the plan keeps what shares an encoder together.
-            self._encoders = {pretraining: (card, encoder.to(self.device).eval())}
+            self._encoders = {pretraining: (card, encoder.to(self.device))}
         return self._encoders[pretraining]
+
+    def _compare(self, card: Card, question: Pretraining) -> None:
+        if question.dataset in self._data:
+            data = training_subset(self.data(question.dataset), question.recipe.images)
+            if hashlib.sha256(_all_images(data).tobytes()).hexdigest() != card.data_sha256:
+                self.say(f"note: {card.source} has changed since {card.key} was trained on it")
 
     def classifier(self, probing: Probing) -> nn.Module:
         """The fitted probe, features to logits; fitted if need be."""
         _, encoder = self.encoder(probing.pretraining)
+        fitting = {
+            "weight": (len(self.data(probing.dataset).classes), encoder.width),
+            "bias": (len(self.data(probing.dataset).classes),),
+        }
         weights = self.store.probe(probing)
+        if weights is not None:
+            shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+            if shapes != fitting:
+                self.store.drop_probe(probing, f"it has shapes {shapes}, expected {fitting}")
+                weights = None
         if weights is None:
-            weights = self._fit(probing, encoder)
-        outputs, inputs = weights["weight"].shape
-        layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
-        layer.load_state_dict(weights)
+            weights = self._fit(probing, encoder, fitting)
+        with torch.device("meta"):
+            layer = nn.Linear(encoder.width, fitting["bias"][0])
+        layer.load_state_dict(weights, assign=True)
         return layer.to(self.device).eval()
 
     def labels(self, evaluation: Evaluation) -> Labels:
@@ -123,17 +144,23 @@ class Bench:
 
     def _needed(self, evaluations: Sequence[Evaluation]) -> list[str]:
         names = []
+        trainings = dict.fromkeys(evaluation.probing.pretraining for evaluation in evaluations)
+        trained = {pretraining: self.trained(pretraining) for pretraining in trainings}
         for evaluation in evaluations:
             pretraining = evaluation.probing.pretraining
-            if self.store.card(pretraining) is None:
+            if not trained[pretraining]:
                 names.append(pretraining.dataset)
             names.append(evaluation.probing.dataset)
         return list(dict.fromkeys(names))
 
-    def _pretrain(self, question: Pretraining) -> tuple[Card, Encoder]:
-        data = self.data(question.dataset)
-        data = training_subset(data, question.recipe.images)
-        images = np.concatenate([data.train.images, data.held_out.images])
+    def trained(self, pretraining: Pretraining) -> bool:
+        """Whether the zoo has the encoder, whole."""
+        card = self.store.card(pretraining)
+        return card is not None and self.store.encoder(card) is not None
+
+    def _pretrain(self, question: Pretraining) -> tuple[Card, dict[str, torch.Tensor]]:
+        data = training_subset(self.data(question.dataset), question.recipe.images)
+        images = _all_images(data)
         method = self.catalog.label("methods", question.objective)
         source = self.catalog.label("datasets", question.dataset)
         name = f"pretraining {method} on {source}, seed {question.seed}"
@@ -165,31 +192,39 @@ class Bench:
             weights_sha256="",
             provenance=gather(self.device, question.recipe.precision),
         )
-        card = self.store.save_encoder(card, _on_cpu(encoder))
+        weights = _on_cpu(encoder)
+        card = self.store.save_encoder(card, weights)
         self.say(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f} in {seconds:.0f} s")
-        return card, encoder
+        return card, weights
 
-    def _fit(self, question: Probing, encoder: Encoder) -> dict[str, torch.Tensor]:
+    def _fit(
+        self, question: Probing, encoder: Encoder, fitting: dict[str, tuple[int, ...]]
+    ) -> dict[str, torch.Tensor]:
         data = training_subset(self.data(question.dataset), question.images)
         method = self.catalog.build("probes", question.probe)
         assert isinstance(method, Probe)
         dice = generator(question, "probe", self.device)
         weights = _on_cpu(probe(method, encoder, data, dice, self.progress))
+        shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+        if shapes != fitting:
+            raise ProbeError(
+                f"{type(method).__name__} gave a classifier with {shapes or 'no weights'}; "
+                f"a linear one of these features has {fitting}"
+            )
         self.store.save_probe(question, weights)
         return weights
 
     def _compute(self, question: Evaluation, number: str) -> Result:
         labels = self.labels(question)
-        spec = parse(question.attack)
         card, encoder = self.encoder(question.probing.pretraining)
         classifier = self.classifier(question.probing)
         data = self.data(question.probing.dataset)
         index = rows(len(data.test), question.limit)
-        attack = self.catalog.build("attacks", spec)
+        attack = self.catalog.build("attacks", question.attack)
         assert isinstance(attack, Attack)
-        radius = {name: show(spec.get(name)) if spec.has(name) else "" for name in ("norm", "eps")}
+        norm, eps = radius(question.attack)
         title = f"{labels.method} {labels.source} -> {labels.target}, {labels.attack}"
-        title = " ".join([title, *filter(None, radius.values())])
+        title = " ".join([title, *filter(None, (norm, eps))])
         start = time.perf_counter()
         attempt = evaluate(
             nn.Sequential(encoder, classifier),
@@ -207,8 +242,8 @@ class Bench:
         cell = Cell(
             key=key(question),
             labels=labels,
-            norm=radius["norm"],
-            eps=radius["eps"],
+            norm=norm,
+            eps=eps,
             seed=question.probing.pretraining.seed,
             n=len(index),
             correct=correct,
@@ -234,27 +269,55 @@ class Bench:
             outcome.clean_prediction[shown],
             outcome.attacked_prediction[shown],
         )
-        self.say(f"{number} {title}: {100 * correct / len(index):.1f}% of {len(index)} images, {seconds:.1f} s")
-        return self.store.save_result(cell, outcome, examples)
+        result = self.store.save_result(cell, outcome, examples)
+        share = f"{100 * correct / len(index):.1f}% of {len(index)} images"
+        self.say(f"{number} {title}: {share}, {seconds:.1f} s")
+        return result
 
 
 def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> Encoder:
-    """The encoder of a card, in eval mode, on the branch that its features are taken from."""
+    """The encoder of a card, in eval mode, on the branch that its features are taken from.
+
+    Raises SpecError where the component of that name is not the one that was trained.
+    """
     with preserved_random_state():
         encoder = catalog.build("encoders", card.pretraining.encoder)
     assert isinstance(encoder, Encoder)
     if len(card.branches) > 1:
         add_adversarial_branch(encoder, momentum=0.01)  # no momentum is used in eval mode
-    encoder.load_state_dict(weights)
+    try:
+        encoder.load_state_dict(weights)
+    except RuntimeError as error:
+        raise SpecError(
+            f"{card.key} was trained with another {card.encoder} than there is now "
+            f"({str(error).splitlines()[-1].strip()}); rename the new one, or use another --zoo"
+        ) from None
     use_branch(encoder, card.evaluated_branch)
     return encoder.eval()
+
+
+def radius(attack: str) -> tuple[str, str]:
+    """An attack's norm and eps as one would type them, "" where it has none.
+
+    An eps without a short decimal is said in steps of 1/255 where it is a number of those.
+    """
+    spec = parse(attack)
+    norm, eps = (show(spec.get(name)) if spec.has(name) else "" for name in ("norm", "eps"))
+    if "/" in eps:
+        steps = parse_number(eps) * 255
+        eps = f"{steps}/255" if steps.denominator == 1 else eps
+    return norm, eps
 
 
 def _on_cpu(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
 
 
-def _sha256(split: Split, index: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> str:
+def _all_images(data: Data) -> npt.NDArray[np.uint8]:
+    return np.concatenate([data.train.images, data.held_out.images])
+
+
+def _sha256(split: Split, index: npt.NDArray[np.int64]) -> str:
     digest = hashlib.sha256(np.asarray(split.images[index]).tobytes())
     digest.update(np.asarray(split.labels[index]).tobytes())
     return digest.hexdigest()

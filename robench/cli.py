@@ -1,4 +1,7 @@
-"""The command line. Everything heavy is imported inside the commands, so that ``--help`` answers at once."""
+"""The command line.
+
+Everything heavy is imported inside the commands, so that ``--help`` answers at once.
+"""
 
 import signal
 import sys
@@ -8,6 +11,8 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import click
+
+from robench.spec import nearest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,8 +28,12 @@ LISTS = (
 )
 
 
+class Terminated(BaseException):
+    """The process was asked to end; nothing but `main` may stop this."""
+
+
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 a cell failed, 2 bad input, 130 or 143 interrupted."""
+    """Run the command line and exit: 0 done, 1 a cell failed, 2 bad input, 130 or 143 stopped."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = cli.main(standalone_mode=False)
@@ -34,6 +43,8 @@ def main() -> None:
         code = _complain(error.format_message())
     except (click.Abort, KeyboardInterrupt):
         code = _complain("interrupted; the same command goes on from what is finished", 130)
+    except Terminated:
+        code = _complain("stopped; the same command goes on from what is finished", 143)
     except Exception as error:
         if not _is_input(error):
             raise
@@ -52,37 +63,71 @@ def _complain(message: str, code: int = 2) -> int:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    click.echo("robench: stopped; the same command goes on from what is finished", err=True)
-    sys.exit(128 + number)
+    raise Terminated
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Commands that know what a mistyped name may have meant."""
+
+    def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
+        """The command that the first argument names."""
+        known = self.list_commands(context)
+        if arguments[0] not in known and not arguments[0].startswith("-"):
+            raise click.UsageError(f"no command '{arguments[0]}'; {nearest(arguments[0], known)}")
+        return super().resolve_command(context, arguments)
+
+
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="robench")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Robustness benchmarks for contrastive self-supervised encoders.
 
-    Pretrains encoders (plain SimCLR, CLAE, RoCL, or your own), fits linear probes, attacks them, covers the transfer
-    between data sets, and writes tables and plots. What is already answered is never computed again.
+    Pretrains encoders (plain SimCLR, CLAE, RoCL, or your own), fits linear probes, attacks them,
+    covers the transfer between data sets, and writes tables and plots. What is already answered is
+    never computed again.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def grid_options(command: Command) -> Command:
     """The options that say which grid to run."""
     options = [
-        click.option("--preset", default="quick", show_default=True, help="Where defaults come from; see `robench ls presets`."),
+        click.option(
+            "--preset",
+            default="quick",
+            show_default=True,
+            help="Where defaults come from; see `robench ls presets`.",
+        ),
         click.option("--methods", help='Objectives, such as plain,clae,"rocl(steps=10)".'),
-        click.option("--attacks", help="Attacks, such as pgd,autoattack; clean accuracy is always a column."),
+        click.option(
+            "--attacks", help="Attacks, such as pgd,autoattack; clean accuracy is always a column."
+        ),
         click.option("--sources", help="Data sets to pretrain on."),
-        click.option("--targets", help="Data sets to probe and attack on; others than the source are transfers."),
+        click.option(
+            "--targets",
+            help="Data sets to probe and attack on; others than the source are transfers.",
+        ),
         click.option("--encoders", help='Architectures, such as resnet18 or "resnet8(width=32)".'),
         click.option("--probes", help="Classifiers on frozen features, such as linear,linear-sgd."),
         click.option("--seeds", help="Seeds of the pretraining, such as 0,1,2."),
         click.option("--norm", "norms", help="Norms of the attacks: linf, l2, l1."),
         click.option("--eps", help="Radii in pixels of [0, 1], such as 8/255,4/255; exact."),
-        click.option("--limit", type=int, metavar="N", help="Evaluate N test images (a fixed random choice)."),
-        click.option("--epochs", type=int, metavar="N", help="Pretrain for N epochs instead of the preset's."),
+        click.option(
+            "--limit", type=int, metavar="N", help="Evaluate N test images (a fixed random choice)."
+        ),
+        click.option(
+            "--epochs", type=int, metavar="N", help="Pretrain for N epochs instead of the preset's."
+        ),
         click.option("--precision", help="Precision of the pretraining: fp32 or bf16."),
-        click.option("--images", type=int, metavar="N", help="Train on N images instead of the preset's."),
+        click.option(
+            "--images", type=int, metavar="N", help="Train on N images instead of the preset's."
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -106,7 +151,9 @@ def place_options(command: Command) -> Command:
     path = click.Path(path_type=Path)
     options = [
         click.option("--out", type=path, help="Results folder.  [default: results/PRESET]"),
-        click.option("--zoo", type=path, default=Path("zoo"), show_default=True, help="Folder of encoders."),
+        click.option(
+            "--zoo", type=path, default=Path("zoo"), show_default=True, help="Folder of encoders."
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -129,7 +176,11 @@ def data_option(command: Command) -> Command:
 @data_option
 @plugin_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--dry-run", is_flag=True, help="Print what is cached, what would be computed, and a rough time.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print what is cached, what would be computed, and a rough time.",
+)
 def run(
     preset: str,
     methods: str | None,
@@ -168,8 +219,8 @@ def run(
         encoders=api.specs(encoders),
         probes=api.specs(probes),
         seeds=_seeds(seeds),
-        norms=tuple(str(norm) for norm in api.specs(norms)),
-        eps=api.radii(eps),
+        norms=api.words(norms),
+        eps=api.words(eps),
         limit=limit,
         epochs=epochs,
         images=images,
@@ -185,22 +236,25 @@ def run(
         for line in estimate(bench, evaluations):
             click.echo(line)
         return 0
-    store.prepare()
     results = api.answer(bench, evaluations)
-    if (results.out / "table.md").exists():
-        click.echo(f"\n{(results.out / 'table.md').read_text()}")
+    if results:
+        click.echo(f"\n{(results.out / 'table.md').read_text(encoding='utf-8')}")
         click.echo(f"Tables, figures and cells: {results.out}")
-    for failure in results.failures:
-        _note(f"failed: {failure}")
+    if results.failures:
+        for failure in results.failures:
+            _note(f"failed: {failure}")
+        _note(f"{len(evaluations) - len(results)} of {len(evaluations)} cells are missing")
     return 1 if results.failures else 0
 
 
 @cli.command("ls")
-@click.argument("kind", type=click.Choice(LISTS))
+@click.argument("kind", metavar="|".join(LISTS))
 @place_options
 @plugin_option
 def list_(kind: str, out: Path | None, zoo: Path, plugins: tuple[Path, ...]) -> None:
     """List components with their arguments, presets, or stored results."""
+    if kind not in LISTS:
+        raise click.UsageError(f"cannot list '{kind}'; {nearest(kind, LISTS)}")
     if kind == "results":
         _list_results(out, zoo)
         return
@@ -224,33 +278,37 @@ def _list_results(out: Path | None, zoo: Path) -> None:
         count = 0
         for result in Store(folder, zoo, _note).results():
             cell, count = result.cell, count + 1
-            radius = f" {cell.norm} {cell.eps}" if cell.eps else ""
+            labels = cell.labels
+            attack = " ".join(word for word in (labels.attack, cell.norm, cell.eps) if word)
+            flags = f", flagged {'; '.join(cell.flags)}" if cell.flags else ""
             click.echo(
-                f"{100 * cell.correct / cell.n:5.1f}%  {cell.labels.method} {cell.labels.source} -> "
-                f"{cell.labels.target}, {cell.labels.attack}{radius}, n {cell.n}  {cell.key}"
+                f"{100 * cell.correct / cell.n:5.1f}%  {labels.method} {labels.source} -> "
+                f"{labels.target}, {attack}, seed {cell.seed}, n {cell.n}{flags}  {cell.key}"
             )
         click.echo(f"{folder}: {count} cells")
 
 
 @cli.command()
 @place_options
+@plugin_option
 @click.option("--preset", default="quick", show_default=True, help="Whose folder, without --out.")
-def report(out: Path | None, zoo: Path, preset: str) -> None:
+def report(out: Path | None, zoo: Path, plugins: tuple[Path, ...], preset: str) -> None:
     """Write tables and plots again from the stored cells; nothing is computed."""
     from robench import api
-    from robench.spec import SpecError
+    from robench.catalog import Catalog
 
-    store = api.open_store(preset, out, zoo, _note)
-    results = list(store.results())
-    if not results:
-        raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
-    for path in api.write_report(store, results):
+    catalog = Catalog(plugins)
+    catalog.preset(preset)
+    for path in api.report(api.open_store(preset, out, zoo, _note), catalog, _note):
         click.echo(str(path))
 
 
-@cli.group()
-def data() -> None:
+@cli.group(cls=Commands, invoke_without_command=True)
+@click.pass_context
+def data(context: click.Context) -> None:
     """Get, check and import data sets."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @data.command()

@@ -1,11 +1,12 @@
 """What each kind of component promises.
 
-A component is a file: ``robench/attacks/pgd.py`` holds the one public class that implements the contract of its kind, and
-the file's name is the component's name. Every argument of the class has a type (bool, int, float, str, or one of these
-with None) and, but for what the stage hands in, a default; the catalog reads them from the signature.
+A component is a file: ``robench/attacks/pgd.py`` holds the one public class that implements the
+contract of its kind, and the file's name is the component's name. Every argument of the class has a
+type (bool, int, float, str, or one of these with None) and, but for what the stage hands in, a
+default; the catalog reads them from the signature.
 
-Legend: n images, B a batch, C = 3 channels, H and W pixels, K classes, D the encoder's width. Images are float32 in
-[0, 1], or uint8 in 0..255 where they are stored.
+Legend: n images, B a batch, C = 3 channels, H and W pixels, K classes, D the encoder's width.
+Images are float32 in [0, 1], or uint8 in 0..255 where they are stored.
 """
 
 from abc import ABC, abstractmethod
@@ -52,11 +53,14 @@ class Data:
 
 
 class DataError(Exception):
-    """A data set is missing, damaged or not what it should be; the message says which file and the way out."""
+    """A data set is missing, damaged or not what it should be; the message has the way out."""
 
 
 class Dataset(ABC):
-    """Where labelled images come from. Subclasses are frozen dataclasses; their fields are the arguments."""
+    """Where labelled images come from.
+
+    Subclasses are frozen dataclasses; their fields are the arguments.
+    """
 
     @abstractmethod
     def load(self, root: Path, progress: Progress) -> Data:
@@ -67,7 +71,10 @@ class Dataset(ABC):
 
 
 class Encoder(nn.Module):
-    """Images [B, 3, H, W] in [0, 1] to features [B, width]; input normalisation is its own first layer."""
+    """Images [B, 3, H, W] in [0, 1] to features [B, width].
+
+    Input normalisation is its own first layer.
+    """
 
     width: int
 
@@ -83,11 +90,17 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, generator: Generator) -> Tensor:
-        """The scalar loss of a batch ``images`` [B, 3, H, W] in [0, 1]; every draw comes from ``generator``."""
+        """The scalar loss of a batch ``images`` [B, 3, H, W] in [0, 1].
+
+        Every draw comes from ``generator``.
+        """
 
 
 class Probe(ABC):
-    """Fits a classifier [B, D] -> [B, K] on the features of a frozen encoder. Subclasses are frozen dataclasses."""
+    """Fits a linear classifier [B, D] -> [B, K] on the features of a frozen encoder.
+
+    Subclasses are frozen dataclasses.
+    """
 
     @abstractmethod
     def fit(
@@ -99,7 +112,10 @@ class Probe(ABC):
         generator: Generator,
         progress: Progress,
     ) -> nn.Module:
-        """Train on ``train``; whatever is selected is selected on ``held_out``. The encoder is left unchanged."""
+        """Train on ``train``; whatever is selected is selected on ``held_out``.
+
+        The encoder is left unchanged. Returns an ``nn.Linear``, which is what the zoo keeps.
+        """
 
 
 class Attacked(NamedTuple):
@@ -118,16 +134,17 @@ class Attack(ABC):
         """The ball around each image that the attack stays in."""
 
     def passes(self, classes: int) -> tuple[float, float]:
-        """Forward-and-backward passes per image, at least and at most, from which a plan's time is estimated."""
+        """Forward-and-backward passes per image, at least and at most, to estimate times from."""
         return 1.0, 1.0
 
     @abstractmethod
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
     ) -> Attacked:
-        """Attack ``images`` [B, 3, H, W] in [0, 1] with ``labels`` int64 [B]; ``model`` gives logits [B, K].
+        """Attack ``images`` [B, 3, H, W] in [0, 1] with ``labels`` int64 [B].
 
-        The model is in eval mode; the global random state is as before when the call returns.
+        ``model`` maps images to logits [B, K] and is in eval mode. The global random state is as
+        before when the call returns.
         """
 
 
@@ -135,8 +152,8 @@ class Attack(ABC):
 class Outcome:
     """What happened to each image; every array has length n.
 
-    ``index`` is the image's row in the test split, ``size`` the perturbation's size in the attack's norm, in pixels of
-    [0, 1].
+    ``index`` is the image's row in the test split, ``size`` the perturbation's size in the attack's
+    norm, in pixels of [0, 1].
     """
 
     index: npt.NDArray[np.int64]

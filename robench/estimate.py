@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from robench.bench import Bench
+from robench.bench import Bench, radius
 from robench.contracts import Attack, Encoder
 from robench.questions import Evaluation, Pretraining, generator
 from robench.tensors.modes import evaluating, preserved_random_state
@@ -16,18 +16,18 @@ _CLASSES = 10  # where an attack's budget depends on them; more change it little
 
 
 def estimate(bench: Bench, evaluations: Sequence[Evaluation]) -> Iterator[str]:
-    """The plan in lines: what is cached, what would be computed, and its time, measured on single steps here and now.
+    """The plan in lines: what is cached, what would be computed, and a rough time for it.
 
-    An attack that stops at the first success has a range: from the time when nothing withstands it to
-    the time when every image withstands all of it.
+    Times are measured on single steps, here and now. An attack that stops at the first success has
+    a range: from the time when nothing withstands it to the time when every image withstands it.
     """
     missing = [e for e in evaluations if bench.store.result(e) is None]
     trainings = list(dict.fromkeys(e.probing.pretraining for e in missing))
-    untrained = [training for training in trainings if bench.store.card(training) is None]
-    all_trainings = dict.fromkeys(e.probing.pretraining for e in evaluations)
+    untrained = [training for training in trainings if not bench.trained(training)]
+    encoders = len({e.probing.pretraining for e in evaluations})
     yield (
-        f"{len(evaluations)} cells: {len(evaluations) - len(missing)} cached, {len(missing)} to compute; "
-        f"{len(all_trainings)} encoders, {len(untrained)} to pretrain"
+        f"{len(evaluations)} cells: {len(evaluations) - len(missing)} cached, "
+        f"{len(missing)} to compute; {encoders} encoders, {len(untrained)} to pretrain"
     )
     low = high = 0.0
     for training in untrained:
@@ -40,7 +40,9 @@ def estimate(bench: Bench, evaluations: Sequence[Evaluation]) -> Iterator[str]:
     for evaluation in missing:
         architecture = evaluation.probing.pretraining.encoder
         if architecture not in passes:
-            passes[architecture] = _pass(bench, architecture, _size(bench, evaluation.probing.dataset))
+            passes[architecture] = _pass(
+                bench, architecture, _size(bench, evaluation.probing.dataset)
+            )
     for evaluation in missing:
         attack = bench.catalog.build("attacks", evaluation.attack)
         assert isinstance(attack, Attack)
@@ -49,10 +51,10 @@ def estimate(bench: Bench, evaluations: Sequence[Evaluation]) -> Iterator[str]:
         least, most = (unit * times for times in attack.passes(_CLASSES))
         low, high = low + least, high + most
         labels = bench.labels(evaluation)
-        radius = evaluation.attack.partition("eps=")[2].partition(",")[0]
+        name = " ".join(word for word in (labels.attack, *radius(evaluation.attack)) if word)
         yield (
-            f"  {labels.method} {labels.source} -> {labels.target}, {labels.attack}"
-            f"{' ' + radius if radius else ''}, {count} images: {_span(least, most)}"
+            f"  {labels.method} {labels.source} -> {labels.target}, {name}, "
+            f"{count} images: {_span(least, most)}"
         )
     yield f"in all {_span(low, high)}, on {bench.device}" if missing else "nothing to compute"
 
@@ -67,11 +69,15 @@ def _pretraining(bench: Bench, question: Pretraining) -> float:
     dice = generator(question, "estimate", bench.device)
     images = torch.rand(_IMAGES, 3, size, size, generator=dice, device=bench.device)
 
+    half = recipe.precision == "bf16"
+
     def step() -> None:
-        objective(images, dice).backward()
+        with torch.autocast(bench.device.type, dtype=torch.bfloat16, enabled=half):
+            loss = objective(images, dice)
+        loss.backward()
 
     steps = recipe.epochs * (total // recipe.batch)
-    return _timed(step) * steps * recipe.batch / _IMAGES
+    return _timed(step, bench.device) * steps * recipe.batch / _IMAGES
 
 
 def _pass(bench: Bench, architecture: str, size: int) -> float:
@@ -85,19 +91,27 @@ def _pass(bench: Bench, architecture: str, size: int) -> float:
         torch.autograd.grad(encoder(images).sum(), images)
 
     with evaluating(encoder):
-        return _timed(step) / _IMAGES
+        return _timed(step, bench.device) / _IMAGES
 
 
 def _size(bench: Bench, dataset: str) -> int:
     return int(getattr(bench.catalog.build("datasets", dataset), "size", 32))
 
 
-def _timed(step: Callable[[], None]) -> float:
+def _timed(step: Callable[[], None], device: torch.device) -> float:
+    """Seconds for one step, after one to warm up."""
     step()
+    _wait(device)
     start = time.perf_counter()
     for _ in range(3):
         step()
+    _wait(device)
     return (time.perf_counter() - start) / 3
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _span(low: float, high: float) -> str:

@@ -1,4 +1,6 @@
-"""From names to questions: the grid that a run asks for, in an order that lets neighbours share work."""
+"""From names to questions: the grid that a run asks for, in an order that lets neighbours share
+work.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +11,7 @@ from robench.catalog import Catalog
 from robench.presets import Preset
 from robench.questions import Evaluation, Pretraining, Probing
 from robench.recipe import Recipe
-from robench.spec import Spec, SpecError, Value, parse, parse_number
+from robench.spec import Spec, SpecError, Value, nearest, parse, parse_number, show
 from robench.tensors.balls import BALLS
 
 
@@ -60,16 +62,12 @@ def plan(request: Request, catalog: Catalog) -> tuple[Evaluation, ...]:
     probes = resolved("probes", request.probes, preset.probes)
     attacks = _attacks(request, preset, catalog, own)
     limit = _positive("limit", request.limit) or preset.limit
+    recipes = {method: _recipe(request, preset, catalog, method) for method in methods}
+    seeds = [_seed(seed) for seed in request.seeds or preset.seeds]
     evaluations = [
         Evaluation(
             Probing(
-                Pretraining(
-                    method,
-                    encoder,
-                    source,
-                    _recipe(request, preset, catalog, method),
-                    seed,
-                ),
+                Pretraining(method, encoder, source, recipes[method], seed),
                 probe,
                 target,
                 _positive("images", request.images) or preset.probe_images,
@@ -78,7 +76,7 @@ def plan(request: Request, catalog: Catalog) -> tuple[Evaluation, ...]:
             preset.batch,
             limit,
         )
-        for seed in request.seeds or preset.seeds
+        for seed in seeds
         for source in sources
         for encoder in encoders
         for method in methods
@@ -89,41 +87,75 @@ def plan(request: Request, catalog: Catalog) -> tuple[Evaluation, ...]:
     return tuple(dict.fromkeys(evaluations))
 
 
-def scale(evaluation: Evaluation) -> str:
-    """In words, how large an evaluation's training and test are: cells of one scale make a table."""
-    pretraining, probing = evaluation.probing.pretraining, evaluation.probing
-    recipe = pretraining.recipe
-    images = "all" if recipe.images is None else f"{recipe.images:,}"
-    probed = "all" if probing.images is None else f"{probing.images:,}"
-    tested = "all" if evaluation.limit is None else f"{evaluation.limit:,}"
+def scale(evaluation: Evaluation, catalog: Catalog) -> str:
+    """How large an evaluation's training and test are, in words; one scale makes a table."""
+    probing, recipe = evaluation.probing, evaluation.probing.pretraining.recipe
+    tested = f"probes on {_count(probing.images)}, {_count(evaluation.limit)} test images"
+    paper = _paper(catalog, probing.pretraining.objective)
+    if paper is not None and recipe == _cut(paper, recipe.epochs, recipe.images, recipe.precision):
+        epochs = "" if recipe.epochs == paper.epochs else f", cut to {_epochs(recipe)}"
+        images = f"{_count(recipe.images)} images"
+        return f"each method's own schedule{epochs} on {images} ({recipe.precision}), {tested}"
     return (
-        f"{recipe.epochs} epochs of {images} images in batches of {recipe.batch} "
-        f"({recipe.optimizer}, lr {recipe.lr:g}, {recipe.precision}), probes on {probed}, {tested} test images"
+        f"{_epochs(recipe)} of {_count(recipe.images)} images in batches of {recipe.batch} "
+        f"({recipe.optimizer}, lr {recipe.lr:g}, {recipe.precision}), {tested}"
     )
+
+
+def _epochs(recipe: Recipe) -> str:
+    return "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
+
+
+def _count(number: int | None) -> str:
+    return "all" if number is None else f"{number:,}"
+
+
+def _paper(catalog: Catalog, objective: str) -> Recipe | None:
+    """The method's own schedule; None where the method is not at hand."""
+    try:
+        paper: Recipe = catalog.component("methods", parse(objective).name).paper
+    except (SpecError, AttributeError):
+        return None
+    return paper
 
 
 def _recipe(request: Request, preset: Preset, catalog: Catalog, method: str) -> Recipe:
-    recipe: Recipe = preset.recipe or catalog.component("methods", parse(method).name).paper
-    epochs, images = _positive("epochs", request.epochs), _positive("images", request.images)
-    return replace(
+    recipe = preset.recipe or _paper(catalog, method)
+    if recipe is None:
+        raise SpecError(
+            f"{parse(method).name} has no schedule of its own, which this preset asks for; "
+            "choose another --preset, or give its class paper = Recipe(...)"
+        )
+    recipe = _cut(
         recipe,
-        epochs=epochs or recipe.epochs,
-        warmup=min(recipe.warmup, (epochs or recipe.epochs) - 1),
-        images=images or recipe.images,
-        precision=_precision(request.precision) or recipe.precision,
+        _positive("epochs", request.epochs) or recipe.epochs,
+        _positive("images", request.images) or recipe.images,
+        _precision(request.precision) or recipe.precision,
     )
+    if recipe.images is not None and recipe.images < recipe.batch:
+        raise SpecError(
+            f"images={recipe.images} is less than one batch of the pretraining; "
+            f"give at least {recipe.batch}"
+        )
+    return recipe
+
+
+def _cut(
+    recipe: Recipe, epochs: int, images: int | None, precision: Literal["fp32", "bf16"]
+) -> Recipe:
+    """The recipe at another length; the warm-up leaves at least one epoch."""
+    warmup = min(recipe.warmup, epochs - 1)
+    return replace(recipe, epochs=epochs, warmup=warmup, images=images, precision=precision)
 
 
 def _precision(name: str | None) -> Literal["fp32", "bf16"] | None:
     match name:
         case None | "fp32" | "bf16":
             return name
-    raise SpecError(f"no precision '{name}'; choose fp32 or bf16")
+    raise SpecError(f"no precision '{name}'; {nearest(str(name), ['fp32', 'bf16'])}")
 
 
-def _attacks(
-    request: Request, preset: Preset, catalog: Catalog, own: Sequence[Spec]
-) -> list[str]:
+def _attacks(request: Request, preset: Preset, catalog: Catalog, own: Sequence[Spec]) -> list[str]:
     """Clean first, then each attack with each norm and each radius that it leaves open."""
     found = [catalog.resolve("attacks", Spec("clean"))]
     for typed in request.attacks or tuple(parse(spec) for spec in preset.attacks):
@@ -140,33 +172,38 @@ def _attacks(
             # A norm typed in the spec that does not exist is refused by the attack itself.
             for eps in request.eps or preset.eps.get(str(norm), ("8/255",)):
                 radius = _radius(parse_number(eps), str(norm))
-                found.append(
-                    catalog.resolve("attacks", spec.with_defaults({"eps": radius}), own)
-                )
+                found.append(catalog.resolve("attacks", spec.with_defaults({"eps": radius}), own))
     return _unique(str(spec) for spec in found)
 
 
 def _norm(norm: str) -> str:
     if norm not in BALLS:
-        raise SpecError(f"no norm '{norm}'; choose from {', '.join(BALLS)}")
+        raise SpecError(f"no norm '{norm}'; {nearest(norm, list(BALLS))}")
     return norm
 
 
 def _radius(eps: Value, norm: str) -> Value:
     if isinstance(eps, int | Fraction):
         if eps <= 0:
-            raise SpecError(f"eps={eps} is no radius; it must be positive, such as 8/255")
+            raise SpecError(f"eps={show(eps)} is no radius; it must be positive, such as 8/255")
         if norm == "linf" and eps > 1:
             raise SpecError(
-                f"eps={eps} is more than the pixel range; images are in [0, 1], so write 8/255, not 8"
+                f"eps={show(eps)} is more than the pixel range; images are in [0, 1], "
+                "so write 8/255, not 8"
             )
     return eps
 
 
 def _positive(name: str, value: int | None) -> int | None:
-    if value is not None and value < 1:
-        raise SpecError(f"{name}={value} must be at least 1")
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise SpecError(f"{name}={value} should be a whole number, at least 1")
     return value
+
+
+def _seed(seed: int) -> int:
+    if not isinstance(seed, int) or seed < 0:
+        raise SpecError(f"seed '{seed}' should be a whole number, at least 0")
+    return seed
 
 
 def _unique(names: Iterable[str]) -> list[str]:

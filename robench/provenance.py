@@ -39,7 +39,9 @@ def gather(device: torch.device, precision: str) -> Provenance:
 
 @cache
 def versions() -> dict[str, str]:
-    """The installed version of every package that a number depends on; "missing" where it is not installed."""
+    """The installed version of every package that a number depends on; "missing" where it is not
+    installed.
+    """
     found = {}
     for package in PACKAGES:
         try:
@@ -51,7 +53,9 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str:
-    """The commit of the code, with "+" where files differ from it; "" where the code is not in a checkout."""
+    """The commit of the code, with "+" where files differ from it; "" where the code is not in a
+    checkout.
+    """
     root = Path(__file__).parent
     try:
         found = _git(root, "rev-parse", "--short=12", "HEAD").strip()

@@ -1,7 +1,8 @@
 """What can be asked, as frozen values of plain strings and numbers.
 
-A question's hash is its cache key, its resume point and its provenance: disk maps questions to answers. Every spec in a
-question is written out with all its arguments, so a changed default is another question.
+A question's hash is its cache key, its resume point and its provenance: disk maps questions to
+answers. Every spec in a question is written out with all its arguments, so a changed default is
+another question.
 """
 
 import hashlib
@@ -29,9 +30,9 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Probing:
-    """Which classifier on it: a probe, fitted on ``images`` (None: all) training images of a data set.
+    """Which classifier on it: a probe, fitted on a data set's training images.
 
-    Another data set than the pretraining's is a transfer.
+    ``images`` is how many (None: all). Another data set than the pretraining's is a transfer.
     """
 
     pretraining: Pretraining
@@ -54,7 +55,10 @@ Question = Pretraining | Probing | Evaluation
 
 
 def key(question: Question) -> str:
-    """A name for the question, readable in front and unique by its hash: ``rocl-shapes10-resnet8-s0-3f2a9c01be``."""
+    """A name for the question, readable in front and unique by its hash.
+
+    For example ``rocl-shapes10-resnet8-s0-3f2a9c01be``.
+    """
     content = asdict(question, dict_factory=_told)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(f"{type(question).__name__}{text}".encode()).hexdigest()[:10]
@@ -62,7 +66,7 @@ def key(question: Question) -> str:
 
 
 def generator(question: Question, purpose: str, on: device | str = "cpu") -> Generator:
-    """Dice of its own for each purpose within a question, so that no draw depends on what ran before.
+    """Dice of its own for each purpose in a question; no draw depends on what ran before.
 
     ``purpose`` tells apart the streams of one question: "weights", "batches", "attack 128".
     """
@@ -71,7 +75,7 @@ def generator(question: Question, purpose: str, on: device | str = "cpu") -> Gen
 
 
 def _told(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Leave out what a recipe has at its default, so that a recipe may learn new words and old keys stay."""
+    """Leave out what a recipe has at its default: old keys outlive new fields of a recipe."""
     told = dict(fields)
     if set(told) == set(_RECIPE):
         return {name: value for name, value in told.items() if value != _RECIPE[name]}
@@ -91,7 +95,11 @@ def _words(question: Question) -> list[str]:
         case Evaluation():
             attack = parse(question.attack)
             eps = f"{attack.get('norm')}{attack.get('eps')}" if attack.has("eps") else ""
-            return [*_words(question.probing), _slug(question.attack), *([_slug(eps)] if eps else [])]
+            return [
+                *_words(question.probing),
+                _slug(question.attack),
+                *([_slug(eps)] if eps else []),
+            ]
 
 
 def _slug(spec: str) -> str:

@@ -8,10 +8,11 @@ from typing import Literal
 class Recipe:
     """The schedule of one pretraining.
 
-    ``images`` is how many training images are used (None: all). ``lr`` is the peak learning rate; the warm-up climbs to
-    it linearly from ``warmup_start * lr`` over ``warmup`` epochs; ``cosine`` then falls to zero at the end of training.
-    ``update`` says whether the learning rate changes with each step or with each epoch. With ``precision`` "bf16" convolutions and linear layers of the training compute in
-    bfloat16 (losses and views stay in float32); evaluation never does.
+    ``images`` is how many training images are used (None: all). ``lr`` is the peak learning rate;
+    the warm-up climbs to it linearly from ``warmup_start * lr`` over ``warmup`` epochs; ``cosine``
+    then falls to zero at the end of training. ``update`` says whether the learning rate changes
+    with each step or with each epoch. With ``precision`` "bf16" convolutions and linear layers of
+    the training compute in bfloat16 (losses and views stay in float32); evaluation never does.
     """
 
     epochs: int

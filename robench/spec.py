@@ -1,18 +1,25 @@
 """A component with its arguments, as typed: ``pgd(eps=8/255, steps=50)``.
 
-Numbers are exact. ``8/255`` stays the fraction 8/255 and ``0.0314`` the decimal 157/5000, so that two people who mean
-the same setting get the same text, the same key and the same cached answer.
+Numbers are exact. ``8/255`` stays the fraction 8/255 and ``0.0314`` the decimal 157/5000, so that
+two people who mean the same setting get the same text, the same key and the same cached answer.
 """
 
 import ast
+import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 Value = bool | int | Fraction | str | None
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*\Z")
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]+/[0-9]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,2})?)", re.ASCII
+)
+_PATH = re.compile(r"[A-Za-z0-9_.~/][A-Za-z0-9_.~/+ -]*\Z")
 _LONGEST = 4096  # characters; nobody types a longer one, and the parser's stack is finite
+_LONGEST_NUMBER = 100  # characters; float() takes up to 308 digits
 
 
 class SpecError(ValueError):
@@ -79,10 +86,26 @@ def parse_number(text: str) -> Fraction:
 
     Raises SpecError where the text is no number.
     """
+    plain = _plain(text)
+    # The form comes first: an exact 1e999999999 would take minutes and gigabytes to write out.
+    if len(plain) > _LONGEST_NUMBER or not _NUMBER.fullmatch(plain):
+        raise SpecError(f"'{text[:80]}' is not a number; write 8/255, 0.5 or 12")
     try:
-        return Fraction(text.strip().replace(" ", ""))
-    except (ValueError, ZeroDivisionError):
-        raise SpecError(f"'{text}' is not a number; write 8/255, 0.5 or 12") from None
+        return Fraction(plain)
+    except ZeroDivisionError:
+        raise SpecError(f"'{text}' divides by zero; write 8/255, 0.5 or 12") from None
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace(" ", "")
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """What to say about a word that is not among the known ones: the close ones, or else all."""
+    close = difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}? (all: {', '.join(known)})"
+    return f"choose from {', '.join(known)}"
 
 
 def parse(text: str) -> Spec:
@@ -157,11 +180,14 @@ def _value(text: str, name: str, argument: str) -> Value:
         return value
     if _NAME.match(text):
         return _word(text)
+    if _PATH.match(text) and not _NUMBER.fullmatch(_plain(text)):
+        return text
     try:
         number = parse_number(text)
     except SpecError:
         raise SpecError(
-            f"{name}: {argument}={text} cannot be read; write a number (8/255), a word, true or false"
+            f"{name}: {argument}={text[:80]} cannot be read; "
+            "write a number (8/255), a word, true or false, or quote the text"
         ) from None
     return int(number) if number.denominator == 1 else number
 

@@ -1,24 +1,29 @@
 """Disk maps questions to answers: encoders and probes in a zoo, cells in a results folder.
 
 ```
-ZOO/<pretraining>/card.json, encoder.safetensors, probes/<probing>.safetensors
-OUT/cells/<evaluation>.json, <evaluation>.npz      one answered question, and what happened to each image
-OUT/examples/<evaluation>.npz                      a few attacked images to look at
+ZOO/<pretraining>/card.json, encoder.safetensors
+ZOO/<pretraining>/probes/<probing>.safetensors
+OUT/cells/<evaluation>.json, <evaluation>.npz    one answer, and what happened to each image
+OUT/examples/<evaluation>.npz                    a few attacked images to look at
 ```
 
-Every file is written under another name first and then renamed, the JSON last, so that an answer is there whole or not at
-all. No file is ever unpickled.
+Every file is written under another name first and then renamed, the JSON last, so that an answer is
+there whole or not at all. No file is ever unpickled.
 """
 
 import hashlib
 import io
 import json
 import os
+import secrets
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 import safetensors
@@ -28,26 +33,31 @@ from torch import Tensor
 
 from robench.answers import SCHEMA, Card, Cell, Examples, Result
 from robench.contracts import Outcome
-from robench.questions import Evaluation, Pretraining, Probing, key
+from robench.questions import Evaluation, Pretraining, Probing, Question, key
+from robench.spec import SpecError
 
 Answer = TypeVar("Answer", Card, Cell)
+Whole = TypeVar("Whole")
 _CARD, _CELL = TypeAdapter(Card), TypeAdapter(Cell)
 PUBLISHED = "published.json"
-"""A results folder that holds this file is published: only a run that names it as its ``--out`` adds to it."""
+"""A results folder that holds this file is published: only a run that names it as its ``--out``
+adds to it.
+"""
 
 
 class StoreError(Exception):
     """A folder cannot be written, or was written by a newer version; the message says which."""
 
 
-class _Damaged(Exception):
+class _DamagedError(Exception):
     """A file is not what was written; the message says how it shows."""
 
 
 class Store:
-    """The answers in ``out`` and ``zoo``. ``warn`` is told, in a line, of each damaged answer that is set aside.
+    """The answers in ``out`` and ``zoo``. ``warn`` is told, in a line, of each damaged one.
 
-    Where ``shelf`` is given, a published results folder, its cells are read too, but nothing is written there.
+    Where ``shelf`` is given, a published results folder, its cells are read too, but nothing is
+    written there. Nothing is written anywhere before `prepare`.
     """
 
     def __init__(
@@ -55,36 +65,44 @@ class Store:
     ) -> None:
         self.out, self.zoo, self._warn = out, zoo, warn
         self._folders = [out] if shelf is None else [out, shelf]
+        self._writing = False
+        self._told: set[Path] = set()
 
     def prepare(self) -> None:
-        """Make the folders. Raises StoreError where one cannot be written."""
+        """Make the folders, and see that they can be written and read.
+
+        Raises StoreError where one cannot be written, or holds answers of a newer robench.
+        """
         for folder in (self.out / "cells", self.zoo):
             _writable(folder)
+        for folder in self._folders:
+            for path in _cells(folder):
+                with suppress(_DamagedError):
+                    _content(path)
+        self._writing = True
 
     # --- cells
 
     def result(self, evaluation: Evaluation) -> Result | None:
         """The stored answer, or None; a damaged one is set aside and counts as None."""
-        for folder in self._folders:
-            path = folder / "cells" / f"{key(evaluation)}.json"
-            found = self._whole(path, lambda path=path: _read_result(path))  # type: ignore[misc]
-            if found is not None:
-                return found
-        return None
+        name = f"{key(evaluation)}.json"
+        found = (self._result(folder / "cells" / name) for folder in self._folders)
+        return next((result for result in found if result is not None), None)
 
     def results(self) -> Iterator[Result]:
-        """Every stored answer, by name."""
-        seen = set()
-        for folder in self._folders:
-            for path in sorted((folder / "cells").glob("*.json")):
-                if path.name not in seen:
-                    seen.add(path.name)
-                    found = self._whole(path, lambda path=path: _read_result(path))  # type: ignore[misc]
-                    if found is not None:
-                        yield found
+        """Every stored answer that is whole, by name."""
+        names = {path.name for folder in self._folders for path in _cells(folder)}
+        for name in sorted(names):
+            found = (self._result(folder / "cells" / name) for folder in self._folders)
+            result = next((result for result in found if result is not None), None)
+            if result is not None:
+                yield result
+
+    def _result(self, path: Path) -> Result | None:
+        return self._whole(path, _read_result, path.with_suffix(".npz"))
 
     def save_result(self, cell: Cell, outcome: Outcome, examples: Examples) -> Result:
-        """Keep a cell whose ``outcome_sha256`` is still empty; returns it with the hash filled in."""
+        """Keep a cell whose ``outcome_sha256`` is still empty; returns it with the hash."""
         cells = self.out / "cells"
         arrays = _npz(asdict(outcome))
         cell = Cell(**{**_shallow(cell), "outcome_sha256": hashlib.sha256(arrays).hexdigest()})
@@ -95,21 +113,18 @@ class Store:
 
     def examples(self, cell: Cell) -> Examples | None:
         """The cell's images to look at, where they were kept."""
-        path = self.out / "examples" / f"{cell.key}.npz"
-        if not path.exists():
-            return None
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
+        paths = [folder / "examples" / f"{cell.key}.npz" for folder in self._folders]
+        for path in paths:
+            pictures = self._whole(path, _read_arrays)
+            if pictures is not None and {"classes", *_PICTURES} <= set(pictures):
                 return Examples(
                     labels=cell.labels,
                     norm=cell.norm,
                     eps=cell.eps,
-                    classes=tuple(str(name) for name in arrays["classes"]),
-                    **{name: arrays[name] for name in _PICTURES},
+                    classes=tuple(str(name) for name in pictures["classes"]),
+                    **{name: pictures[name] for name in _PICTURES},
                 )
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            self._set_aside(path, str(error))
-            return None
+        return None
 
     # --- encoders
 
@@ -119,8 +134,7 @@ class Store:
 
     def card_by_key(self, name: str) -> Card | None:
         """The card of the encoder with that key, or None."""
-        path = self.zoo / name / "card.json"
-        return self._whole(path, lambda: _read(path, _CARD))
+        return self._whole(self.zoo / name / "card.json", _read_card)
 
     def cards(self) -> Iterator[Card]:
         """Every card of the zoo, by name."""
@@ -132,10 +146,10 @@ class Store:
     def encoder(self, card: Card) -> dict[str, Tensor] | None:
         """The weights of a card's encoder, or None where they are missing or damaged."""
         path = self.zoo / card.key / "encoder.safetensors"
-        return self._whole(path, lambda: _read_weights(path, card.weights_sha256))
+        return self._whole(path, lambda path: _read_encoder(path, card.weights_sha256))
 
     def save_encoder(self, card: Card, weights: dict[str, Tensor]) -> Card:
-        """Keep an encoder whose card's ``weights_sha256`` is still empty; returns the card with the hash filled in."""
+        """Keep an encoder whose card's ``weights_sha256`` is still empty; the card with it."""
         folder = self.zoo / card.key
         data = safetensors.torch.save(weights)
         card = Card(**{**_shallow(card), "weights_sha256": hashlib.sha256(data).hexdigest()})
@@ -145,8 +159,11 @@ class Store:
 
     def probe(self, probing: Probing) -> dict[str, Tensor] | None:
         """The weights of a fitted probe, or None."""
-        path = self._probe(probing)
-        return self._whole(path, lambda: _read_weights(path, None))
+        return self._whole(self._probe(probing), _read_probe)
+
+    def drop_probe(self, probing: Probing, why: str) -> None:
+        """Set aside a probe that turned out not to fit."""
+        self._set_aside(why, self._probe(probing))
 
     def save_probe(self, probing: Probing, weights: dict[str, Tensor]) -> None:
         """Keep a probe's weights."""
@@ -158,81 +175,135 @@ class Store:
 
     # --- damage
 
-    def _whole(self, path: Path, read: Callable[[], Any]) -> Any:
+    def _whole(self, path: Path, read: Callable[[Path], Whole], *beside: Path) -> Whole | None:
+        """What ``read`` finds in the file, or None where it is missing, or damaged and set aside.
+
+        ``beside`` are files that are worth nothing without it.
+        """
         if not path.exists():
             return None
         try:
-            return read()
-        except _Damaged as error:
-            self._set_aside(path, str(error))
+            return read(path)
+        except _DamagedError as error:
+            self._set_aside(str(error), path, *beside)
             return None
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror or error}") from None
 
-    def _set_aside(self, path: Path, why: str) -> None:
-        aside = path.with_name(f"{path.name}.damaged")
-        try:
-            path.replace(aside)
-        except OSError:
-            aside = path
-        self._warn(f"{path} is damaged ({why}); set aside as {aside.name}, computing it again")
+    def _set_aside(self, why: str, path: Path, *beside: Path) -> None:
+        if path in self._told:
+            return
+        then = "its picture is left out" if path.parent.name == "examples" else "computing it again"
+        if not self._writing:
+            then = "left out, `robench run` computes it again"
+        elif path.is_relative_to(self.out) or path.is_relative_to(self.zoo):
+            then = f"set aside as {path.name}.damaged, {then}"
+            for damaged in (path, *beside):
+                with suppress(FileNotFoundError):
+                    damaged.replace(damaged.with_name(f"{damaged.name}.damaged"))
+        else:
+            self._told.add(path)  # it stays, and would be met again
+        self._warn(f"{path} is damaged ({why}); {then}")
 
 
 def published(folder: Path) -> bool:
-    """Whether a results folder is published, so that runs read it but write elsewhere unless told to."""
+    """Whether a results folder is published, so that runs read it but write elsewhere unless told
+    to.
+    """
     return (folder / PUBLISHED).exists()
 
 
 _PICTURES = ("label", "clean", "attacked", "clean_prediction", "attacked_prediction")
 
 
-def _read(path: Path, form: "TypeAdapter[Answer]") -> Answer:
+def _cells(folder: Path) -> list[Path]:
+    return list((folder / "cells").glob("*.json"))
+
+
+def _content(path: Path) -> bytes:
+    """What a JSON file holds. Raises StoreError where a newer robench wrote it."""
     try:
         data = path.read_bytes()
         schema = json.loads(data).get("schema")
-    except (OSError, ValueError, AttributeError) as error:
-        raise _Damaged(f"not JSON: {error}") from None
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise _DamagedError(f"not JSON: {error}") from None
     if isinstance(schema, int) and schema > SCHEMA:
         raise StoreError(
-            f"{path} was written by a newer robench (schema {schema}, this one reads up to {SCHEMA}); "
-            "update robench, or choose another folder with --out or --zoo"
+            f"{path} was written by a newer robench (schema {schema}, this one reads up to "
+            f"{SCHEMA}); update robench, or choose another folder with --out or --zoo"
         )
+    return data
+
+
+def _read(path: Path, form: "TypeAdapter[Answer]") -> Answer:
     try:
-        return form.validate_json(data)
+        return form.validate_json(_content(path))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise _Damaged(f"{where}: {first['msg']}") from None
+        raise _DamagedError(f"{where}: {first['msg']}") from None
+
+
+def _read_card(path: Path) -> Card:
+    card = _read(path, _CARD)
+    _check_name(path.parent.name, card.key, card.pretraining)
+    return card
 
 
 def _read_result(path: Path) -> Result:
     cell = _read(path, _CELL)
-    if cell.key != path.stem or key(cell.evaluation) != cell.key:
-        raise _Damaged("its content belongs to another name")
+    _check_name(path.stem, cell.key, cell.evaluation)
+    arrays = _read_arrays(path.with_suffix(".npz"), cell.outcome_sha256)
     try:
-        data = path.with_suffix(".npz").read_bytes()
-    except OSError:
-        raise _Damaged("its .npz is missing") from None
-    if hashlib.sha256(data).hexdigest() != cell.outcome_sha256:
-        raise _Damaged("its .npz differs from what was written")
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        outcome = Outcome(**{name: arrays[name] for name in Outcome.__dataclass_fields__})
-    correct = int((outcome.attacked_prediction == outcome.label).sum())
-    if len(outcome.label) != cell.n or correct != cell.correct:
-        raise _Damaged("its counts differ from its per-image outcomes")
+        outcome = Outcome(**{field.name: arrays[field.name] for field in fields(Outcome)})
+    except KeyError as error:
+        raise _DamagedError(f"its .npz has no {error}") from None
+    if any(getattr(outcome, field.name).shape != (cell.n,) for field in fields(Outcome)):
+        raise _DamagedError(f"its .npz is not about {cell.n} images")
+    if int((outcome.attacked_prediction == outcome.label).sum()) != cell.correct:
+        raise _DamagedError("its count differs from its per-image outcomes")
     return Result(cell, outcome)
 
 
-def _read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
-    data = path.read_bytes()
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise _Damaged("its hash differs from the card's")
+def _check_name(file: str, said: str, question: Question) -> None:
     try:
-        weights = safetensors.torch.load(data)
-        if sha256 is None:
-            with safetensors.safe_open(path, framework="pt") as file:
-                if file.metadata().get("sha256") != _digest(weights):
-                    raise _Damaged("its hash differs from its content")
-    except (safetensors.SafetensorError, AttributeError) as error:
-        raise _Damaged(str(error)) from None
+        meant = key(question)
+    except SpecError as error:
+        raise _DamagedError(str(error)) from None
+    if not file == said == meant:
+        raise _DamagedError("its content belongs to another name")
+
+
+def _read_arrays(path: Path, sha256: str | None = None) -> dict[str, Any]:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise _DamagedError("its .npz is missing") from None
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise _DamagedError("its .npz differs from what was written")
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
+        raise _DamagedError(f"its .npz cannot be read: {error}") from None
+
+
+def _read_encoder(path: Path, sha256: str) -> dict[str, Tensor]:
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise _DamagedError("its hash differs from the card's")
+    return safetensors.torch.load(data)
+
+
+def _read_probe(path: Path) -> dict[str, Tensor]:
+    try:
+        weights = safetensors.torch.load(path.read_bytes())
+        with safetensors.safe_open(path, framework="pt") as file:
+            sha256 = (file.metadata() or {}).get("sha256")
+    except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise _DamagedError(str(error)) from None
+    if sha256 != _digest(weights):
+        raise _DamagedError("its hash differs from its content")
     return weights
 
 
@@ -256,18 +327,19 @@ def _shallow(answer: Cell | Card) -> dict[str, Any]:
 
 
 def _write(path: Path, data: bytes) -> None:
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
+        with unfinished.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(file.name).chmod(0o644)
-        os.replace(file.name, path)
+        unfinished.replace(path)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def _writable(folder: Path) -> None:
@@ -279,5 +351,3 @@ def _writable(folder: Path) -> None:
         raise StoreError(
             f"cannot write to {folder}: {error.strerror or error}; choose another folder"
         ) from None
-
-

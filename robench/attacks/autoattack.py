@@ -62,6 +62,13 @@ class AutoAttack(Attack):
     def ball(self) -> Ball:
         return ball(self.norm, self.eps)
 
+    def passes(self, classes: int) -> tuple[float, float]:
+        # autoattack.py, version "standard": APGD-CE 100 steps; for each target 100 steps of APGD-T
+        # and 100 of FAB with two passes each; Square 5000 queries, a third of a pass each.
+        targets = min(9, classes - 1)
+        dlr = 100 if classes >= 4 else 0
+        return 100.0, 100 + targets * (dlr + 200) + 5000 / 3
+
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
     ) -> Attacked:

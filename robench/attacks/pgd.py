@@ -46,6 +46,9 @@ class PGD(Attack):
     def ball(self) -> Ball:
         return ball(self.norm, self.eps)
 
+    def passes(self, classes: int) -> tuple[float, float]:
+        return float(self.steps), float(self.steps * self.restarts)
+
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
     ) -> Attacked:
