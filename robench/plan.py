@@ -170,7 +170,8 @@ def _attacks(request: Request, preset: Preset, catalog: Catalog, own: Sequence[S
                 found.append(catalog.resolve("attacks", spec, own))
                 continue
             # A norm typed in the spec that does not exist is refused by the attack itself.
-            for eps in request.eps or preset.eps.get(str(norm), ("8/255",)):
+            radii = preset.radii.get(typed.name, preset.eps)
+            for eps in request.eps or radii.get(str(norm), ("8/255",)):
                 radius = _radius(parse_number(eps), str(norm))
                 found.append(catalog.resolve("attacks", spec.with_defaults({"eps": radius}), own))
     return _unique(str(spec) for spec in found)

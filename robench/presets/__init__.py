@@ -5,21 +5,25 @@ from dataclasses import dataclass, field
 
 from robench.recipe import Recipe
 
-EPS: Mapping[str, tuple[str, ...]] = {
+Radii = Mapping[str, tuple[str, ...]]
+"""Which radii an attack is tried at, by its norm."""
+
+EPS: Radii = {
     "linf": ("4/255", "8/255"),
     "l2": ("0.25", "0.5"),
     "l1": ("7.84", "12"),
 }
-"""The radii of RoCL's table 1 (linf 16/255 left out: nothing here survives it; 4/255 tells small runs apart)."""
+"""RoCL's table 1, but for linf 16/255, which nothing survives, and 4/255, which tells runs apart."""
 
 
 @dataclass(frozen=True)
 class Preset:
     """Everything that a run needs. Specs are as typed on the command line.
 
-    ``recipe`` None gives each method its paper's schedule. ``arguments`` are specs whose arguments replace the defaults of
-    the component of that name. ``probe_images`` None fits probes on all training images; ``limit`` None evaluates all test
-    images, ``batch`` at a time.
+    ``recipe`` None gives each method its paper's schedule. ``radii`` are an attack's own, by its
+    name; ``eps`` those of all others. ``probe_images`` None fits probes on all training images;
+    ``limit`` None evaluates all test images, ``batch`` at a time. ``arguments`` are specs whose
+    arguments replace the defaults of the component of that name.
     """
 
     summary: str
@@ -31,7 +35,8 @@ class Preset:
     attacks: tuple[str, ...] = ("pgd", "autoattack")
     probes: tuple[str, ...] = ("linear",)
     norms: tuple[str, ...] = ("linf",)
-    eps: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: EPS)
+    eps: Radii = field(default_factory=lambda: EPS)
+    radii: Mapping[str, Radii] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
     probe_images: int | None = None
     limit: int | None = None
