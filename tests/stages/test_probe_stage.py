@@ -1,0 +1,106 @@
+"""A probe that touches its encoder gives no number."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator, nn
+
+from robench.catalog import Catalog
+from robench.contracts import Data, Encoder, Probe, Progress, Split
+from robench.probes.linear import Linear
+from robench.progress import silent
+from robench.stages.probe import ProbeError, probe
+from robench.tensors.features import fingerprint, to_images
+from robench.tensors.modes import preserved_random_state
+
+
+@dataclass(frozen=True)
+class Trainer(Probe):
+    """Trains its backbone, a little."""
+
+    def fit(
+        self,
+        encoder: Encoder,
+        train: Split,
+        held_out: Split,
+        classes: int,
+        generator: Generator,
+        progress: Progress,
+    ) -> nn.Module:
+        head = nn.utils.skip_init(nn.Linear, encoder.width, classes)
+        nn.init.ones_(head.weight)
+        descent = torch.optim.SGD(encoder.parameters(), lr=1e-3)
+        head(encoder(to_images(train.images, "cpu"))).square().sum().backward()
+        descent.step()
+        return head
+
+
+@dataclass(frozen=True)
+class Careless(Probe):
+    """Looks at the images in train mode, which moves BatchNorm's statistics."""
+
+    def fit(
+        self,
+        encoder: Encoder,
+        train: Split,
+        held_out: Split,
+        classes: int,
+        generator: Generator,
+        progress: Progress,
+    ) -> nn.Module:
+        encoder.train()
+        with torch.no_grad():
+            encoder(to_images(train.images, "cpu"))
+        return nn.Dropout()
+
+
+@pytest.fixture
+def encoder() -> Iterator[Encoder]:
+    with preserved_random_state():
+        torch.manual_seed(0)
+        yield Catalog().build("encoders", "resnet8(width=4)")
+
+
+@pytest.fixture
+def data() -> Data:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 3, 8, 8), dtype=np.uint8)
+    labels = np.arange(30, dtype=np.int64) % 2
+    parts = [Split(images[i : i + 10], labels[i : i + 10]) for i in (0, 10, 20)]
+    return Data(*parts, classes=("zero", "one"))
+
+
+@pytest.mark.parametrize("faulty", [Trainer(), Careless()], ids=["trained", "train-mode"])
+def test_a_changed_encoder_is_refused(encoder: Encoder, data: Data, faulty: Probe) -> None:
+    with pytest.raises(ProbeError, match=f"{type(faulty).__name__} changed the encoder"):
+        probe(faulty, encoder, data, Generator(), silent)
+
+
+def test_the_classifier_comes_in_eval_mode(encoder: Encoder, data: Data) -> None:
+    before = fingerprint(encoder)
+    classifier = probe(Linear(strength=1.0), encoder, data, Generator(), silent)
+    assert not classifier.training
+    assert classifier(torch.zeros(3, encoder.width)).shape == (3, 2)
+    assert fingerprint(encoder) == before
+
+
+def test_the_encoder_s_own_modes_return(encoder: Encoder, data: Data) -> None:
+    encoder.train()
+    first = next(m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d))
+    first.eval()
+    modes = [module.training for module in encoder.modules()]
+    probe(Linear(strength=1.0), encoder, data, Generator(), silent)
+    assert [module.training for module in encoder.modules()] == modes
+    with pytest.raises(ProbeError):
+        probe(Careless(), encoder, data, Generator(), silent)
+    assert [module.training for module in encoder.modules()] == modes
+
+
+def test_the_number_of_classes_is_the_data_set_s(encoder: Encoder, data: Data) -> None:
+    wider = dataclasses.replace(data, classes=("zero", "one", "never seen"))
+    classifier = probe(Linear(strength=1.0), encoder, wider, Generator(), silent)
+    assert classifier(torch.zeros(3, encoder.width)).shape == (3, 3)
