@@ -13,7 +13,7 @@ EPS: Radii = {
     "l2": ("0.25", "0.5"),
     "l1": ("7.84", "12"),
 }
-"""RoCL's table 1, but for linf 16/255, which nothing survives, and 4/255, which tells runs apart."""
+"""RoCL's table 1, with linf 4/255 instead of 16/255, which nothing small survives."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from robench.presets import Preset
 
 preset = Preset(
-    summary="all of CIFAR, ResNet-18, every method's own schedule and RoCL's linear evaluation: GPU days",
+    summary="all of CIFAR, ResNet-18, each method's own schedule, RoCL's probe: GPU days",
     methods=("plain", "clae", "rocl"),
     sources=("cifar10", "cifar100"),
     targets=("cifar10", "cifar100"),
