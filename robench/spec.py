@@ -148,10 +148,11 @@ def parse_list(text: str) -> tuple[Spec, ...]:
 
 def _split(text: str, form: str) -> list[str]:
     """Cut at the commas that stand outside brackets and quotes."""
-    parts, start, depth, quote = [], 0, 0, ""
+    parts, start, depth, quote, escaped = [], 0, 0, "", False
     for i, character in enumerate(text):
         if quote:
-            quote = "" if character == quote else quote
+            quote = "" if character == quote and not escaped else quote
+            escaped = character == "\\" and not escaped
         elif character in "'\"":
             quote = character
         elif character == "(":

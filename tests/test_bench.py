@@ -1,0 +1,365 @@
+"""Questions in, answers out: nothing twice, nothing lost, and the same bits again."""
+
+import importlib.metadata
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from commands import PLUGINS, files, finished
+
+from robench.answers import Result
+from robench.bench import Bench, radius
+from robench.catalog import Catalog
+from robench.contracts import Attacked, Data, DataError
+from robench.plan import Request, plan
+from robench.progress import silent
+from robench.questions import Evaluation, key
+from robench.spec import SpecError, parse_list
+from robench.store import Store
+
+TOYS = [PLUGINS / f"{name}.py" for name in ("blobs", "tiny", "mirror", "nudge")]
+CATALOG = Catalog(TOYS)
+REQUEST = Request(
+    methods=parse_list("mirror"),
+    sources=parse_list("blobs"),
+    encoders=parse_list("tiny"),
+    attacks=parse_list("pgd"),
+    eps=("8/255",),
+    epochs=1,
+    images=192,
+    limit=16,
+)
+ASKED = plan(REQUEST, CATALOG)
+
+
+class Lab:
+    """A bench in a folder, and all that it said."""
+
+    def __init__(self, folder: Path, catalog: Catalog = CATALOG) -> None:
+        self.folder, self.catalog = folder, catalog
+        self.said: list[str] = []
+
+    def bench(self) -> Bench:
+        store = Store(self.folder / "out", self.folder / "zoo", self.said.append)
+        store.prepare()
+        cpu = torch.device("cpu")
+        return Bench(self.catalog, store, self.folder, cpu, silent, self.said.append)
+
+    def answers(self, evaluations: Sequence[Evaluation] = ASKED) -> list[Result]:
+        return list(self.bench().answers(evaluations))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """Where two cells are finished."""
+    finished(tmp_path)
+    return Lab(tmp_path)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Lab:
+    """Where nothing is."""
+    return Lab(tmp_path)
+
+
+def same(one: Result, other: Result) -> bool:
+    """Whether two results say the same, but for when and how fast it was found."""
+    same_cell = replace(one.cell, seconds=0, provenance=other.cell.provenance) == replace(
+        other.cell, seconds=0, outcome_sha256=one.cell.outcome_sha256
+    )
+    return same_cell and all(
+        (getattr(one.outcome, name) == getattr(other.outcome, name)).all()
+        for name in vars(one.outcome)
+    )
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    return {
+        name: data for name, (data, _) in files(folder / "zoo").items() if "safetensors" in name
+    }
+
+
+def test_what_is_known_is_not_computed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    for stage in ("pretrain", "probe", "evaluate"):
+        monkeypatch.setattr(f"robench.bench.{stage}", pytest.fail)
+    monkeypatch.setattr(CATALOG.component("datasets", "blobs"), "load", pytest.fail)
+    before = files(lab.folder)
+    assert [result.cell.key for result in lab.answers()] == [key(asked) for asked in ASKED]
+    assert files(lab.folder) == before
+    assert lab.said == []
+
+
+def test_the_same_question_has_the_same_answer(lab: Lab, tmp_path_factory: Any) -> None:
+    other = Lab(tmp_path_factory.mktemp("other"))
+    torch.manual_seed(12345)  # no draw comes from here
+    pairs = zip(lab.answers(), other.answers(), strict=True)
+    assert all(same(one, another) for one, another in pairs)
+    assert weights(lab.folder) == weights(other.folder)
+
+
+def test_the_order_of_the_questions_does_not_matter(lab: Lab, tmp_path_factory: Any) -> None:
+    other = Lab(tmp_path_factory.mktemp("other"))
+    backwards = other.answers(ASKED[::-1])[::-1]
+    assert all(same(one, another) for one, another in zip(lab.answers(), backwards, strict=True))
+
+
+def test_computing_leaves_the_caller_s_dice_alone(fresh: Lab) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    fresh.answers()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def break_json(folder: Path) -> None:
+    path = next((folder / "out" / "cells").glob("*pgd*.json"))
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def flip_outcome(folder: Path) -> None:
+    path = next((folder / "out" / "cells").glob("*pgd*.npz"))
+    path.write_bytes(path.read_bytes().replace(b"PK", b"KP", 1))
+
+
+def lose_outcome(folder: Path) -> None:
+    next((folder / "out" / "cells").glob("*pgd*.npz")).unlink()
+
+
+@pytest.mark.parametrize("damage", [break_json, flip_outcome, lose_outcome])
+def test_a_damaged_cell_is_computed_again_to_the_same_end(lab: Lab, damage: Any) -> None:
+    before = lab.answers()
+    trained = files(lab.folder / "zoo")
+    damage(lab.folder)
+    after = lab.answers()
+    assert all(same(one, other) for one, other in zip(before, after, strict=True))
+    assert len(list((lab.folder / "out" / "cells").glob("*.json.damaged"))) == 1
+    assert sum("is damaged" in line for line in lab.said) == 1
+    assert files(lab.folder / "zoo") == trained
+    lab.said.clear()
+    assert len(lab.answers()) == 2
+    assert lab.said == []
+
+
+def test_damaged_weights_are_trained_again_to_the_same_bits(lab: Lab) -> None:
+    before, cells = weights(lab.folder), files(lab.folder / "out" / "cells")
+    path = next((lab.folder / "zoo").glob("*/encoder.safetensors"))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    more = plan(replace(REQUEST, eps=("8/255", "2/255")), CATALOG)
+    assert len(lab.answers(more)) == 3
+    after = weights(lab.folder)
+    assert after.pop(next(name for name in after if name.endswith(".damaged"))) == bytes(data)
+    assert after == before
+    assert cells.items() <= files(lab.folder / "out" / "cells").items()
+
+
+@pytest.mark.parametrize("part", ["card.json", "encoder.safetensors", "probes"])
+def test_what_is_lost_from_the_zoo_is_made_again(lab: Lab, part: str) -> None:
+    before = weights(lab.folder)
+    path = next((lab.folder / "zoo").glob(f"*/{part}"))
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    more = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
+    assert len(lab.answers(more)) == 2
+    assert weights(lab.folder) == before
+
+
+def test_finished_cells_need_no_zoo(lab: Lab) -> None:
+    shutil.rmtree(lab.folder / "zoo")
+    assert len(lab.answers()) == 2
+    assert not list((lab.folder / "zoo").iterdir())
+
+
+# --- data
+
+
+def test_missing_data_show_before_any_training(fresh: Lab, monkeypatch: Any) -> None:
+    monkeypatch.setattr("robench.bench.pretrain", pytest.fail)
+    both = replace(REQUEST, sources=parse_list("blobs,cifar10"), images=None)
+    with pytest.raises(DataError, match=r"cifar10 is not in .*robench data fetch cifar10"):
+        fresh.answers(plan(both, CATALOG))
+
+
+def test_data_are_missed_before_any_compute_where_weights_are_damaged(
+    lab: Lab, monkeypatch: Any
+) -> None:
+    next((lab.folder / "zoo").glob("*/encoder.safetensors")).write_bytes(b"")
+    asked = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
+
+    def gone(*_: Any) -> Data:
+        raise DataError("blobs are gone")
+
+    monkeypatch.setattr(CATALOG.component("datasets", "blobs"), "load", gone)
+    with pytest.raises(DataError, match="gone"):
+        lab.answers(asked)
+
+
+def test_a_probe_of_other_classes_is_fitted_again(lab: Lab) -> None:
+    store = lab.bench().store
+    probing = ASKED[0].probing
+    store.save_probe(probing, {"weight": torch.zeros(10, 16), "bias": torch.zeros(10)})
+    more = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
+    before = lab.answers()[0].cell.probe_sha256
+    assert {result.cell.probe_sha256 for result in lab.answers(more)} == {before}
+    assert "is damaged (it has shapes" in lab.said[0]
+
+
+def test_changed_data_are_told_of(lab: Lab, monkeypatch: Any) -> None:
+    blobs = CATALOG.component("datasets", "blobs")
+    load = blobs.load
+
+    def changed(self: Any, *places: Any) -> Data:
+        data = load(self, *places)
+        return replace(data, train=replace(data.train, images=255 - data.train.images))
+
+    monkeypatch.setattr(blobs, "load", changed)
+    more = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
+    lab.answers(more)
+    assert lab.said[0].startswith("note: blobs has changed since mirror-blobs-tiny-s0-")
+
+
+# --- failures
+
+
+def test_a_failed_training_costs_only_what_rests_on_it(fresh: Lab, tmp_path: Path) -> None:
+    text = (PLUGINS / "mirror.py").read_text()
+    (tmp_path / "lost.py").write_text(
+        text.replace("return nt_xent(", "return torch.nan * nt_xent(")
+    )
+    fresh.catalog = Catalog([*TOYS, tmp_path / "lost.py"])
+    both = replace(REQUEST, methods=parse_list("lost,mirror"))
+    bench = fresh.bench()
+    results = list(bench.answers(plan(both, fresh.catalog)))
+    assert [result.cell.labels.method for result in results] == ["mirror", "mirror"]
+    assert len(bench.failures) == 1
+    assert "the loss is nan in epoch 1" in bench.failures[0]
+
+
+def test_a_failed_attack_costs_one_cell(lab: Lab, monkeypatch: Any) -> None:
+    def escape(self: Any, model: Any, images: torch.Tensor, *_: Any) -> Attacked:
+        return Attacked((images + 0.5).clamp(0, 1))
+
+    monkeypatch.setattr(CATALOG.component("attacks", "nudge"), "__call__", escape)
+    bench = lab.bench()
+    asked = plan(replace(REQUEST, attacks=parse_list("nudge,pgd(steps=3)")), CATALOG)
+    names = [result.cell.labels.attack for result in bench.answers(asked)]
+    assert names == ["clean", "pgd(steps=3)"]
+    assert "left its ball" in bench.failures[0]
+
+
+PROBE = """
+from dataclasses import dataclass
+import torch
+from torch import nn
+from robench.contracts import Probe
+@dataclass(frozen=True)
+class Own(Probe):
+    def fit(self, encoder, train, held_out, classes, generator, progress):
+        FIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("fit", "message"),
+    [
+        ("return nn.Linear(encoder.width, classes + 1)", "gave a classifier with"),
+        ("return nn.Sequential(nn.ReLU())", "gave a classifier with no weights"),
+        (
+            "next(encoder.parameters()).data.zero_(); return nn.Linear(encoder.width, classes)",
+            "changed the encoder",
+        ),
+    ],
+)
+def test_a_probe_that_breaks_its_word_costs_only_its_cells(
+    lab: Lab, tmp_path: Path, fit: str, message: str
+) -> None:
+    (tmp_path / "own.py").write_text(PROBE.replace("FIT", fit))
+    lab.catalog = Catalog([*TOYS, tmp_path / "own.py"])
+    bench = lab.bench()
+    asked = plan(
+        replace(REQUEST, probes=parse_list("own,linear"), attacks=parse_list("pgd(steps=3)")),
+        lab.catalog,
+    )
+    results = list(bench.answers(asked))
+    assert [result.cell.labels.probe for result in results] == ["linear", "linear"]
+    assert message in bench.failures[0]
+    assert len(bench.failures) == 1
+    # The encoder that it changed is not the one that the others were measured on.
+    assert same(results[0], lab.answers([ASKED[0]])[0])
+
+
+def test_another_encoder_under_the_same_name_is_refused(lab: Lab, tmp_path: Path) -> None:
+    text = (PLUGINS / "tiny.py").read_text().replace("Conv2d(3, width, 3", "Conv2d(3, width, 5")
+    (tmp_path / "tiny.py").write_text(text)
+    others = [path for path in TOYS if path.stem != "tiny"]
+    lab.catalog = Catalog([tmp_path / "tiny.py", *others])
+    asked = plan(replace(REQUEST, attacks=parse_list("nudge")), lab.catalog)
+    with pytest.raises(SpecError, match="trained with another tiny than there is now"):
+        lab.answers(asked)
+
+
+# --- stopping
+
+
+def test_what_is_finished_outlives_an_interruption(fresh: Lab) -> None:
+    def impatient(items: Sequence[Any], label: str) -> Iterator[Any]:
+        if "pgd" in label:
+            raise KeyboardInterrupt
+        yield from items
+
+    bench = fresh.bench()
+    bench.progress = impatient
+    with pytest.raises(KeyboardInterrupt):
+        list(bench.answers(ASKED))
+    before = files(fresh.folder)
+    assert any(name.endswith(".json") and "clean" in name for name in before)
+    fresh.said.clear()
+    assert len(fresh.answers()) == 2
+    assert len(fresh.said) == 1  # only the cell that was cut off
+    assert before.items() <= files(fresh.folder).items()
+
+
+# --- what is on record
+
+
+def test_a_cell_says_how_it_was_made(lab: Lab) -> None:
+    clean, attacked = (result.cell for result in lab.answers())
+    assert (clean.norm, clean.eps, attacked.norm, attacked.eps) == ("", "", "linf", "8/255")
+    assert clean.n == attacked.n == 16
+    assert attacked.correct < clean.correct
+    assert attacked.provenance.versions["torch"] == importlib.metadata.version("torch")
+    assert attacked.provenance.precision == "fp32"
+    card = json.loads(next((lab.folder / "zoo").glob("*/card.json")).read_bytes())
+    assert attacked.encoder_sha256 == card["weights_sha256"]
+    assert card["parameters"] == 3 * 4 * 9 + 4 + 8
+    assert len(card["losses"]) == 1
+
+
+def test_a_limit_takes_the_same_images_for_every_attack(lab: Lab) -> None:
+    clean, attacked = lab.answers()
+    assert np.array_equal(clean.outcome.index, attacked.outcome.index)
+    assert np.array_equal(clean.outcome.clean_prediction, attacked.outcome.clean_prediction)
+    more = lab.answers(plan(replace(REQUEST, limit=1000), CATALOG))
+    assert more[0].cell.n == 48
+    assert set(clean.outcome.index) <= set(more[0].outcome.index)
+
+
+@pytest.mark.parametrize(
+    ("attack", "told"),
+    [
+        ("clean", ("", "")),
+        ("pgd(eps=8/255, norm=linf)", ("linf", "8/255")),
+        ("pgd(eps=1/85, norm=linf)", ("linf", "3/255")),
+        ("pgd(eps=0.5, norm=l2)", ("l2", "0.5")),
+        ("pgd(eps=1/7, norm=l2)", ("l2", "1/7")),
+        ("pgd(eps=12, norm=l1)", ("l1", "12")),
+        ("own(eps=1)", ("", "1")),
+    ],
+)
+def test_a_radius_is_told_as_one_would_type_it(attack: str, told: tuple[str, str]) -> None:
+    assert radius(attack) == told
