@@ -13,7 +13,7 @@ from robench.report.figures import eps_curve, pretraining, style, trade_off, tra
 from robench.report.figures import examples as example_images
 from robench.report.figures.examples import magnification
 from robench.report.figures.picture import save
-from robench.report.figures.points import Asked, points, strongest
+from robench.report.figures.points import Asked, points, strongest, telling
 from robench.report.frame import frame
 
 AUTOATTACK = Asked("autoattack", "linf", "8/255")
@@ -67,6 +67,23 @@ def test_strongest_attack_leaves_least_among_the_widely_tried(result):
     ]
     assert strongest(points(frame(results))) == ("pgd", "linf", "8/255")
     assert strongest(points(frame([result()]))) is None
+
+
+def test_the_telling_radius_is_where_the_strongest_attack_spreads_accuracies(result):
+    def attacked(share, attack, eps, method):
+        return result(share, method=method, attack=attack, norm="linf", eps=eps)
+
+    results = [
+        attacked(0.1, "strong", "4/255", "a"),
+        attacked(0.3, "strong", "4/255", "b"),
+        attacked(0.0, "strong", "8/255", "a"),
+        attacked(0.02, "strong", "8/255", "b"),
+        attacked(0.1, "weak", "8/255", "a"),
+        attacked(0.9, "weak", "8/255", "b"),
+    ]
+    assert strongest(points(frame(results))) == ("strong", "linf", "8/255")
+    assert telling(points(frame(results))) == ("strong", "linf", "4/255")
+    assert telling(points(frame([result()]))) is None
 
 
 @pytest.mark.parametrize("kind", [trade_off, eps_curve, transfer])

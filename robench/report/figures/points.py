@@ -67,15 +67,33 @@ def at(points: pd.DataFrame, place: Mapping[str, str]) -> pd.DataFrame:
 
 def strongest(points: pd.DataFrame) -> Asked | None:
     """Which attack leaves the least accuracy, among those tried most widely; None without any."""
+    tried = _tried(points)
+    return min(tried, key=lambda asked: (fmean(tried[asked]), asked)) if tried else None
+
+
+def telling(points: pd.DataFrame) -> Asked | None:
+    """The strongest attack, at the radius that spreads the accuracies most; None without any.
+
+    Where a radius leaves everybody near zero, a picture of it would show nothing.
+    """
+    worst = strongest(points)
+    if worst is None:
+        return None
+    tried = _tried(points)
+    radii = [asked for asked in tried if asked[:2] == worst[:2]]
+    return max(radii, key=lambda asked: (max(tried[asked]) - min(tried[asked]), size(asked.eps)))
+
+
+def _tried(points: pd.DataFrame) -> dict[Asked, list[float]]:
+    """The accuracies under each attack, of those that were tried at the most places."""
     attacked = points[points["attack"] != CLEAN]
     tried: dict[Asked, list[float]] = defaultdict(list)
     for attack, norm, eps, accuracy in zip(
         *(attacked[column] for column in ("attack", "norm", "eps", "accuracy")), strict=True
     ):
         tried[Asked(attack, norm, eps)].append(accuracy)
-    if not tried:
-        return None
-    return min(tried, key=lambda asked: (-len(tried[asked]), fmean(tried[asked]), asked))
+    most = max(map(len, tried.values()), default=0)
+    return {asked: values for asked, values in tried.items() if len(values) == most}
 
 
 def heading(points: pd.DataFrame, asked: Asked) -> str:

@@ -9,13 +9,13 @@ from matplotlib.ticker import MaxNLocator
 
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
-from robench.report.figures.points import at, heading, ordered, pairs, strongest
+from robench.report.figures.points import at, heading, ordered, pairs, telling
 from robench.report.order import CLEAN
 
 
 def picture(points: pd.DataFrame) -> Picture | None:
     """A point a method, a panel a data set; None where no method has both accuracies."""
-    attack = strongest(points)
+    attack = telling(points)
     if attack is None:
         return None
     place = ["series", "source", "target"]

@@ -10,18 +10,18 @@ from matplotlib.figure import Figure
 
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
-from robench.report.figures.points import Asked, at, heading, ordered, strongest
+from robench.report.figures.points import Asked, at, heading, ordered, telling
 from robench.report.order import CLEAN
 
 _CHARACTER = 0.052  # inches, the width of one in a title, on average
 
 
 def picture(points: pd.DataFrame) -> Picture | None:
-    """Two panels a method, clean and under the strongest attack; None without a transfer."""
+    """Two panels a method, clean and under the most telling attack; None without a transfer."""
     if not (points["source"] != points["target"]).any():
         return None
     columns = [Asked(CLEAN, "", "")]
-    attack = strongest(points)
+    attack = telling(points)
     if attack is not None:
         columns.append(attack)
     shown = pd.concat([at(points, column._asdict()) for column in columns])
