@@ -1,5 +1,6 @@
 """Attack a classifier on test images, and record what happened to each image."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from robench.contracts import Attack, Outcome, Progress, Split
+from robench.stages.calls import counted_calls
 from robench.tensors.features import to_images
 from robench.tensors.modes import evaluating, full_precision
 
@@ -51,8 +53,15 @@ def evaluate(
     parts: list[tuple[Tensor, ...]] = []
     notes: set[str] = set()
     shown: list[tuple[Tensor, Tensor]] = []
-    with evaluating(model), full_precision():
-        for start in progress(range(0, len(index), batch), label):
+    starts = range(0, len(index), batch)
+    calls = math.ceil(attack.passes(len(np.unique(test.labels)))[1]) + 2  # with both predictions
+    with (
+        evaluating(model),
+        full_precision(),
+        counted_calls(model, calls, len(starts), progress, label) as begin,
+    ):
+        for start in starts:
+            begin()
             chosen = index[start : start + batch]
             images = to_images(test.images[chosen], device)
             labels = torch.tensor(test.labels[chosen], device=device)
