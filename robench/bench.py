@@ -64,20 +64,23 @@ class Bench:
         known = {evaluation: self.store.result(evaluation) for evaluation in evaluations}
         for name in self._needed([e for e, result in known.items() if result is None]):
             self.data(name)  # missing files show here, and not hours later
-        hopeless: dict[Pretraining | Probing, str] = {}
+        hopeless: set[Pretraining | Probing] = set()
         for number, (evaluation, result) in enumerate(known.items(), 1):
-            lost = hopeless.get(evaluation.probing.pretraining) or hopeless.get(evaluation.probing)
-            if result is None and lost is None:
+            lost = not hopeless.isdisjoint({evaluation.probing, evaluation.probing.pretraining})
+            if result is None and not lost:
                 try:
                     result = self._compute(evaluation, f"[{number}/{len(known)}]")
                 except FAILURES as error:
                     self._encoders.clear()  # what broke a rule may have broken the encoder
-                    self.say(f"failed: {error}")
-                    self.failures.append(str(error))
+                    told = str(error)
                     if isinstance(error, TrainingError):
-                        hopeless[evaluation.probing.pretraining] = str(error)
-                    elif isinstance(error, ProbeError):
-                        hopeless[evaluation.probing] = str(error)
+                        hopeless.add(evaluation.probing.pretraining)
+                    else:
+                        told = f"{self._title(evaluation)}: {told}"
+                    if isinstance(error, ProbeError):
+                        hopeless.add(evaluation.probing)
+                    self.say(f"failed: {told}")
+                    self.failures.append(told)
             if result is not None:
                 yield result
 
@@ -141,6 +144,11 @@ class Bench:
             probe=label("probes", probing.probe),
             attack=label("attacks", evaluation.attack, without=("norm", "eps")),
         )
+
+    def _title(self, evaluation: Evaluation) -> str:
+        labels = self.labels(evaluation)
+        attack = " ".join(filter(None, (labels.attack, *radius(evaluation.attack))))
+        return f"{labels.method} {labels.source} -> {labels.target}, {attack}"
 
     def _needed(self, evaluations: Sequence[Evaluation]) -> list[str]:
         names = []
@@ -223,8 +231,7 @@ class Bench:
         attack = self.catalog.build("attacks", question.attack)
         assert isinstance(attack, Attack)
         norm, eps = radius(question.attack)
-        title = f"{labels.method} {labels.source} -> {labels.target}, {labels.attack}"
-        title = " ".join([title, *filter(None, (norm, eps))])
+        title = self._title(question)
         start = time.perf_counter()
         attempt = evaluate(
             nn.Sequential(encoder, classifier),

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from robench.spec import nearest
+from robench.spec import SpecError, nearest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -271,21 +271,22 @@ def list_(kind: str, out: Path | None, zoo: Path, plugins: tuple[Path, ...]) -> 
 def _list_results(out: Path | None, zoo: Path) -> None:
     from robench.store import Store
 
+    if out and not (out / "cells").is_dir():
+        raise SpecError(f"no results in {out}; `robench run --out {out}` makes some")
     folders = [out] if out else sorted(path.parent for path in Path("results").glob("*/cells"))
     if not folders:
         click.echo("no results yet; `robench run` makes some")
     for folder in folders:
-        count = 0
-        for result in Store(folder, zoo, _note).results():
-            cell, count = result.cell, count + 1
-            labels = cell.labels
+        results = list(Store(folder, zoo, _note).results())
+        for result in results:
+            cell, labels = result.cell, result.cell.labels
             attack = " ".join(word for word in (labels.attack, cell.norm, cell.eps) if word)
             flags = f", flagged {'; '.join(cell.flags)}" if cell.flags else ""
             click.echo(
                 f"{100 * cell.correct / cell.n:5.1f}%  {labels.method} {labels.source} -> "
                 f"{labels.target}, {attack}, seed {cell.seed}, n {cell.n}{flags}  {cell.key}"
             )
-        click.echo(f"{folder}: {count} cells")
+        click.echo(f"{folder}: {len(results)} cells")
 
 
 @cli.command()
@@ -369,8 +370,6 @@ def doctor(data: Path | None) -> None:
 
 
 def _seeds(text: str | None) -> tuple[int, ...]:
-    from robench.spec import SpecError
-
     if text is None:
         return ()
     try:

@@ -26,8 +26,8 @@ def estimate(bench: Bench, evaluations: Sequence[Evaluation]) -> Iterator[str]:
     untrained = [training for training in trainings if not bench.trained(training)]
     encoders = len({e.probing.pretraining for e in evaluations})
     yield (
-        f"{len(evaluations)} cells: {len(evaluations) - len(missing)} cached, "
-        f"{len(missing)} to compute; {encoders} encoders, {len(untrained)} to pretrain"
+        f"{_some(len(evaluations), 'cell')}: {len(evaluations) - len(missing)} cached, "
+        f"{len(missing)} to compute; {_some(encoders, 'encoder')}, {len(untrained)} to pretrain"
     )
     low = high = 0.0
     for training in untrained:
@@ -112,6 +112,10 @@ def _timed(step: Callable[[], None], device: torch.device) -> float:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def _some(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _span(low: float, high: float) -> str:

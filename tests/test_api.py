@@ -1,0 +1,211 @@
+"""What a notebook does."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from commands import PLUGINS, files, finished, without_figures
+
+import robench
+from robench import api
+from robench.answers import Result
+from robench.catalog import Catalog
+from robench.contracts import DataError
+from robench.progress import silent
+from robench.report.frame import COLUMNS
+from robench.spec import SpecError
+from robench.store import Store, StoreError
+
+TOYS = [PLUGINS / f"{name}.py" for name in ("blobs", "tiny", "mirror", "nudge")]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ROBENCH_DATA", raising=False)
+
+
+def toy_run(**changes: Any) -> robench.Results:
+    settings: dict[str, Any] = {
+        "methods": "mirror",
+        "attacks": ["pgd"],
+        "sources": "blobs",
+        "encoders": "tiny",
+        "eps": 8 / 255,
+        "epochs": 1,
+        "images": 192,
+        "limit": 16,
+        "out": "out",
+        "zoo": "zoo",
+        "plugins": TOYS,
+        "progress": silent,
+        "say": pytest.fail,
+    }
+    with without_figures():
+        return robench.run(**{**settings, **changes})
+
+
+def test_results_have_a_frame_and_are_the_command_s(tmp_path: Path) -> None:
+    finished(tmp_path)
+    results = toy_run()  # says nothing, for it is all there
+    assert isinstance(results.frame, pd.DataFrame)
+    assert tuple(results.frame.columns) == COLUMNS
+    assert list(results.frame["eps"]) == ["", "8/255"]
+    assert (len(results), results.failures, results.out) == (2, (), Path("out"))
+    assert results[0].cell.labels.attack == "clean"
+    assert [result.cell.key for result in results[:]] == list(results.frame["key"])
+
+
+def test_what_is_missing_is_computed_and_told_of(tmp_path: Path) -> None:
+    finished(tmp_path)
+    said: list[str] = []
+    results = toy_run(attacks="pgd,nudge", eps=["8/255"], say=said.append)
+    assert len(results) == 3
+    assert len(said) == 1
+    assert said[0].startswith("[3/3] mirror blobs -> blobs, nudge linf 8/255: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": "rokl"}, "did you mean rocl"),
+        ({"methods": []}, None),
+        ({"eps": 2}, "more than the pixel range"),
+        ({"eps": [0.0]}, "no radius"),
+        ({"norms": "l7"}, "no norm 'l7'"),
+        ({"seeds": ["a"]}, "whole number"),
+        ({"limit": "all"}, "limit=all should be a whole number"),
+        ({"preset": "quik"}, "did you mean quick"),
+        ({"device": "cuda:99"}, "not there"),
+        ({"plugins": "missing.py"}, "is not a file"),
+    ],
+)
+def test_bad_arguments_are_spec_errors(
+    tmp_path: Path, changes: dict[str, Any], message: str | None
+) -> None:
+    if message is None:  # nothing typed is the preset's
+        assert api.specs(changes["methods"]) == ()
+        return
+    with pytest.raises(SpecError, match=message):
+        toy_run(**changes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_data_and_blocked_folders_are_told_of(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="robench data fetch cifar10"):
+        toy_run(sources="cifar10")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="choose another folder"):
+        toy_run(out=tmp_path / "file" / "out")
+
+
+@pytest.mark.parametrize(
+    ("eps", "told"),
+    [
+        (8 / 255, ("8/255",)),
+        ([4 / 255, "8/255", 0.5], ("4/255", "8/255", "0.5")),
+        ("8/255, 4/255", ("8/255", "4/255")),
+        (1, ("1",)),
+        (None, ()),
+    ],
+)
+def test_radii_are_exact(eps: Any, told: tuple[str, ...]) -> None:
+    assert api.radii(eps) == told
+
+
+# --- encoders
+
+
+def test_an_encoder_of_the_zoo_works(tmp_path: Path) -> None:
+    finished(tmp_path)
+    (name,) = (path.name for path in (tmp_path / "zoo").iterdir())
+    torch.manual_seed(4)
+    before = torch.get_rng_state()
+    encoder = robench.load_encoder(name, plugins=[PLUGINS / "tiny.py"])
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not encoder.training
+    images = torch.rand(5, 3, 8, 8)
+    features = encoder(images)
+    assert features.shape == (5, encoder.width)
+    assert torch.allclose(features[:2], encoder(images[:2]), atol=1e-6)
+
+
+def test_an_encoder_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="it is empty; `robench run` fills it"):
+        robench.load_encoder("plain")
+    finished(tmp_path)
+    with pytest.raises(SpecError, match="did you mean mirror-blobs-tiny-s0-"):
+        robench.load_encoder("mirror-blobs-tiny-s0")
+    (folder,) = (tmp_path / "zoo").iterdir()
+    with pytest.raises(SpecError, match="no encoder 'tiny'"):
+        robench.load_encoder(folder.name)  # the plug-in is not at hand
+    weights = folder / "encoder.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    before = files(tmp_path)
+    with pytest.raises(SpecError, match=r"is damaged .*hash differs"):
+        robench.load_encoder(folder.name, plugins=TOYS)
+    weights.unlink()
+    with pytest.raises(SpecError, match="weights are missing"):
+        robench.load_encoder(folder.name, plugins=TOYS)
+    weights.write_bytes(before[str(weights.relative_to(tmp_path))][0])
+    assert files(tmp_path).keys() == before.keys()  # nothing is set aside by looking
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = robench.nothing
+
+
+# --- reports on several runs
+
+
+def test_a_run_leaves_out_what_has_the_place_of_its_own(tmp_path: Path) -> None:
+    finished(tmp_path)
+    first = toy_run()
+    twins = [twin(result) for result in first]
+    assert api.one_each([*first, *twins]) == list(first)
+    assert api.one_each([*twins, *first]) == twins
+
+
+def twin(result: Result) -> Result:
+    """The same place in the table, answered in other batches."""
+    evaluation = replace(result.cell.evaluation, batch=7)
+    return Result(replace(result.cell, key="another", evaluation=evaluation), result.outcome)
+
+
+def test_cells_of_one_place_do_not_stop_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(tmp_path)
+    catalog, said = Catalog(TOYS), []
+    store = Store(tmp_path / "out", tmp_path / "zoo", pytest.fail)
+    both = [both for result in store.results() for both in (result, twin(result))]
+    monkeypatch.setattr(store, "results", lambda: iter(both))
+    with without_figures():
+        api.report(store, catalog, said.append)
+    assert len((tmp_path / "out" / "results.csv").read_text().splitlines()) == 3
+    assert len(said) == 1
+    assert said[0].endswith("left out 2 with the place of a later one")
+
+
+def test_a_run_reports_what_else_is_stored_at_its_scale(tmp_path: Path) -> None:
+    finished(tmp_path)
+    toy_run(attacks="nudge", say=lambda line: None)
+    names = pd.read_csv("out/results.csv", keep_default_na=False)["attack"]
+    assert sorted(names) == ["clean", "nudge", "pgd"]
+    results = toy_run(limit=20, say=lambda line: None)
+    table = pd.read_csv("out/results.csv", keep_default_na=False)
+    assert set(table["n"]) == {20}
+    assert len(table) == len(results) == 2
+    assert len(list(Path("out/cells").glob("*.json"))) == 5
+
+
+def test_a_report_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
+    finished(tmp_path)
+    (tmp_path / "out" / "table.md").unlink()
+    (tmp_path / "out" / "table.md").mkdir()
+    with pytest.raises(StoreError, match="cannot write the report to out"):
+        toy_run()

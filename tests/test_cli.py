@@ -1,0 +1,357 @@
+"""The command line: bad input is one line and exit 2, an interruption costs nothing finished."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import PLUGINS, TOY_RUN, TOYS, files, finished, robench, toys_in, without_figures
+
+from robench.answers import SCHEMA
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Every command runs in an empty folder, draws no figures and computes only what it must."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ROBENCH_DATA", raising=False)
+    with without_figures():
+        yield tmp_path
+
+
+@pytest.fixture
+def no_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stage in ("pretrain", "probe", "evaluate"):
+        monkeypatch.setattr(f"robench.bench.{stage}", pytest.fail)
+
+
+def refused(*words: str) -> str:
+    """The one line that a refused command says."""
+    done = robench(*words)
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.startswith("robench: ")
+    assert done.err.count("\n") == 1
+    return done.err.removeprefix("robench: ").strip()
+
+
+@pytest.mark.usefixtures("no_compute")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("rnu", "no command 'rnu'; did you mean run?"),
+        ("data ftech", "no command 'ftech'; did you mean fetch?"),
+        ("run --metods plain", "--methods"),
+        ("run extra", "extra"),
+        ("run --methods rokl", "no method 'rokl'; did you mean rocl"),
+        ("run --attacks pdg", "no attack 'pdg'; did you mean pgd"),
+        ("run --sources shapes", "no dataset 'shapes'; did you mean shapes10 or shapes100"),
+        ("run --targets mnist", "no dataset 'mnist'"),
+        ("run --encoders resnet9", "no encoder 'resnet9'; did you mean resnet8"),
+        ("run --probes liner", "no probe 'liner'; did you mean linear"),
+        ("run --preset quik", "no preset 'quik'; did you mean quick"),
+        ("run --attacks pgd(step=3)", "pgd has no argument 'step'; did you mean steps"),
+        ("run --attacks pgd(", "cannot be read"),
+        ("run --methods ,", "the list is empty"),
+        ("run --norm linff", "no norm 'linff'; did you mean linf"),
+        ("run --norm ,", "the list is empty"),
+        ("run --eps 0", "eps=0 is no radius"),
+        ("run --eps -8/255", "eps=-8/255 is no radius"),
+        ("run --eps 8", "eps=8 is more than the pixel range"),
+        ("run --eps eight", "'eight' is not a number; write 8/255, 0.5 or 12"),
+        ("run --eps ,", "the list is empty"),
+        ("run --seeds 0,x", "--seeds '0,x' cannot be read"),
+        ("run --seeds -1", "--seeds '-1' cannot be read"),
+        ("run --seeds ,", "--seeds ',' cannot be read"),
+        ("run --limit 0", "limit=0 should be"),
+        ("run --limit few", "few"),
+        ("run --epochs 0", "epochs=0 should be"),
+        ("run --images 10", "less than one batch"),
+        ("run --precision fp8", "no precision 'fp8'"),
+        ("run --device cuda:99", "device 'cuda:99' is not there"),
+        ("run --device gpu", "no device 'gpu'"),
+        ("run --device cup", "no device 'cup'; did you mean cpu"),
+        ("run --plugin missing.py", "plug-in 'missing.py' is not a file"),
+        ("run --sources cifar10", "robench data fetch cifar10"),
+        ("run --sources npz(path=no.npz)", "no.npz' does not exist"),
+        ("run --sources npz", "npz needs path"),
+        ("ls method", "cannot list 'method'; did you mean methods?"),
+        ("ls", "methods|attacks"),
+        ("ls results --out nowhere", "no results in nowhere"),
+        ("report", "no results in results/quick"),
+        ("report --preset quik", "no preset 'quik'"),
+        ("data fetch cifar11", "cifar11"),
+        ("data verify cifar11", "cifar11"),
+        ("data import cifar10 nowhere", "nowhere"),
+        ("run --dry-run --methods rokl", "no method 'rokl'"),
+    ],
+)
+def test_bad_input_is_one_line_before_any_compute(
+    words: str, message: str, elsewhere: Path
+) -> None:
+    assert message in refused(*words.split())
+    assert not list(elsewhere.rglob("*.npz"))
+
+
+@pytest.mark.usefixtures("no_compute")
+@pytest.mark.parametrize("option", ["--out", "--zoo"])
+def test_an_unwritable_folder_is_refused_before_any_compute(option: str) -> None:
+    Path("file").write_text("in the way")
+    assert "choose another folder" in refused("run", option, "file/below")
+    assert "choose another folder" in refused("run", option, "file")
+
+
+@pytest.mark.usefixtures("no_compute")
+def test_a_plug_in_with_an_error_is_refused() -> None:
+    Path("own.py").write_text("def broken(:\n")
+    for command in (["run"], ["ls", "methods"], ["report"]):
+        assert "fails: SyntaxError" in refused(*command, "--plugin", "own.py")
+
+
+@pytest.mark.usefixtures("no_compute")
+def test_a_newer_results_folder_is_refused_and_kept(elsewhere: Path) -> None:
+    words = finished(elsewhere)
+    path = elsewhere / "out" / "cells" / "of-the-future.json"
+    path.write_text(json.dumps({"schema": SCHEMA + 1}))
+    before = files(elsewhere)
+    for command in (words, ("report", "--out", "out"), ("ls", "results", "--out", "out")):
+        assert "newer robench" in refused(*command)
+    assert files(elsewhere) == before
+
+
+def test_a_damaged_cell_is_set_aside_computed_again_and_told_of(elsewhere: Path) -> None:
+    words = finished(elsewhere)
+    assert robench(*words).code == 0
+    table = (elsewhere / "out" / "table.md").read_bytes()
+    cell = next((elsewhere / "out" / "cells").glob("*pgd*.json"))
+    cell.write_bytes(cell.read_bytes()[:-7])
+    done = robench(*words)
+    assert done.code == 0
+    assert done.err.count("\n") == 1
+    assert f"set aside as {cell.name}.damaged, computing it again" in done.err
+    assert (elsewhere / "out" / "table.md").read_bytes() == table
+    assert robench(*words).err == ""
+
+
+# --- stopping and failing
+
+
+def stop(how: Any, at: str) -> Any:
+    def progress(items: Sequence[Any], label: str) -> Iterator[Any]:
+        for item in items:
+            if at in label:
+                how()
+            yield item
+
+    return progress
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "word"), [(interrupt, 130, "interrupted"), (terminate, 143, "stopped")]
+)
+@pytest.mark.parametrize("at", ["pretraining", "pgd"])
+def test_a_stopped_run_says_how_to_go_on_and_goes_on(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, how: Any, code: int, word: str, at: str
+) -> None:
+    words = (*TOY_RUN, *toys_in(elsewhere))
+    monkeypatch.setattr("robench.progress.bar", stop(how, at))
+    done = robench(*words)
+    assert done.code == code
+    assert done.err.strip() == f"robench: {word}; the same command goes on from what is finished"
+    monkeypatch.undo()
+    monkeypatch.chdir(elsewhere)
+    kept = files(elsewhere)
+    assert any("clean" in name for name in kept) == (at == "pgd")
+    with without_figures():
+        assert robench(*words).code == 0
+    assert kept.items() <= files(elsewhere).items()
+    assert not [name for name in files(elsewhere) if Path(name).name.startswith(".")]
+
+
+def test_a_failed_cell_stops_no_other_and_is_told_at_the_end(elsewhere: Path) -> None:
+    text = (PLUGINS / "nudge.py").read_text().replace("self.eps * gradient", "0.9 * gradient")
+    Path("leap.py").write_text(text)
+    words = [*TOY_RUN, *toys_in(elsewhere), "--plugin", "leap.py"]
+    words[words.index("pgd")] = "leap,pgd"
+    done = robench(*words)
+    assert done.code == 1
+    assert "[3/3] mirror blobs -> blobs, pgd" in done.out
+    assert "| mirror |" in done.out
+    last = done.err.strip().splitlines()
+    assert "failed: mirror blobs -> blobs, leap linf 8/255: Nudge left its ball" in last[0]
+    assert last[-1] == "robench: 1 of 3 cells are missing"
+
+
+def test_a_run_without_any_answer_prints_no_table(elsewhere: Path) -> None:
+    text = (PLUGINS / "mirror.py").read_text()
+    Path("lost.py").write_text(text.replace("return nt_xent(", "return torch.nan * nt_xent("))
+    words = [*TOY_RUN, *toys_in(elsewhere), "--plugin", "lost.py"]
+    words[words.index("mirror")] = "lost"
+    done = robench(*words)
+    assert done.code == 1
+    assert "2 of 2 cells are missing" in done.err
+    assert "|" not in done.out
+    assert not (elsewhere / "out" / "results.csv").exists()
+
+
+# --- plug-ins, end to end
+
+
+def test_plug_ins_work_by_their_files_names() -> None:
+    done = robench(
+        *("run", *TOYS, "--methods", "mirror(noise=0.2)", "--sources", "blobs"),
+        *("--encoders", "tiny(width=3)", "--probes", "centroid", "--attacks", "nudge"),
+        *("--eps", "8/255,3/255", "--epochs", "1", "--images", "192"),
+    )
+    assert done.code == 0, done
+    rows = Path("results/quick/results.csv").read_text().splitlines()
+    assert rows[1].startswith("mirror(noise=0.2),blobs,blobs,tiny(width=3),centroid,clean,,,0,48,")
+    assert [row.split(",")[5:8] for row in rows[2:]] == [
+        ["nudge", "linf", "3/255"],
+        ["nudge", "linf", "8/255"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("methods", "mirror"),
+        ("datasets", "blobs"),
+        ("encoders", "tiny"),
+        ("probes", "centroid"),
+        ("attacks", "nudge"),
+    ],
+)
+def test_plug_ins_are_listed(kind: str, name: str) -> None:
+    assert f"\n{name} " in f"\n{robench('ls', kind, *TOYS).out}"
+    assert f"\n{name} " not in f"\n{robench('ls', kind).out}"
+
+
+def test_a_plug_in_metric_is_listed() -> None:
+    done = robench("ls", "metrics", "--plugin", str(PLUGINS / "spread.py"))
+    assert "spread " in done.out
+
+
+# --- listing and reporting
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("methods", ["rocl ", "rocl(", "steps=7"]),
+        ("attacks", ["autoattack ", "pgd(eps=8/255, norm=linf, steps=20"]),
+        ("datasets", ["npz(path=...)", "folder(path=..., size=32)", "shapes10 "]),
+        ("encoders", ["resnet8("]),
+        ("probes", ["linear-sgd "]),
+        ("metrics", ["accuracy "]),
+        ("presets", ["cifar-small", "paper"]),
+        ("results", ["no results yet; `robench run` makes some"]),
+    ],
+)
+def test_lists_tell_names_and_arguments(kind: str, parts: list[str]) -> None:
+    done = robench("ls", kind)
+    assert (done.code, done.err) == (0, "")
+    for part in parts:
+        assert part in done.out
+
+
+def test_results_are_listed_in_words(elsewhere: Path) -> None:
+    finished(elsewhere)
+    done = robench("ls", "results", "--out", "out")
+    clean, attacked, total = done.out.splitlines()
+    assert "%  mirror blobs -> blobs, clean, seed 0, n 16  mirror-blobs-tiny-s0-" in clean
+    assert "mirror blobs -> blobs, pgd linf 8/255, seed 0, n 16" in attacked
+    assert total == "out: 2 cells"
+
+
+def test_a_report_can_be_written_again(elsewhere: Path) -> None:
+    words = finished(elsewhere)
+    robench(*words)
+    before = files(elsewhere)
+    for name in ("table.md", "table.tex", "table.csv", "results.csv"):
+        (elsewhere / "out" / name).unlink()
+    done = robench("report", "--out", "out", "--zoo", "zoo")
+    assert done.code == 0
+    assert done.err == ""
+    assert "out/table.md" in done.out
+    after = files(elsewhere)
+    assert {name: data for name, (data, _) in after.items()} == {
+        name: data for name, (data, _) in before.items()
+    }
+
+
+def test_a_report_keeps_to_the_scale_of_the_latest_cell(elsewhere: Path) -> None:
+    words = finished(elsewhere)
+    path = next((elsewhere / "out" / "cells").glob("*clean*.json"))
+    robench(*words, "--limit", "20")
+    for cell in (elsewhere / "out" / "cells").glob("*.json"):  # cells of one second have no order
+        content = json.loads(cell.read_bytes())
+        content["provenance"]["finished"] = f"20{content['n']}-01-01T00:00:00+00:00"
+        cell.write_text(json.dumps(content))
+    rows = (elsewhere / "out" / "results.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[9] for row in rows] == ["20", "20"]
+    done = robench("report", "--out", "out")
+    assert done.code == 0
+    assert done.err.count("\n") == 1
+    assert "reported 2 cells at 1 epoch of 192 images" in done.err
+    assert "left out 2 at 1 epoch of 192 images" in done.err
+    assert path.exists()
+
+
+def test_help_and_version_answer() -> None:
+    for words in ([], ["--help"], ["data"], ["run", "--help"], ["ls", "-h"]):
+        done = robench(*words)
+        assert (done.code, done.err) == (0, "")
+        assert "Usage: " in done.out
+    assert robench("--version").code == 0
+
+
+def test_a_dry_run_writes_nothing(elsewhere: Path) -> None:
+    words = (*TOY_RUN, *toys_in(elsewhere), "--dry-run")
+    done = robench(*words)
+    assert done.code == 0
+    assert done.out.startswith("2 cells: 0 cached, 2 to compute; 1 encoder, 1 to pretrain\n")
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_dry_run_leaves_damage_alone(elsewhere: Path) -> None:
+    words = finished(elsewhere)
+    next((elsewhere / "out" / "cells").glob("*pgd*.json")).write_bytes(b"{")
+    before = files(elsewhere)
+    done = robench(*words, "--dry-run")
+    assert done.out.startswith("2 cells: 1 cached, 1 to compute; 1 encoder, 0 to pretrain\n")
+    assert "is damaged" in done.err
+    assert files(elsewhere) == before
+
+
+def test_a_published_folder_is_left_as_it_is(elsewhere: Path) -> None:
+    words = list(finished(elsewhere))
+    at = words.index("--out")
+    del words[at : at + 2]
+    published = elsewhere / "results" / "quick"
+    published.parent.mkdir()
+    (elsewhere / "out").rename(published)
+    (published / "published.json").write_text("{}")
+    before = files(published)
+    assert robench(*words).out.startswith("\nAccuracy")  # nothing to compute
+    words[words.index("pgd")] = "pgd,nudge"
+    done = robench(*words)
+    assert "[3/3] mirror blobs -> blobs, nudge" in done.out
+    assert "[2/3]" not in done.out
+    assert files(published) == before
+    own = elsewhere / "results" / "quick.own"
+    assert len(list((own / "cells").glob("*.json"))) == 1
+    assert len((own / "results.csv").read_text().splitlines()) == 4
+    assert robench("report").code == 0
+    assert files(published) == before

@@ -1,0 +1,127 @@
+"""The main job for real, small: drawn pictures, an encoder, a probe, PGD and the full AutoAttack.
+
+It takes some ten seconds: every promised file is made, figures included, and then nothing is.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import Done, files, robench
+
+from robench import bench
+from robench.report.frame import COLUMNS
+
+COMMAND = (
+    *("run", "--methods", "plain,rocl(steps=1)"),
+    *("--attacks", "pgd,pgd(eps=1/255),autoattack"),
+    *("--sources", "shapes10", "--images", "256", "--epochs", "1"),
+    *("--limit", "6", "--eps", "8/255"),
+)
+NAMES = ("plain", "rocl(steps=1)")
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Done]]:
+    """A checkout at whose root the command ran once."""
+    root = tmp_path_factory.mktemp("clone")
+    shutil.copy(Path(__file__).parents[1] / ".gitignore", root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        yield root, robench(*COMMAND)
+
+
+def test_the_command_ends_well_and_shows_its_table(clone: tuple[Path, Done]) -> None:
+    _, done = clone
+    assert (done.code, done.err) == (0, "")
+    assert "pretraining plain on shapes10, seed 0: loss " in done.out
+    assert "[8/8] " in done.out
+    assert "| method | clean |" in done.out
+    assert done.out.endswith("Tables, figures and cells: results/quick\n")
+
+
+def test_every_promised_file_is_there(clone: tuple[Path, Done]) -> None:
+    out = clone[0] / "results" / "quick"
+    cells = sorted((out / "cells").glob("*.json"))
+    assert len(cells) == 2 * 4
+    for cell in cells:
+        assert cell.with_suffix(".npz").exists()
+    for name in ("results.csv", "table.md", "table.csv", "table.tex"):
+        assert (out / name).stat().st_size > 100
+    for name in ("trade_off", "eps_curve", "pretraining", "examples"):
+        assert (out / "figures" / f"{name}.png").stat().st_size > 1000
+        assert (out / "figures" / f"{name}.pdf").stat().st_size > 1000
+    assert len(list((clone[0] / "zoo").glob("*/card.json"))) == 2
+
+
+def test_the_tidy_table_has_one_exact_row_a_cell(clone: tuple[Path, Done]) -> None:
+    table = pd.read_csv(clone[0] / "results" / "quick" / "results.csv", keep_default_na=False)
+    assert tuple(table.columns) == COLUMNS
+    assert len(table) == 8
+    assert set(table["method"]) == set(NAMES)
+    assert set(table["eps"]) == {"", "1/255", "8/255"}
+    assert (table["n"] == 6).all()
+    assert (table["ci_low"] <= table["accuracy"]).all()
+    assert (table["accuracy"] <= table["ci_high"]).all()
+
+
+def test_attacks_stay_in_their_ball_and_only_hurt(clone: tuple[Path, Done]) -> None:
+    for path in (clone[0] / "results" / "quick" / "cells").glob("*.json"):
+        cell = json.loads(path.read_bytes())
+        with np.load(path.with_suffix(".npz")) as outcome:
+            eps = number(cell["eps"])
+            assert outcome["size"].max() <= eps + 1e-6
+            right = outcome["clean_prediction"] == outcome["label"]
+            if cell["labels"]["attack"] == "autoattack":
+                assert not (outcome["attacked_prediction"] == outcome["label"])[~right].any()
+            assert cell["correct"] == (outcome["attacked_prediction"] == outcome["label"]).sum()
+        assert cell["provenance"]["versions"]["torch"]
+        assert cell["provenance"]["precision"] == "fp32"
+
+
+def number(eps: str) -> float:
+    above, _, below = eps.partition("/")
+    return int(above) / int(below) if below else 0.0
+
+
+def test_git_has_nothing_to_say_of_a_run(clone: tuple[Path, Done]) -> None:
+    root = clone[0]
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    (root / "data" / ".robench-cache").mkdir(parents=True, exist_ok=True)
+    (root / "data" / ".robench-cache" / "x.npy").write_bytes(b"")
+    status = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=root, check=True, capture_output=True, text=True
+    )
+    shutil.rmtree(root / ".git")
+    shutil.rmtree(root / "data")
+    assert status.stdout == "?? .gitignore\n"
+
+
+def test_the_same_command_again_computes_nothing(
+    clone: tuple[Path, Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, first = clone
+    for stage in ("pretrain", "probe", "evaluate"):
+        monkeypatch.setattr(bench, stage, pytest.fail)
+    before = files(root)
+    again = robench(*COMMAND)
+    assert again.code == 0
+    assert again.err == ""
+    assert again.out == first.out[first.out.index("\nAccuracy") :]  # the table, and not a line more
+    assert files(root) == before  # not a byte, and not a time
+
+
+def test_a_dry_run_finds_everything_cached(clone: tuple[Path, Done]) -> None:
+    before = files(clone[0])
+    done = robench(*COMMAND, "--dry-run")
+    assert done.out == (
+        "8 cells: 8 cached, 0 to compute; 2 encoders, 0 to pretrain\nnothing to compute\n"
+    )
+    assert files(clone[0]) == before

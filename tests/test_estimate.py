@@ -1,0 +1,81 @@
+"""The plan in lines, with a time that has the right order."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from commands import PLUGINS, files, finished
+
+from robench.bench import Bench
+from robench.catalog import Catalog
+from robench.estimate import estimate
+from robench.plan import Request, plan
+from robench.progress import silent
+from robench.spec import parse_list
+from robench.store import Store
+
+CATALOG = Catalog([PLUGINS / f"{name}.py" for name in ("blobs", "tiny", "mirror", "nudge")])
+
+
+def lines(folder: Path, **changes: object) -> list[str]:
+    settings = {
+        "methods": parse_list("mirror"),
+        "sources": parse_list("blobs"),
+        "encoders": parse_list("tiny"),
+        "attacks": parse_list("pgd"),
+        "eps": ("3/255",),
+        "epochs": 1,
+        "images": 192,
+        "limit": 16,
+    }
+    request = Request(**{**settings, **changes})  # type: ignore[arg-type]
+    store = Store(folder / "out", folder / "zoo", pytest.fail)
+    bench = Bench(CATALOG, store, folder, torch.device("cpu"), silent, pytest.fail)
+    return list(estimate(bench, plan(request, CATALOG)))
+
+
+def test_a_plan_tells_what_is_cached_and_what_is_not(tmp_path: Path) -> None:
+    finished(tmp_path)
+    before = files(tmp_path)
+    assert lines(tmp_path, eps=("8/255",)) == [
+        "2 cells: 2 cached, 0 to compute; 1 encoder, 0 to pretrain",
+        "nothing to compute",
+    ]
+    first, cell, total = lines(tmp_path)
+    assert first == "2 cells: 1 cached, 1 to compute; 1 encoder, 0 to pretrain"
+    assert cell.startswith("  mirror blobs -> blobs, pgd linf 3/255, 16 images: about ")
+    assert total.endswith(", on cpu")
+    assert files(tmp_path) == before
+
+
+def test_lost_weights_are_to_be_trained(tmp_path: Path) -> None:
+    finished(tmp_path)
+    next((tmp_path / "zoo").glob("*/encoder.safetensors")).unlink()
+    assert lines(tmp_path)[0].endswith("1 encoder, 1 to pretrain")
+    assert lines(tmp_path)[1].startswith("  pretrain mirror on blobs, seed 0: about ")
+
+
+def test_an_estimate_leaves_the_caller_s_dice_alone(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    assert len(lines(tmp_path)) == 5
+    assert torch.equal(torch.get_rng_state(), before)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("attack", "classes", "passes"),
+    [
+        ("clean", 10, (1, 1)),
+        ("pgd(steps=20)", 10, (20, 20)),
+        ("pgd(steps=20, restarts=5)", 10, (20, 100)),
+        ("autoattack", 10, (100, 100 + 9 * 300 + 5000 / 3)),
+        ("autoattack", 100, (100, 100 + 9 * 300 + 5000 / 3)),
+        ("autoattack", 5, (100, 100 + 4 * 300 + 5000 / 3)),
+        ("autoattack", 2, (100, 100 + 1 * 200 + 5000 / 3)),
+    ],
+)
+def test_an_attack_s_passes_are_its_budget(
+    attack: str, classes: int, passes: tuple[float, float]
+) -> None:
+    assert CATALOG.build("attacks", attack).passes(classes) == pytest.approx(passes)

@@ -1,0 +1,59 @@
+"""What may be imported where, and when."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def imported(code: str) -> set[str]:
+    """The top-level modules in a fresh Python after ``code``."""
+    script = f"import sys\n{code}\nprint('\\n', *sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return {name.partition(".")[0] for name in done.stderr.split()}
+
+
+HELP = """
+import robench.cli
+from contextlib import suppress
+sys.argv = {argv}
+with suppress(SystemExit):
+    robench.cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import robench",
+        HELP.format(argv=["robench", "--help"]),
+        HELP.format(argv=["robench", "run", "--help"]),
+        HELP.format(argv=["robench", "rnu"]),
+    ],
+)
+def test_help_and_mistyped_commands_wait_for_nothing_heavy(code: str) -> None:
+    modules = imported(code)
+    assert "robench" in modules
+    assert modules.isdisjoint({"torch", "numpy", "pandas", "matplotlib", "scipy", "pydantic"})
+
+
+def test_planning_needs_no_attack_package() -> None:
+    # torchattacks installs another project's package beside its own: it comes as late as can be.
+    code = """
+from robench.catalog import Catalog
+from robench.plan import Request, plan
+assert plan(Request(), Catalog())
+"""
+    assert imported(code).isdisjoint({"torchattacks", "robustbench", "pyautoattack", "matplotlib"})
+
+
+def test_nothing_here_unpickles_or_evaluates() -> None:
+    package = Path(__file__).parents[1] / "robench"
+    forbidden = ("pickle.load", " torch.load(", "allow_pickle=True", " eval(")
+    for path in package.glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not [word for word in forbidden if word in text], path
