@@ -166,6 +166,7 @@ def write_report(store: Store, results: Sequence[Result], catalog: Catalog) -> l
             [shown for shown in examples if isinstance(shown, Examples)],
             store.out,
             scale="; ".join(sorted({scale(r.cell.evaluation, catalog) for r in results})),
+            metrics={name: catalog.metric(name) for name in catalog.names("metrics")},
         )
     except OSError as error:
         raise StoreError(f"cannot write the report to {store.out}: {error}") from None

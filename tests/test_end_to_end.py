@@ -51,7 +51,7 @@ def test_every_promised_file_is_there(clone: tuple[Path, Done]) -> None:
     assert len(cells) == 2 * 4
     for cell in cells:
         assert cell.with_suffix(".npz").exists()
-    for name in ("results.csv", "table.md", "table.csv", "table.tex"):
+    for name in ("results.csv", "metrics.csv", "table.md", "table.csv", "table.tex"):
         assert (out / name).stat().st_size > 100
     for name in ("trade_off", "eps_curve", "pretraining", "examples"):
         assert (out / "figures" / f"{name}.png").stat().st_size > 1000

@@ -1,10 +1,11 @@
 """Results as one tidy long table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from robench.answers import Result
+from robench.contracts import Metric
 from robench.report.order import cell_order
 from robench.report.stats import wilson
 
@@ -60,3 +61,13 @@ def frame(results: Iterable[Result]) -> pd.DataFrame:
             )
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def metric_frame(results: Iterable[Result], metrics: Mapping[str, Metric]) -> pd.DataFrame:
+    """One row a cell, in the order of `frame`: its key, then each metric of its outcomes."""
+    ordered = sorted(results, key=lambda result: cell_order(result.cell))
+    rows = [
+        (result.cell.key, *(metric(result.outcome) for metric in metrics.values()))
+        for result in ordered
+    ]
+    return pd.DataFrame(rows, columns=["key", *metrics])

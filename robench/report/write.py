@@ -1,15 +1,17 @@
 """The whole report: the tidy table, the table of a paper, and the figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from robench.answers import Curve, Examples, Result
+from robench.contracts import Metric
 from robench.report import tables
 from robench.report.figures import eps_curve, picture, pretraining, trade_off, transfer
 from robench.report.figures import examples as example_images
 from robench.report.figures.points import points, strongest
 from robench.report.files import replace
-from robench.report.frame import frame
+from robench.report.frame import frame, metric_frame
 from robench.report.pivot import pivot
 
 
@@ -20,13 +22,14 @@ def write(
     out: Path,
     *,
     scale: str,
+    metrics: Mapping[str, Metric] = MappingProxyType({}),
 ) -> list[Path]:
     """Write the report on ``results`` into the folder ``out``; the paths of all its files.
 
     ``curves`` and ``examples`` go into the figures of pretrainings and of example images, ``scale``
-    into the table's caption. A file whose content would be the same is left alone, and a figure
-    that has nothing to show any more is removed. ``examples`` may be more than are shown: the
-    strongest attack's are.
+    into the table's caption; each of the ``metrics`` is a column of ``metrics.csv``. A file whose
+    content would be the same is left alone, and a figure that has nothing to show any more is
+    removed. ``examples`` may be more than are shown: the strongest attack's are.
 
     Raises ValueError where there are no results, or two for the same place in the table.
     """
@@ -38,6 +41,11 @@ def write(
         "table.csv": tables.comma_separated(table),
         "table.tex": tables.latex(table),
     }
+    if metrics:
+        measured = metric_frame(results, metrics)
+        texts["metrics.csv"] = measured.to_csv(
+            index=False, float_format="%.6g", lineterminator="\n"
+        )
     for name, text in texts.items():
         replace(out / name, text.encode())
 

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from robench.metrics.accuracy import accuracy
 from robench.report.files import replace
 from robench.report.write import write
 
@@ -67,3 +68,15 @@ def test_the_package_itself_imports_neither_pandas_nor_matplotlib():
     code = "import robench.report, sys; print({'pandas', 'matplotlib'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+def test_a_metric_is_a_column_beside_the_key_in_the_order_of_the_table(tmp_path, grid):
+    results = grid(methods=("plain", "rocl"), n=20)
+    write(results, [], [], tmp_path, scale="", metrics={"accuracy": accuracy, "n": lambda o: 3.0})
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (tmp_path / "results.csv").open(newline="") as file:
+        tidy = list(csv.DictReader(file))
+    assert [row["key"] for row in rows] == [row["key"] for row in tidy]
+    assert [float(row["accuracy"]) for row in rows] == [float(row["accuracy"]) for row in tidy]
+    assert {row["n"] for row in rows} == {"3"}
