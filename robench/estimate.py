@@ -11,7 +11,7 @@ from robench.contracts import Attack, Encoder
 from robench.questions import Evaluation, Pretraining, generator
 from robench.tensors.modes import evaluating, preserved_random_state
 
-_IMAGES = 32  # in a timed batch, so that a timing takes a second and not a minute
+_SMALL = 8, 32  # images in the timed batches, so that a timing takes a second and not a minute
 _CLASSES = 10  # where an attack's budget depends on them; more change it little
 
 
@@ -40,9 +40,8 @@ def estimate(bench: Bench, evaluations: Sequence[Evaluation]) -> Iterator[str]:
     for evaluation in missing:
         architecture = evaluation.probing.pretraining.encoder
         if architecture not in passes:
-            passes[architecture] = _pass(
-                bench, architecture, _size(bench, evaluation.probing.dataset)
-            )
+            size = _size(bench, evaluation.probing.dataset)
+            passes[architecture] = _pass(bench, architecture, size, evaluation.batch)
     for evaluation in missing:
         attack = bench.catalog.build("attacks", evaluation.attack)
         assert isinstance(attack, Attack)
@@ -67,46 +66,59 @@ def _pretraining(bench: Bench, question: Pretraining) -> float:
         encoder = bench.catalog.build("encoders", question.encoder)
         objective = bench.catalog.build_objective(question.objective, encoder).to(bench.device)
     dice = generator(question, "estimate", bench.device)
-    images = torch.rand(_IMAGES, 3, size, size, generator=dice, device=bench.device)
-
     half = recipe.precision == "bf16"
 
-    def step() -> None:
+    def step(count: int) -> None:
+        images = torch.rand(count, 3, size, size, generator=dice, device=bench.device)
         with torch.autocast(bench.device.type, dtype=torch.bfloat16, enabled=half):
             loss = objective(images, dice)
         loss.backward()
 
     steps = recipe.epochs * (total // recipe.batch)
-    return _timed(step, bench.device) * steps * recipe.batch / _IMAGES
+    return steps * _seconds(step, recipe.batch, bench.device)
 
 
-def _pass(bench: Bench, architecture: str, size: int) -> float:
-    """Seconds for one image forward and back."""
+def _pass(bench: Bench, architecture: str, size: int, batch: int) -> float:
+    """Seconds for one image, in a batch, forward and back."""
     with preserved_random_state():
         encoder = bench.catalog.build("encoders", architecture).to(bench.device)
     assert isinstance(encoder, Encoder)
-    images = torch.zeros(_IMAGES, 3, size, size, device=bench.device, requires_grad=True)
 
-    def step() -> None:
+    def step(count: int) -> None:
+        images = torch.zeros(count, 3, size, size, device=bench.device, requires_grad=True)
         torch.autograd.grad(encoder(images).sum(), images)
 
     with evaluating(encoder):
-        return _timed(step, bench.device) / _IMAGES
+        return _seconds(step, batch, bench.device) / batch
 
 
 def _size(bench: Bench, dataset: str) -> int:
     return int(getattr(bench.catalog.build("datasets", dataset), "size", 32))
 
 
+def _seconds(step: Callable[[int], None], batch: int, device: torch.device) -> float:
+    """Seconds for a step of ``batch`` images, told from two small ones.
+
+    They give the time of a call, which is most of a small network's step, and of an image. A large
+    network's whole batch would take minutes.
+    """
+    few, more = _SMALL
+    first, second = _timed(lambda: step(few), device), _timed(lambda: step(more), device)
+    each = max(0.0, (second - first) / (more - few))
+    return max(first - few * each, 0.0) + batch * each
+
+
 def _timed(step: Callable[[], None], device: torch.device) -> float:
-    """Seconds for one step, after one to warm up."""
+    """Seconds for one step, the quickest of three, after one to warm up."""
     step()
     _wait(device)
-    start = time.perf_counter()
+    taken = []
     for _ in range(3):
+        start = time.perf_counter()
         step()
-    _wait(device)
-    return (time.perf_counter() - start) / 3
+        _wait(device)
+        taken.append(time.perf_counter() - start)
+    return min(taken)
 
 
 def _wait(device: torch.device) -> None:

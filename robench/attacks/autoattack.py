@@ -64,7 +64,7 @@ class AutoAttack(Attack):
 
     def passes(self, classes: int) -> tuple[float, float]:
         # autoattack.py, version "standard": APGD-CE 100 steps; for each target 100 steps of APGD-T
-        # and 100 of FAB with two passes each; Square 5000 queries, a third of a pass each.
+        # and 100 of FAB with two passes each; Square 5000 queries, of which the time is a third.
         targets = min(9, classes - 1)
         dlr = 100 if classes >= 4 else 0
         return 100.0, 100 + targets * (dlr + 200) + 5000 / 3
