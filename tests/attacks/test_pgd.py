@@ -94,15 +94,18 @@ def test_each_image_keeps_the_first_restart_that_fools_it(
 ) -> None:
     eps = {"linf": 0.03, "l2": 0.2, "l1": 0.8}[norm]
 
-    def attacked(restarts: int) -> Tensor:
+    def attacked(restarts: int, seed: int) -> Tensor:
         attack = PGD(eps=eps, norm=norm, steps=1, step_size=eps / 4, restarts=restarts)
-        return attack(model, images, labels, Generator().manual_seed(7)).images
+        return attack(model, images, labels, Generator().manual_seed(seed)).images
 
-    once, often = attacked(1), attacked(8)
-    fooled = predict(model, once) != labels
-    assert fooled.any()
-    assert torch.equal(often[fooled], once[fooled])
-    assert (predict(model, often) != labels).sum() > fooled.sum()
+    more = 0
+    for seed in range(5):  # of which some leave room for a restart, whatever torch's stream
+        once, often = attacked(1, seed), attacked(8, seed)
+        fooled = predict(model, once) != labels
+        assert fooled.any()
+        assert torch.equal(often[fooled], once[fooled])
+        more += int((predict(model, often) != labels).sum() - fooled.sum())
+    assert more > 0
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
