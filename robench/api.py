@@ -16,11 +16,13 @@ from robench.contracts import Encoder, Progress
 from robench.plan import Request, plan, scale
 from robench.progress import bar
 from robench.questions import Evaluation
-from robench.spec import Spec, SpecError, exact, nearest, parse_list, show_number
+from robench.spec import Spec, SpecError, exact, nearest, parse, parse_list, show_number
 from robench.store import Store, StoreError, published
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from robench.report.compare import Comparison
 
 Names = str | Sequence[str] | None
 """As typed: ``"plain,rocl(steps=5)"``, or a list of such."""
@@ -124,19 +126,102 @@ def report(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[P
 
     ``say`` is told, in a line, what is left out. Raises SpecError where nothing is stored.
     """
+    return write_report(store, latest(store, catalog, say), catalog)
+
+
+def worst_case(attacks: Names, store: Store, catalog: Catalog, say: Callable[[str], None]) -> str:
+    """The table of the latest scale, in Markdown, with the worst case over the attacks beside them.
+
+    The attacks are named as in the table. Nothing is computed or written. Raises SpecError where
+    nothing is stored, or no model was attacked by all of them at the same norm and eps.
+    """
+    from robench.report.pivot import pivot
+    from robench.report.tables import markdown
+    from robench.report.worst import worst_cases
+
+    results = latest(store, catalog, say)
+    worst = worst_cases(results, [str(spec) for spec in specs(attacks)])
+    return markdown(pivot([*results, *worst], scale=scale(results[0].cell.evaluation, catalog)))
+
+
+def compare(
+    method_a: str,
+    method_b: str,
+    store: Store,
+    catalog: Catalog,
+    say: Callable[[str], None],
+    worst_of: Names = None,
+) -> "Comparison":
+    """Compare two methods on the same images, from the stored answers; nothing is computed.
+
+    The methods are named as in the table, or in any way that means the same; ``worst_of`` adds the
+    worst case over some attacks. ``say`` is told, in a line, what is left out. Raises SpecError for
+    a method of which nothing is stored, or two with nothing in common.
+    """
+    from robench.report import compare as comparing
+    from robench.report.worst import worst_cases
+
+    results = stored(store)
+    methods = sorted({result.cell.labels.method for result in results})
+    a, b = (_stored_method(typed, methods, catalog) for typed in (method_a, method_b))
+    if worst_of is not None:
+        results += worst_cases(results, [str(spec) for spec in specs(worst_of)])
+    made = comparing.compare(results, a, b, lambda evaluation: scale(evaluation, catalog))
+    left = [
+        f"{count} of {one} that {other} has no partner for"
+        for count, one, other in zip(made.without_partner, (a, b), (b, a), strict=True)
+        if count
+    ]
+    if made.replaced:
+        left.append(f"{made.replaced} with the place of a later one")
+    if left:
+        say(
+            f"compared {sum(len(row.seeds) for row in made.rows)} pairs of cells; "
+            f"left out {'; '.join(left)}"
+        )
+    return made
+
+
+def _stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
+    """The label of a method with stored answers."""
+    spec = parse(typed)
+    if str(spec) in known:
+        return str(spec)
+    try:
+        label = catalog.label("methods", str(catalog.resolve("methods", spec)))
+    except SpecError:
+        label = ""  # such as a plug-in's that is not at hand, or a mistyped one
+    if label in known:
+        return label
+    of_that_name = [one for one in known if parse(one).name == spec.name]
+    hint = f"did you mean {' or '.join(of_that_name)}?" if of_that_name else nearest(typed, known)
+    raise SpecError(f"no stored cells of method '{typed}'; {hint}")
+
+
+def stored(store: Store) -> list[Result]:
+    """Every stored answer, the latest last. Raises SpecError where there is none."""
     results = sorted(store.results(), key=lambda r: (r.cell.provenance.finished, r.cell.key))
     if not results:
         raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
+    return results
+
+
+def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[Result]:
+    """The stored answers at the scale of the latest, one for each place in the table.
+
+    ``say`` is told, in a line, what is left out. Raises SpecError where nothing is stored.
+    """
+    results = stored(store)
     scales = [scale(result.cell.evaluation, catalog) for result in results]
-    latest = [r for r, own in zip(results, scales, strict=True) if own == scales[-1]]
-    reported = one_each(reversed(latest))
+    at_latest = [r for r, own in zip(results, scales, strict=True) if own == scales[-1]]
+    reported = one_each(reversed(at_latest))
     others = Counter(own for own in scales if own != scales[-1])
     left = [f"{count} at {other}" for other, count in others.items()]
-    if len(reported) < len(latest):
-        left.append(f"{len(latest) - len(reported)} with the place of a later one")
+    if len(reported) < len(at_latest):
+        left.append(f"{len(at_latest) - len(reported)} with the place of a later one")
     if left:
         say(f"reported {len(reported)} cells at {scales[-1]}; left out {'; '.join(left)}")
-    return write_report(store, reported, catalog)
+    return reported
 
 
 def one_each(results: Iterable[Result]) -> list[Result]:
@@ -170,6 +255,16 @@ def write_report(store: Store, results: Sequence[Result], catalog: Catalog) -> l
         )
     except OSError as error:
         raise StoreError(f"cannot write the report to {store.out}: {error}") from None
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text file. Raises StoreError where that cannot be done."""
+    from robench.report.files import replace
+
+    try:
+        replace(file, text.encode())
+    except OSError as error:
+        raise StoreError(f"cannot write {file}: {error.strerror or error}") from None
 
 
 def curve(card: Card) -> Curve:

@@ -304,6 +304,63 @@ def report(out: Path | None, zoo: Path, plugins: tuple[Path, ...], preset: str) 
         click.echo(str(path))
 
 
+@cli.command()
+@click.argument("method_a")
+@click.argument("method_b")
+@place_options
+@plugin_option
+@click.option("--preset", default="quick", show_default=True, help="Whose folder, without --out.")
+@click.option(
+    "--worst-case",
+    "attacks",
+    metavar="ATTACKS",
+    help="Add the worst case over these, such as pgd,autoattack.",
+)
+@click.option(
+    "--csv", "file", type=click.Path(path_type=Path), help="Write the comparison here as well."
+)
+def compare(
+    method_a: str,
+    method_b: str,
+    out: Path | None,
+    zoo: Path,
+    plugins: tuple[Path, ...],
+    preset: str,
+    attacks: str | None,
+    file: Path | None,
+) -> None:
+    """Compare two methods image by image: difference, interval and p; nothing is computed."""
+    from robench import api
+    from robench.catalog import Catalog
+    from robench.report import comparison_text
+
+    catalog = Catalog(plugins)
+    catalog.preset(preset)
+    store = api.open_store(preset, out, zoo, _note)
+    comparison = api.compare(method_a, method_b, store, catalog, _note, attacks)
+    if file is not None:
+        api.write_text(file, comparison_text.comma_separated(comparison))
+    click.echo(comparison_text.aligned(comparison), nl=False)
+
+
+@cli.command("worst-case")
+@click.argument("attacks")
+@place_options
+@plugin_option
+@click.option("--preset", default="quick", show_default=True, help="Whose folder, without --out.")
+def worst_case(
+    attacks: str, out: Path | None, zoo: Path, plugins: tuple[Path, ...], preset: str
+) -> None:
+    """Show the table with the worst case over ATTACKS, such as pgd,autoattack, image by image."""
+    from robench import api
+    from robench.catalog import Catalog
+
+    catalog = Catalog(plugins)
+    catalog.preset(preset)
+    store = api.open_store(preset, out, zoo, _note)
+    click.echo(api.worst_case(attacks, store, catalog, _note), nl=False)
+
+
 @cli.group(cls=Commands, invoke_without_command=True)
 @click.pass_context
 def data(context: click.Context) -> None:

@@ -2,12 +2,20 @@
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from robench.answers import Cell
 from robench.report.order import natural
 from robench.report.stats import wilson
 
 TIED = "†"
+
+
+class Flagged(Protocol):
+    """What may carry flags: a cell, or a number made of several."""
+
+    @property
+    def flags(self) -> tuple[str, ...]: ...
 
 
 def attack_name(attack: str, norm: str, eps: str, *, with_norm: bool) -> str:
@@ -46,9 +54,9 @@ def caption(cells: Sequence[Cell], scale: str) -> str:
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 
-def flag_letters(cells: Iterable[Cell]) -> dict[str, str]:
+def flag_letters(numbers: Iterable[Flagged]) -> dict[str, str]:
     """A footnote's letter for each flag: a to z, then aa."""
-    flags = sorted({flag for cell in cells for flag in cell.flags}, key=natural)
+    flags = sorted({flag for number in numbers for flag in number.flags}, key=natural)
     return {flag: _letter(place) for place, flag in enumerate(flags)}
 
 

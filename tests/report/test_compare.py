@@ -1,0 +1,129 @@
+"""Two methods on planted outcomes: what is paired, what is left out, what is refused."""
+
+import numpy as np
+import pytest
+from stored import SQUARE, planted
+
+from robench.report.compare import compare
+from robench.spec import SpecError
+
+A = [1, 1, 1, 1, 0, 0, 1, 0]
+B = [1, 0, 0, 1, 0, 1, 0, 0]
+
+
+def by_epochs(evaluation):
+    return f"{evaluation.probing.pretraining.recipe.epochs} epochs"
+
+
+def compared(*results, a="plain", b="rocl"):
+    return compare(results, a, b, by_epochs)
+
+
+def test_a_row_has_both_accuracies_their_difference_and_p():
+    (row,) = compared(planted(A), planted(B, "rocl")).rows
+    assert (row.n, row.seeds) == (8, (0,))
+    assert (row.a.mean, row.a.sd, row.a.alone) == (62.5, None, 3)
+    assert (row.b.mean, row.b.sd, row.b.alone) == (37.5, None, 1)
+    assert row.difference == 25.0
+    assert row.interval.low < 25 < row.interval.high
+    assert row.p == row.p_holm == pytest.approx(10 / 16)
+    assert row.place.scale == "1 epochs"
+
+
+def test_turning_the_two_around_turns_the_sign():
+    (row,) = compared(planted(A), planted(B, "rocl"), a="rocl", b="plain").rows
+    assert (row.difference, row.p) == (-25.0, pytest.approx(10 / 16))
+
+
+def test_seeds_are_paired_and_have_a_spread():
+    (row,) = compared(
+        planted(A, seed=0),
+        planted(B, seed=1),
+        planted(A, seed=5),
+        planted(B, "rocl", seed=1),
+        planted(A, "rocl", seed=0),
+        planted(B, "rocl", seed=7),
+    ).rows
+    assert row.seeds == (0, 1)
+    assert (row.a.mean, row.b.mean, row.difference) == (50.0, 50.0, 0.0)
+    assert row.a.sd == pytest.approx(25 / np.sqrt(2))
+    assert (row.a.alone, row.b.alone, row.p) == (0, 0, 1.0)
+
+
+def test_cells_without_a_partner_are_counted():
+    made = compared(
+        planted(A),
+        planted(A, seed=1),
+        planted(A, attack=SQUARE),
+        planted(B, "rocl"),
+        planted(B, "rocl", epochs=2),
+        planted(B, "clae"),
+    )
+    assert (len(made.rows), made.without_partner, made.replaced) == (1, (2, 1), 0)
+
+
+def test_the_later_of_two_cells_in_one_place_counts():
+    again = "pgd(eps=8/255, norm=linf, steps=20, loss=dlr)"  # of the same label here
+    made = compared(
+        planted(B, attack=again, finished="2026-01-02T00:00:00+00:00"),
+        planted(A),
+        planted(B, "rocl"),
+    )
+    assert made.rows[0].difference == 0.0
+    assert made.replaced == 1
+
+
+def test_images_are_matched_by_index():
+    ours, theirs = np.arange(8), np.array([9, 6, 5, 4, 3, 2, 1, 8])
+    (row,) = compared(planted(A, index=ours), planted(B, "rocl", index=theirs)).rows
+    # Images 1 to 6: a is right on 1, 2, 3, 6; b by its own order on 4, 2.
+    assert row.n == 6
+    assert row.a.mean == pytest.approx(100 * 4 / 6)
+    assert row.b.mean == pytest.approx(100 * 2 / 6)
+    assert (row.a.alone, row.b.alone) == (3, 1)
+
+
+def test_holm_runs_over_the_whole_table():
+    much, less = [1] * 10 + [0] * 2, [0] * 12
+    made = compared(
+        planted(much),
+        planted(less, "rocl"),
+        planted(A, attack=SQUARE),
+        planted(B, "rocl", SQUARE),
+        planted(A, attack="clean"),
+        planted(A, "rocl", "clean"),
+    )
+    assert [row.place.attack for row in made.rows] == ["clean", "pgd", "square"]
+    assert [row.p for row in made.rows] == pytest.approx([1, 2 / 1024, 10 / 16])
+    assert [row.p_holm for row in made.rows] == pytest.approx([1, 6 / 1024, 1])
+
+
+def test_a_row_does_not_depend_on_the_others():
+    pair = (planted(A), planted(B, "rocl"))
+    more = (planted(A, attack="clean"), planted(B, "rocl", "clean"))
+    assert compared(*pair).rows[0].interval == compared(*pair, *more).rows[1].interval
+
+
+def test_flags_stay_with_their_method():
+    made = compared(planted(A, flags=("gap",)), planted(B, "rocl", flags=("masked", "gap")))
+    assert (made.rows[0].a.flags, made.rows[0].b.flags) == (("gap",), ("masked", "gap"))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "message"),
+    [
+        (planted(B, "rocl", epochs=2), "same scale: plain at 1 epochs, rocl at 2 epochs"),
+        (planted(B, "rocl", seed=3), "no seeds are the same: plain has 0, rocl has 3"),
+        (planted(B, "rocl", SQUARE), "no data sets, encoder, probe, attack"),
+        (planted(B, "rocl", index=np.arange(50, 58)), "not tried on the same test images"),
+        (planted(B, "rocl", data="other"), "not tried on the same test images"),
+    ],
+)
+def test_nothing_in_common_says_why(theirs, message):
+    with pytest.raises(SpecError, match=message):
+        compared(planted(A), theirs)
+
+
+def test_a_method_is_not_compared_with_itself():
+    with pytest.raises(SpecError, match="'plain' is compared with itself"):
+        compared(planted(A), a="plain", b="plain")

@@ -1,0 +1,105 @@
+"""The worst case over attacks, planted image by image."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from stored import SQUARE, planted
+
+from robench.metrics.accuracy import accuracy
+from robench.report.worst import worst_case, worst_cases
+from robench.spec import SpecError
+
+WEAK = [1, 1, 1, 0, 0, 1]
+STRONG = [1, 0, 1, 1, 0, 0]
+BOTH = [1, 0, 1, 0, 0, 0]
+
+
+def correct(outcome):
+    return (outcome.attacked_prediction == outcome.label).astype(int).tolist()
+
+
+def shuffled(outcome, order):
+    arrays = {name: array[order] for name, array in vars(outcome).items()}
+    return replace(outcome, **arrays)
+
+
+def test_only_images_right_after_all_attacks_are_right():
+    worst = worst_case([planted(WEAK).outcome, planted(STRONG).outcome])
+    assert correct(worst) == BOTH
+    assert accuracy(worst) == pytest.approx(2 / 6)
+
+
+def test_one_attack_is_its_own_worst_case():
+    only = planted(WEAK).outcome
+    assert worst_case([only]) is only
+
+
+def test_images_are_matched_by_index():
+    index = np.array([40, 7, 13, 2, 99, 31])
+    weak, strong = planted(WEAK, index=index).outcome, planted(STRONG, index=index).outcome
+    worst = worst_case([weak, shuffled(strong, np.array([5, 2, 0, 1, 4, 3]))])
+    assert correct(worst) == BOTH
+    assert worst.index.tolist() == index.tolist()
+
+
+def test_prediction_and_size_are_of_the_first_attack_that_fools():
+    first, second = planted([1, 0, 1]).outcome, planted([0, 0, 1]).outcome
+    second = replace(
+        second,
+        attacked_prediction=np.array([5, 6, 2]),
+        size=np.array([0.1, 0.2, 0.3], np.float32),
+    )
+    worst = worst_case([first, second])
+    assert worst.attacked_prediction.tolist() == [5, 2, 2]
+    assert worst.size.tolist() == pytest.approx([0.1, 8 / 255, 8 / 255])
+    assert worst.size.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        planted(STRONG, index=np.array([0, 1, 2, 3, 4, 6])).outcome,
+        planted(STRONG[:5]).outcome,
+        replace(planted(STRONG).outcome, label=np.array([0, 1, 2, 3, 4, 9])),
+    ],
+)
+def test_other_images_are_refused(other):
+    with pytest.raises(ValueError, match="outcome 2 is not about the images of the first"):
+        worst_case([planted(WEAK).outcome, other])
+
+
+def test_no_attacks_have_no_worst_case():
+    with pytest.raises(ValueError, match="no attacks"):
+        worst_case([])
+
+
+def test_results_of_each_model_are_joined():
+    results = [
+        planted(WEAK, flags=("gap",)),
+        planted(STRONG, attack=SQUARE, flags=("masked",)),
+        planted(WEAK, seed=1),
+        planted(WEAK, seed=1, attack=SQUARE),
+        planted(WEAK, "rocl"),  # never tried with the other attack
+        planted(WEAK, attack="clean"),
+    ]
+    first, second = worst_cases(results, ["pgd", "square"])
+    assert first.cell.labels.attack == "worst of pgd, square"
+    assert (first.cell.norm, first.cell.eps) == ("linf", "8/255")
+    assert (first.cell.correct, first.cell.n, first.cell.seed) == (2, 6, 0)
+    assert first.cell.flags == ("gap", "masked")
+    assert (second.cell.correct, second.cell.seed) == (4, 1)
+
+
+def test_unknown_attacks_and_attacks_never_tried_together_are_refused():
+    results = [planted(WEAK), planted(WEAK, attack=SQUARE, seed=1)]
+    with pytest.raises(SpecError, match="no stored cells of attack 'pdg'; did you mean pgd"):
+        worst_cases(results, ["pdg"])
+    with pytest.raises(SpecError, match="no model was attacked by all of pgd, square"):
+        worst_cases(results, ["pgd", "square"])
+
+
+def test_cells_on_other_images_are_named():
+    one, other = planted(WEAK), planted(WEAK, attack=SQUARE, index=np.arange(6) + 1)
+    with pytest.raises(SpecError, match=f"{other.cell.key}: outcome 2 is not about the images"):
+        worst_cases([one, other], ["pgd", "square"])

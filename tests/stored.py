@@ -1,0 +1,73 @@
+"""Finished results with planted outcomes, under the names that a run would give them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from robench.answers import Cell, Examples, Labels, Provenance, Result
+from robench.contracts import Outcome
+from robench.questions import Evaluation, Pretraining, Probing, key
+from robench.recipe import Recipe
+from robench.spec import parse
+from robench.store import Store
+
+PGD = "pgd(eps=8/255, norm=linf, steps=20)"
+SQUARE = "square(eps=8/255, norm=linf)"
+
+
+def planted(
+    correct: Iterable[bool],
+    method: str = "plain",
+    attack: str = PGD,
+    *,
+    seed: int = 0,
+    epochs: int = 1,
+    index: npt.NDArray[np.int64] | None = None,
+    flags: tuple[str, ...] = (),
+    data: str = "",
+    finished: str = "2026-01-01T00:00:00+00:00",
+) -> Result:
+    """A method's answer that is right about an image where ``correct`` says so."""
+    right = np.array(list(correct), dtype=bool)
+    index = np.arange(len(right), dtype=np.int64) if index is None else index
+    label = index % 10
+    probing = Probing(
+        Pretraining(method, "resnet8", "shapes10", Recipe(epochs, 64), seed), "linear", "shapes10"
+    )
+    evaluation = Evaluation(probing, attack, 32)
+    spec = parse(attack)
+    cell = Cell(
+        key=key(evaluation),
+        labels=Labels(method, "shapes10", "shapes10", "resnet8", "linear", spec.name),
+        norm="linf" if spec.has("eps") else "",
+        eps="8/255" if spec.has("eps") else "",
+        seed=seed,
+        n=len(right),
+        correct=int(right.sum()),
+        flags=flags,
+        notes=(),
+        seconds=1.0,
+        evaluation=evaluation,
+        encoder_sha256="",
+        probe_sha256="",
+        data_sha256=data,
+        outcome_sha256="",
+        provenance=Provenance("0", "", {}, "cpu", 1, "float32", finished),
+    )
+    size = np.full(len(right), 8 / 255, np.float32)
+    outcome = Outcome(index, label, label, np.where(right, label, (label + 1) % 10), size)
+    return Result(cell, outcome)
+
+
+def store_in(folder: Path, results: Iterable[Result]) -> Store:
+    """A store in ``folder/out`` and ``folder/zoo`` that keeps the results, open for writing."""
+    store = Store(folder / "out", folder / "zoo", print)
+    store.prepare()
+    none = np.zeros((0, 3, 2, 2), np.float32)
+    for result in results:
+        cell, label = result.cell, np.zeros(0, np.int64)
+        shown = Examples(cell.labels, cell.norm, cell.eps, (), label, none, none, label, label)
+        store.save_result(cell, result.outcome, shown)
+    return store
