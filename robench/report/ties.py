@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from robench.answers import Labels, Result
 from robench.contracts import Outcome
-from robench.report.stats import mcnemar
+from robench.report.paired import exact_mcnemar
 
 SIGNIFICANT = 0.05
 
@@ -26,8 +26,8 @@ class Standing(Enum):
 def judge(column: Mapping[Labels, Mapping[int, Result]]) -> dict[Labels, Standing]:
     """The standing of each row's results, given by seed.
 
-    Best is the highest mean over seeds, tied whatever McNemar's exact test on the same images,
-    pooled over the seeds that both have, cannot tell from it (p > 0.05). Flagged results neither
+    Best is the highest mean over seeds, tied whatever McNemar's exact test on the same images, over
+    the seeds that both have, cannot tell from it (p > 0.05). Flagged results neither
     win nor tie. Where all unflagged values are equal they are tied; a single one has nothing to win
     against.
     """
@@ -57,17 +57,21 @@ def accuracy(seeds: Collection[Result]) -> Fraction:
 
 
 def _indistinguishable(a: Mapping[int, Result], b: Mapping[int, Result]) -> bool:
-    pairs = [
-        _on_same_images(a[seed].outcome, b[seed].outcome) for seed in sorted(a.keys() & b.keys())
-    ]
-    if not sum(len(ours) for ours, _ in pairs):
+    both = sorted(a.keys() & b.keys())
+    pairs = [_on_same_images(a[seed].outcome, b[seed].outcome) for seed in both]
+    images = np.concatenate([index for index, _ in pairs] or [np.zeros(0, np.int64)])
+    if not len(images):
         return False
-    ours, theirs = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    return mcnemar(ours, theirs) > SIGNIFICANT
+    each = np.concatenate([difference for _, difference in pairs])
+    _, image = np.unique(images, return_inverse=True)
+    summed = np.zeros(image.max() + 1, np.int64)
+    np.add.at(summed, image, each)
+    return exact_mcnemar(summed) > SIGNIFICANT
 
 
-def _on_same_images(a: Outcome, b: Outcome) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    _, in_a, in_b = np.intersect1d(a.index, b.index, assume_unique=True, return_indices=True)
+def _on_same_images(a: Outcome, b: Outcome) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The images that both were tried on, and where a alone is right (1) or b alone (-1)."""
+    index, in_a, in_b = np.intersect1d(a.index, b.index, assume_unique=True, return_indices=True)
     correct_a = a.attacked_prediction[in_a] == a.label[in_a]
     correct_b = b.attacked_prediction[in_b] == b.label[in_b]
-    return correct_a, correct_b
+    return index, correct_a.astype(np.int64) - correct_b.astype(np.int64)

@@ -68,7 +68,7 @@ def notes(ties: bool, seeds: bool, letters: Mapping[str, str]) -> tuple[tuple[st
             "not distinguishable from the best of its column "
             "(exact McNemar test on the same images, two-sided p > 0.05"
         )
-        explained.insert(0, (TIED, tie + (", pooled over seeds)" if seeds else ")")))
+        explained.insert(0, (TIED, tie + (", an image with all its seeds)" if seeds else ")")))
     return tuple(explained)
 
 

@@ -72,15 +72,23 @@ def test_best_and_what_cannot_be_told_from_it(result):
     assert [mark for mark, _ in table.notes] == ["†"]
 
 
-def test_seeds_are_pooled(result):
-    results = []
-    for seed in (0, 1):
-        results += [
-            result(right(50), method="best", seed=seed),
-            result(right(50, 0, 1, 2), method="close", seed=seed),
+def test_seeds_count_as_far_as_they_are_about_other_images(result):
+    def rivals(*missed):
+        return [
+            one
+            for seed, wrong in enumerate(missed)
+            for one in (
+                result(right(50), method="best", seed=seed),
+                result(right(50, *wrong), method="close", seed=seed),
+            )
         ]
-    assert entry(pivot(results, scale=""), "close", "clean").standing is Standing.PLAIN
-    assert entry(pivot(results[:2], scale=""), "close", "clean").standing is Standing.TIED
+
+    def standing(results):
+        return entry(pivot(results, scale=""), "close", "clean").standing
+
+    assert standing(rivals((0, 1, 2))) is Standing.TIED
+    assert standing(rivals((0, 1, 2), (3, 4, 5))) is Standing.PLAIN  # six images: p = 1/32
+    assert standing(rivals((0, 1, 2), (0, 1, 2))) is Standing.TIED  # still three: p = 1/4
 
 
 def test_images_are_matched_by_their_index(result):
