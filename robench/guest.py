@@ -69,13 +69,14 @@ class Asked:
 class Settings:
     """What decides every number but the attack; specs are written out with all arguments.
 
-    ``checkpoint`` is the file's SHA-256, ``probe`` is "" where the checkpoint's own head is used.
+    ``checkpoint`` is the file's SHA-256, ``stem`` what is unusual in the stem, and ``probe`` is ""
+    where the checkpoint's own head is used.
     """
 
     checkpoint: str
     layout: str
     encoder: str
-    padding: int
+    stem: str
     branch: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -203,13 +204,13 @@ def admit(
         encoder = catalog.build("encoders", question.probing.pretraining.encoder)
     assert isinstance(encoder, Encoder)
     translation = translate(checkpoint.state, encoder, branch)
-    load(encoder, translation, layout.padding)
+    load(encoder, translation, layout)
     normalise(encoder, pixels.mean, pixels.std)
     settings = Settings(
         checkpoint=checkpoint.sha256,
         layout=layout.name,
         encoder=question.probing.pretraining.encoder,
-        padding=layout.padding,
+        stem=layout.stem,
         branch=branch,
         mean=pixels.mean,
         std=pixels.std,
@@ -219,7 +220,7 @@ def admit(
         limit=question.limit,
         batch=question.batch,
     )
-    stem = f", whose stem pads by {layout.padding}" if layout.padding != 1 else ""
+    stem = f", whose stem {layout.stem}" if layout.stem else ""
     say(f"{path.name}: {layout.name} layout{stem}, {len(translation.weights)} tensors read")
     if asked.branch is not None:
         say(f"BatchNorm: the {branch} branch")

@@ -163,10 +163,10 @@ def _numbered(net: Net, numbers: str) -> dict[str, Tensor]:
 
 
 def lightly_own() -> Written:
-    net, heads = _net("kuangliu"), _head("projection_head.layers.0")
-    return Written(
-        {"state_dict": _numbered(net, "012345") | heads}, net, "lightly", None, frozenset(heads)
-    )
+    # lightly's Sequential of children has lost the ReLU that its forward pass applies by hand.
+    net, heads = _net("kuangliu", rectified=False), _head("projection_head.layers.0")
+    entries = {"state_dict": _numbered(net, "012345") | heads}
+    return Written(entries, net, "lightly benchmark", None, frozenset(heads))
 
 
 def lightly_numbered() -> Written:

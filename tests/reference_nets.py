@@ -103,10 +103,12 @@ class Net(Named):
         expansion: int = 1,
         padding: int = 1,
         stem: int = 3,
+        rectified: bool = True,
     ) -> None:
         super().__init__(style, branches)
         self.conv1 = nn.Conv2d(3, WIDTH, stem, padding=padding, bias=False)
         self.add_norm("bn1", WIDTH)
+        self.rectified = rectified
         inputs = WIDTH
         for stage, depth in enumerate(depths):
             blocks = []
@@ -120,7 +122,8 @@ class Net(Named):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        x = F.relu(self.norm("bn1", self.conv1(images)))
+        x = self.norm("bn1", self.conv1(images))
+        x = F.relu(x) if self.rectified else x
         for stage in range(1, self.stages + 1):
             x = getattr(self, f"layer{stage}")(x)
         return x.mean((2, 3))

@@ -1,7 +1,7 @@
 """Whose code wrote a checkpoint, told from its names, and what that says of input and branches."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -25,7 +25,8 @@ class Layout:
     """One way of writing a residual network to disk.
 
     ``normalisation`` is None where the names do not tell it, and ``hint`` has what is usual there.
-    ``evaluated`` says which BatchNorm branch the authors evaluate; ``padding`` is the stem's.
+    ``evaluated`` says which BatchNorm branch the authors evaluate. ``padding`` is the stem's, and
+    ``rectified`` whether a ReLU ends it.
     """
 
     name: str
@@ -33,6 +34,14 @@ class Layout:
     hint: str = ""
     evaluated: str = ""
     padding: int = 1
+    rectified: bool = True
+
+    @property
+    def stem(self) -> str:
+        """What is unusual about the stem, in words; "" for nothing."""
+        unusual = [f"pads by {self.padding}"] if self.padding != 1 else []
+        unusual += [] if self.rectified else ["has no ReLU"]
+        return " and ".join(unusual)
 
 
 def _none(why: str) -> Normalisation:
@@ -75,6 +84,9 @@ LIGHTLY = Layout(
     hint="lightly's default is --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 "
     "(lightly/transforms/utils.py:1)",
 )
+# Its forward pass has the stem's ReLU as a function (lightly/models/resnet.py:236), which is lost
+# where the children become a Sequential (cifar10_benchmark.py:365-367).
+LIGHTLY_CHILDREN = replace(LIGHTLY, name="lightly benchmark", rectified=False)
 TORCHVISION = Layout(
     "torchvision",
     hint="for ImageNet it is usually --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
@@ -102,7 +114,9 @@ def recognise(checkpoint: Checkpoint, trunk: Trunk) -> Layout:
         return CLAE if trunk.prefix == "encoder." else CLAE_PLAIN
     # lightly's names: examples/pytorch/simclr.py:20-21,
     # benchmarks/imagenet/resnet50/simclr.py:29-33.
-    if trunk.numbered or {"projection_head", "online_classifier"} & beside:
+    if trunk.numbers == "012345":
+        return LIGHTLY_CHILDREN
+    if trunk.numbers or {"projection_head", "online_classifier"} & beside:
         return LIGHTLY
     if "shortcut" in text:
         if {"head_proj", "head_pred"} <= beside:

@@ -14,16 +14,16 @@ from robench.spec import SpecError
 from robench.tensors.batchnorm import ADVERSARIAL, CLEAN
 
 _STAGES = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
-_FIRST_BLOCK: Mapping[str, Mapping[str, str]] = {
-    "layer1.0.conv1.weight": {},
+_FIRST_BLOCK: Mapping[str, str] = {
+    "layer1.0.conv1.weight": "",
     # lightly's own ResNet (lightly/models/resnet.py:192-208) as a Sequential of its children
     # (docs/source/getting_started/benchmarks/cifar10_benchmark.py:364-367).
-    "2.0.conv1.weight": dict(zip("012345", _STAGES, strict=True)),
+    "2.0.conv1.weight": "012345",
     # torchvision's ResNet in the same way (lightly, examples/pytorch/simclr.py:29-30): 2 is a ReLU
     # and 3 the max-pooling.
-    "4.0.conv1.weight": dict(zip("014567", _STAGES, strict=True)),
+    "4.0.conv1.weight": "014567",
 }
-"""The first block's first convolution, and what the parts beside it are called."""
+"""The first block's first convolution, and the numbers in place of the stages' names."""
 
 _KEPT = ("", "backbone.", "encoder.")
 """Where the encoder lies, the first come first: momentum encoders and teachers lie beside it."""
@@ -31,10 +31,13 @@ _KEPT = ("", "backbone.", "encoder.")
 
 @dataclass(frozen=True)
 class Trunk:
-    """The part of a checkpoint that is a residual network: where it lies, and its names there."""
+    """The part of a checkpoint that is a residual network: where it lies, and its names there.
+
+    ``numbers`` stand for conv1, bn1 and the four layers in a Sequential; "" where they have names.
+    """
 
     prefix: str
-    numbered: bool
+    numbers: str
     names: dict[str, str]
     """Every name that begins with the prefix, as the file has it: without prefix and numbers."""
 
@@ -44,7 +47,7 @@ def trunk(state: Mapping[str, Tensor]) -> Trunk:
 
     Raises SpecError where there is none, or more than one and nothing says which is meant.
     """
-    found: dict[str, Mapping[str, str]] = {}
+    found: dict[str, str] = {}
     for first, numbers in _FIRST_BLOCK.items():
         for name in state:
             prefix = name.removesuffix(first)
@@ -64,13 +67,13 @@ def trunk(state: Mapping[str, Tensor]) -> Trunk:
             "no residual network in the checkpoint: expected conv1, bn1, layer1.0.conv1, ...; "
             f"its weights begin with {', '.join(list(state)[:4])}"
         )
-    numbers = found[chosen]
+    stages = dict(zip(found[chosen], _STAGES, strict=False))  # none where they have names
     names = {}
     for name in state:
         if name.startswith(chosen):
             head, dot, rest = name.removeprefix(chosen).partition(".")
-            names[name] = numbers.get(head, head) + dot + rest
-    return Trunk(chosen, bool(numbers), names)
+            names[name] = stages.get(head, head) + dot + rest
+    return Trunk(chosen, found[chosen], names)
 
 
 class Place(NamedTuple):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from robench.checkpoints.layouts import Layout
 from robench.checkpoints.naming import place, trunk
 from robench.contracts import Encoder
 from robench.spec import SpecError
@@ -100,13 +101,15 @@ def names(encoder: Encoder) -> dict[str, str]:
     }
 
 
-def load(encoder: Encoder, translation: Translation, padding: int) -> None:
-    """Put the weights into ``encoder``, in place; ``padding`` is that of the stem."""
+def load(encoder: Encoder, translation: Translation, layout: Layout) -> None:
+    """Put the weights into ``encoder``, in place, and make its stem that of the layout."""
     missing, _ = encoder.load_state_dict(translation.weights, strict=False)
     assert all(name.endswith(_COUNTER) for name in missing), missing
     stem = encoder.get_submodule("network.0")
     assert isinstance(stem, nn.Conv2d)
-    stem.padding = (padding, padding)
+    stem.padding = (layout.padding, layout.padding)
+    if not layout.rectified:
+        encoder.get_submodule("network").add_module("2", nn.Identity())
 
 
 def normalise(encoder: Encoder, mean: tuple[float, ...], std: tuple[float, ...]) -> None:

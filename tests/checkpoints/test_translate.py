@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from robench.catalog import Catalog
 from robench.checkpoints.heads import own_head
 from robench.checkpoints.layouts import (
+    TORCHVISION,
     Normalisation,
     choose_branch,
     normalisation,
@@ -58,7 +59,7 @@ def check(written: Written, folder: Path, branch: str | None) -> None:
         assert [used.mean, used.std] == [pytest.approx(numbers) for numbers in written.pixels]
     encoder = built(written.encoder)
     translation = translate(checkpoint.state, encoder, choose_branch(layout, found, branch))
-    load(encoder, translation, layout.padding)
+    load(encoder, translation, layout)
     normalise(encoder, used.mean, used.std)
     encoder.eval()
     with torch.no_grad():
@@ -125,7 +126,7 @@ def test_safetensors_and_older_files_without_counters(tmp_path: Path) -> None:
     safetensors.torch.save_file(state, path)
     checkpoint = read(path)
     encoder = built(written.encoder)
-    load(encoder, translate(checkpoint.state, encoder), 1)
+    load(encoder, translate(checkpoint.state, encoder), TORCHVISION)
     normalise(encoder, GIVEN.mean, GIVEN.std)
     with torch.no_grad():
         expected = written.net(pixels(written))
