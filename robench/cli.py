@@ -416,6 +416,83 @@ def import_(name: str, source: Path, data: Path | None, link: bool) -> None:
 
 
 @cli.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--encoder", required=True, help="The architecture, such as resnet18.")
+@click.option("--data", required=True, help="The data set, by name, such as cifar10.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of data sets, which is --data elsewhere.  [default: $ROBENCH_DATA or data]",
+)
+@click.option("--attacks", help="Attacks, such as pgd,autoattack; clean accuracy is always a row.")
+@click.option("--norm", "norms", help="Norms of the attacks: linf, l2, l1.")
+@click.option("--eps", help="Radii in pixels of [0, 1], such as 8/255,4/255; exact.")
+@click.option("--limit", type=int, metavar="N", help="Evaluate N test images.")
+@click.option("--head", default="probe", show_default=True, help="Fit a probe, or attack its own.")
+@click.option("--probe", help="The classifier on frozen features.  [default: linear]")
+@click.option("--bn", help="Of two BatchNorm branches: clean or adversarial.")
+@click.option("--mean", help="Input normalisation: one number, or three with commas.")
+@click.option("--std", help="Input normalisation: one number, or three with commas.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("results/evaluate"), show_default=True
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@plugin_option
+def evaluate(
+    checkpoint: Path,
+    encoder: str,
+    data: str,
+    root: Path | None,
+    attacks: str | None,
+    norms: str | None,
+    eps: str | None,
+    limit: int | None,
+    head: str,
+    probe: str | None,
+    bn: str | None,
+    mean: str | None,
+    std: str | None,
+    out: Path,
+    device: str,
+    plugins: tuple[Path, ...],
+) -> int:
+    """Attack somebody else's model: a checkpoint in safetensors, or as torch.save writes it.
+
+    No code in the file is run. Known by their names are the weights of RoCL, CLAE, ACL, AdvCL,
+    DynACL, solo-learn, lightly, torchvision's and pytorch-cifar's residual networks.
+    """
+    from robench import api
+    from robench.catalog import Catalog
+    from robench.guest import Asked, evaluate_checkpoint
+    from robench.progress import bar
+    from robench.spec import parse
+
+    asked = Asked(
+        encoder=parse(encoder),
+        dataset=parse(data),
+        attacks=api.specs(attacks),
+        norms=api.words(norms),
+        eps=api.words(eps),
+        limit=limit,
+        probe=None if probe is None else parse(probe),
+        branch=bn,
+        head=head,
+        mean=mean,
+        std=std,
+    )
+    where = api.find_device(device)
+    report = evaluate_checkpoint(
+        checkpoint, asked, Catalog(plugins), api.data_root(root), out, where, bar, click.echo
+    )
+    if report.rows:
+        click.echo(f"\n{report.table}\n\nAccuracies and per-image outcomes: {report.folder}")
+    for failure in report.failures:
+        _note(f"failed: {failure}")
+    return 1 if report.failures else 0
+
+
+@cli.command()
 @data_option
 def doctor(data: Path | None) -> None:
     """Show versions, devices and data, and how to get what is missing."""

@@ -1,0 +1,51 @@
+"""A checkpoint's own linear classifier."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from robench.checkpoints.naming import Trunk
+from robench.spec import SpecError
+
+HEADS = ("classifier.fc", "classifier", "fc", "linear")
+"""Names of linear heads, the first come first. AdvCL saves its trained one beside the model, which
+has an untrained ``linear`` too (finetuning_advCL_SLF.py:323-328, models/resnet_cifar.py:84);
+solo-learn's online one is ``classifier`` (solo/methods/base.py:210); torchvision's, ACL's and
+DynACL's is ``fc`` (ACL models/resnet.py:158), pytorch-cifar's ``linear`` (models/resnet.py:85).
+"""
+
+
+class Head(NamedTuple):
+    """A linear layer and the checkpoint's names that it is made of."""
+
+    layer: nn.Linear
+    names: tuple[str, ...]
+
+
+def own_head(state: Mapping[str, Tensor], trunk: Trunk, width: int, classes: int) -> Head:
+    """The checkpoint's linear head on ``width`` features.
+
+    Raises SpecError where it has none, or one for another number of ``classes``.
+    """
+    places = [place for name in HEADS for place in (name, f"{trunk.prefix}{name}")]
+    for place in dict.fromkeys(places):
+        weight, bias = state.get(f"{place}.weight"), state.get(f"{place}.bias")
+        if weight is None or weight.ndim != 2 or weight.shape[1] != width:
+            continue
+        if weight.shape[0] != classes:
+            raise SpecError(
+                f"the checkpoint's head {place} has {weight.shape[0]} outputs and the data "
+                f"{classes} classes; use --head probe, which fits one"
+            )
+        layer = nn.Linear(width, classes, device="meta").to_empty(device="cpu")
+        layer.weight.data.copy_(weight)
+        layer.bias.data.zero_()
+        if bias is not None:
+            layer.bias.data.copy_(bias)
+        used = (f"{place}.weight", *([f"{place}.bias"] if bias is not None else []))
+        return Head(layer.requires_grad_(False).eval(), used)
+    raise SpecError(
+        f"the checkpoint has no linear head of {width} features (looked for {', '.join(HEADS)}); "
+        "use --head probe, which fits one"
+    )

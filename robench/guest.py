@@ -1,0 +1,438 @@
+"""Somebody else's model, from its checkpoint to a table.
+
+Its numbers have a folder of their own, and not the cells of a run: how the model was trained is not
+known, so there is no question to keep them under.
+
+```
+OUT/<file>-<hash of the settings>/result.json, table.md    accuracies, and what was evaluated how
+OUT/<file>-<hash of the settings>/<attack>.npz             what happened to each image
+```
+"""
+
+import hashlib
+import io
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Generator, nn
+
+from robench.answers import Provenance
+from robench.bench import FAILURES, radius
+from robench.catalog import Catalog
+from robench.checkpoints.heads import own_head
+from robench.checkpoints.layouts import Normalisation, choose_branch, normalisation, recognise
+from robench.checkpoints.naming import trunk
+from robench.checkpoints.reading import Checkpoint, read
+from robench.checkpoints.translate import load, normalise, translate
+from robench.contracts import Attack, Data, Encoder, Outcome, Probe, Progress
+from robench.plan import Request, plan
+from robench.provenance import gather
+from robench.questions import Evaluation
+from robench.report.files import replace
+from robench.report.stats import wilson
+from robench.report.words import attack_name
+from robench.spec import Spec, SpecError, parse_number
+from robench.stages.evaluate import evaluate
+from robench.stages.probe import probe
+from robench.stages.subset import rows
+from robench.store import StoreError
+from robench.tensors.modes import preserved_random_state
+
+PROBE, OWN = "probe", "own"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was typed; None leaves it to the checkpoint, or to the defaults of a run."""
+
+    encoder: Spec
+    dataset: Spec
+    attacks: tuple[Spec, ...] = ()
+    norms: tuple[str, ...] = ()
+    eps: tuple[str, ...] = ()
+    limit: int | None = None
+    probe: Spec | None = None
+    branch: str | None = None
+    head: str = PROBE
+    mean: str | None = None
+    std: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides every number but the attack; specs are written out with all arguments.
+
+    ``checkpoint`` is the file's SHA-256, ``stem`` what is unusual in the stem, and ``probe`` is ""
+    where the checkpoint's own head is used.
+    """
+
+    checkpoint: str
+    layout: str
+    encoder: str
+    stem: str
+    branch: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    head: str
+    probe: str
+    dataset: str
+    limit: int | None
+    batch: int
+
+    @property
+    def key(self) -> str:
+        """A hash of the settings; the folder's name ends in it and every seed comes from it."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One attack's number; ``file`` has what happened to each image."""
+
+    attack: str
+    name: str
+    norm: str
+    eps: str
+    n: int
+    correct: int
+    low: float
+    high: float
+    notes: tuple[str, ...]
+    seconds: float
+    file: str
+    file_sha256: str
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found out: rows in the order asked for, the table, and why others are missing."""
+
+    rows: tuple[Row, ...]
+    failures: tuple[str, ...]
+    table: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A checkpoint in an encoder of ours, in eval mode, and what was not used of it."""
+
+    encoder: Encoder
+    settings: Settings
+    unused: tuple[str, ...]
+
+
+_ROWS = TypeAdapter(tuple[Row, ...])
+_NETWORK = re.compile(r"(?<![^.])(?:conv1|bn1|layer\d|normalize|\d(?=\.\d\.))")
+"""Where the names of a residual network begin."""
+
+
+def evaluate_checkpoint(
+    path: Path,
+    asked: Asked,
+    catalog: Catalog,
+    root: Path,
+    out: Path,
+    device: torch.device,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> Report:
+    """Attack the model of a checkpoint; numbers that its folder has already are not made again.
+
+    ``say`` is told, in a line each, how the checkpoint was read and what was computed. Raises
+    SpecError, DataError or StoreError, before any compute, for what cannot be read or does not fit.
+    """
+    evaluations = _plan(asked, catalog)
+    checkpoint = read(path)
+    guest = admit(path, checkpoint, asked, evaluations[0], catalog, say)
+    settings = guest.settings
+    data = catalog.build("datasets", settings.dataset).load(root, progress)
+    guest.encoder.to(device)
+    model, unused = _model(checkpoint, guest, data)
+    if unused:
+        say(f"not used: {summary(unused, trunk(checkpoint.state).prefix)}")
+    folder = out / f"{_slug(path.stem)}-{settings.key}"
+    known = {row.attack: row for row in _known(folder, settings)}
+    _save(folder, path, settings, unused, list(known.values()))  # before hours are spent
+    found: list[Row] = []
+    failures: list[str] = []
+    for number, question in enumerate(evaluations, 1):
+        row = known.get(question.attack)
+        if row is None:
+            try:
+                if model is None:
+                    model = _probed(guest, catalog, data, device, progress)
+                row = _attacked(model, question, settings, catalog, data, folder, progress)
+            except FAILURES as error:
+                failures.append(f"{question.attack}: {error}")
+                continue
+            say(f"[{number}/{len(evaluations)}] {row.name}: {_share(row)}, {row.seconds:.1f} s")
+            known[row.attack] = row
+        found.append(row)
+        _save(folder, path, settings, unused, list(known.values()))
+    text = table(found, settings, path.name)
+    if found:
+        _write(folder / "table.md", f"{text}\n".encode())
+    return Report(tuple(found), tuple(failures), text, folder)
+
+
+def admit(
+    path: Path,
+    checkpoint: Checkpoint,
+    asked: Asked,
+    question: Evaluation,
+    catalog: Catalog,
+    say: Callable[[str], None],
+) -> Guest:
+    """Read a checkpoint into the encoder that was asked for, and say how it was read."""
+    if asked.encoder.has("mean") or asked.encoder.has("std"):
+        raise SpecError("give the input normalisation with --mean and --std, not in --encoder")
+    found = trunk(checkpoint.state)
+    layout = recognise(checkpoint, found)
+    branch = choose_branch(layout, found, asked.branch)
+    pixels = normalisation(layout, checkpoint.state, found, _given(asked))
+    with preserved_random_state():
+        encoder = catalog.build("encoders", question.probing.pretraining.encoder)
+    assert isinstance(encoder, Encoder)
+    translation = translate(checkpoint.state, encoder, branch)
+    load(encoder, translation, layout)
+    normalise(encoder, pixels.mean, pixels.std)
+    settings = Settings(
+        checkpoint=checkpoint.sha256,
+        layout=layout.name,
+        encoder=question.probing.pretraining.encoder,
+        stem=layout.stem,
+        branch=branch,
+        mean=pixels.mean,
+        std=pixels.std,
+        head=asked.head,
+        probe="" if asked.head == OWN else question.probing.probe,
+        dataset=question.probing.dataset,
+        limit=question.limit,
+        batch=question.batch,
+    )
+    stem = f", whose stem {layout.stem}" if layout.stem else ""
+    say(f"{path.name}: {layout.name} layout{stem}, {len(translation.weights)} tensors read")
+    if asked.branch is not None:
+        say(f"BatchNorm: the {branch} branch")
+    say(f"normalisation: mean {_numbers(pixels.mean)}, std {_numbers(pixels.std)} ({pixels.why})")
+    layer = {name for name, inner in found.names.items() if inner.startswith("normalize.")}
+    given = asked.mean is not None
+    unused = tuple(name for name in translation.unused if given or name not in layer)
+    return Guest(encoder.eval(), settings, unused)
+
+
+def summary(unused: Sequence[str], prefix: str) -> str:
+    """The unused names in few words: the modules they are in, and how many there are in each.
+
+    ``prefix`` is that of the network that was read.
+    """
+    counts: dict[str, int] = {}
+    for name in unused:
+        group = name.rpartition(".")[0] or name
+        inside = _NETWORK.search(name)
+        if inside is not None:
+            before = name[: inside.start()]
+            group = "another BatchNorm branch" if before == prefix else before.rstrip(".")
+        counts[group] = counts.get(group, 0) + 1
+    words = [f"{group} ({count})" if count > 1 else group for group, count in counts.items()]
+    return ", ".join(words)
+
+
+def table(found: Sequence[Row], settings: Settings, name: str) -> str:
+    """Accuracy with its 95% Wilson interval for each attack, and a line on how it was made."""
+    head = "its own head" if settings.head == OWN else f"probe {settings.probe}"
+    lines = [
+        f"Accuracy of {name} ({settings.layout} layout, {settings.branch} BatchNorm, {head}) on "
+        f"{settings.dataset}, 95% Wilson intervals.",
+        "",
+        "| attack | accuracy (%) | 95% interval | images |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for row in found:
+        low, high = 100 * row.low, 100 * row.high
+        share = f"{100 * row.correct / row.n:.1f}"
+        notes = f" ({', '.join(row.notes)})" if row.notes else ""
+        lines.append(f"| {row.name}{notes} | {share} | {low:.1f} to {high:.1f} | {row.n:,} |")
+    return "\n".join(lines)
+
+
+def _plan(asked: Asked, catalog: Catalog) -> tuple[Evaluation, ...]:
+    """The attacks as a run would plan them; the pretraining in these questions means nothing."""
+    if asked.head not in (PROBE, OWN):
+        raise SpecError(f"no head '{asked.head}'; choose probe or own")
+    if asked.branch not in (None, "clean", "adversarial"):
+        raise SpecError(f"no BatchNorm branch '{asked.branch}'; choose clean or adversarial")
+    if asked.head == OWN and asked.probe is not None:
+        raise SpecError("--head own attacks the checkpoint's own classifier; leave --probe away")
+    request = Request(
+        preset="cifar",
+        methods=(Spec("plain"),),
+        attacks=asked.attacks,
+        sources=(asked.dataset,),
+        targets=(asked.dataset,),
+        encoders=(asked.encoder,),
+        probes=(asked.probe or Spec("linear"),),
+        seeds=(0,),
+        norms=asked.norms,
+        eps=asked.eps,
+        limit=asked.limit,
+    )
+    return plan(request, catalog)
+
+
+def _given(asked: Asked) -> Normalisation | None:
+    if asked.mean is None and asked.std is None:
+        return None
+    if asked.mean is None or asked.std is None:
+        raise SpecError("--mean and --std go together; give both, such as --mean 0.5 --std 0.5")
+    mean, std = (
+        tuple(float(parse_number(part)) for part in text.split(",") if part.strip())
+        for text in (asked.mean, asked.std)
+    )
+    return Normalisation(mean, std, "as given")
+
+
+def _model(
+    checkpoint: Checkpoint, guest: Guest, data: Data
+) -> tuple[nn.Module | None, tuple[str, ...]]:
+    """The classifier where the checkpoint brings it, and what is then not used."""
+    if guest.settings.head != OWN:
+        return None, guest.unused
+    found, encoder = trunk(checkpoint.state), guest.encoder
+    head = own_head(checkpoint.state, found, encoder.width, len(data.classes))
+    layer = head.layer.to(next(encoder.parameters()).device)
+    unused = tuple(name for name in guest.unused if name not in head.names)
+    return nn.Sequential(encoder, layer).eval(), unused
+
+
+def _probed(
+    guest: Guest, catalog: Catalog, data: Data, device: torch.device, progress: Progress
+) -> nn.Module:
+    method = catalog.build("probes", guest.settings.probe)
+    assert isinstance(method, Probe)
+    dice = _generator(guest.settings, "probe", device)
+    classifier = probe(method, guest.encoder, data, dice, progress)
+    return nn.Sequential(guest.encoder, classifier.to(device)).eval()
+
+
+def _attacked(
+    model: nn.Module,
+    question: Evaluation,
+    settings: Settings,
+    catalog: Catalog,
+    data: Data,
+    folder: Path,
+    progress: Progress,
+) -> Row:
+    attack = catalog.build("attacks", question.attack)
+    assert isinstance(attack, Attack)
+    label = catalog.label("attacks", question.attack, without=("norm", "eps"))
+    norm, eps = radius(question.attack)
+    name = attack_name(label, norm, eps, with_norm=norm not in ("", "linf"))
+    device = next(model.parameters()).device
+    start = time.perf_counter()
+    attempt = evaluate(
+        model,
+        attack,
+        data.test,
+        rows(len(data.test), settings.limit),
+        settings.batch,
+        lambda batch: _generator(settings, f"{question.attack} {batch}", device),
+        progress,
+        name,
+    )
+    seconds = round(time.perf_counter() - start, 3)
+    arrays, outcome = _npz(attempt.outcome), attempt.outcome
+    correct, n = int((outcome.attacked_prediction == outcome.label).sum()), len(outcome.label)
+    digest = hashlib.sha256(arrays).hexdigest()
+    file = f"{_slug(f'{label}-{norm}{eps}'.strip('-'))}.npz"
+    _write(folder / file, arrays)
+    return Row(
+        attack=question.attack,
+        name=name,
+        norm=norm,
+        eps=eps,
+        n=n,
+        correct=correct,
+        low=wilson(correct, n).low,
+        high=wilson(correct, n).high,
+        notes=attempt.notes,
+        seconds=seconds,
+        file=file,
+        file_sha256=digest,
+        provenance=gather(device, "fp32"),
+    )
+
+
+def _generator(settings: Settings, purpose: str, device: torch.device) -> Generator:
+    digest = hashlib.sha256(f"{settings.key} {purpose}".encode()).digest()
+    return Generator(device=device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def _known(folder: Path, settings: Settings) -> list[Row]:
+    """The rows of an earlier call with the same settings whose files are as they were written."""
+    try:
+        content = json.loads((folder / "result.json").read_bytes())
+        if TypeAdapter(Settings).validate_python(content["settings"]) != settings:
+            return []
+        found = _ROWS.validate_python(content["rows"])
+    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        return []
+    return [row for row in found if _sha256(folder / row.file) == row.file_sha256]
+
+
+def _save(
+    folder: Path,
+    path: Path,
+    settings: Settings,
+    unused: Sequence[str],
+    found: Sequence[Row],
+) -> None:
+    content = {
+        "file": path.name,
+        "settings": asdict(settings),
+        "unused": list(unused),
+        "rows": [asdict(row) for row in found],
+    }
+    _write(folder / "result.json", json.dumps(content, indent=1).encode())
+
+
+def _npz(outcome: Outcome) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **asdict(outcome))
+    return buffer.getvalue()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        replace(path, content)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}; choose another folder with --out"
+        ) from None
+
+
+def _share(row: Row) -> str:
+    return f"{100 * row.correct / row.n:.1f}% of {row.n} images"
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9.]+", "_", text).strip("_.") or "checkpoint"

@@ -1,0 +1,207 @@
+"""Each layout's weights, in an encoder of ours, compute what their own network computes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from layout_files import DUAL, IMAGENET, SINGLE, Written, kuangliu, torchvision, torchvision_50
+from reference_nets import Net, weights
+from torch import Tensor, nn
+
+from robench.catalog import Catalog
+from robench.checkpoints.heads import own_head
+from robench.checkpoints.layouts import (
+    TORCHVISION,
+    Normalisation,
+    choose_branch,
+    normalisation,
+    recognise,
+)
+from robench.checkpoints.naming import place, trunk
+from robench.checkpoints.reading import Checkpoint, read
+from robench.checkpoints.translate import ChannelNormalise, load, names, normalise, translate
+from robench.contracts import Encoder
+from robench.spec import SpecError
+from robench.tensors.resnet import Normalise
+
+GIVEN = Normalisation((0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "as given")
+IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def built(spec: str) -> Encoder:
+    encoder = Catalog().build("encoders", spec)
+    assert isinstance(encoder, Encoder)
+    return encoder
+
+
+def saved(written: Written, folder: Path) -> Checkpoint:
+    path = folder / "guest.pt"
+    torch.save(written.entries, path)
+    return read(path)
+
+
+def pixels(written: Written) -> Tensor:
+    given = GIVEN if written.pixels is None else Normalisation(*written.pixels, "")
+    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (given.mean, given.std))
+    return (IMAGES - mean) / std
+
+
+def check(written: Written, folder: Path, branch: str | None) -> None:
+    checkpoint = saved(written, folder)
+    found = trunk(checkpoint.state)
+    layout = recognise(checkpoint, found)
+    assert layout.name == written.layout
+    given = GIVEN if written.pixels is None else None
+    used = normalisation(layout, checkpoint.state, found, given)
+    if written.pixels is not None:
+        assert [used.mean, used.std] == [pytest.approx(numbers) for numbers in written.pixels]
+    encoder = built(written.encoder)
+    translation = translate(checkpoint.state, encoder, choose_branch(layout, found, branch))
+    load(encoder, translation, layout)
+    normalise(encoder, used.mean, used.std)
+    encoder.eval()
+    with torch.no_grad():
+        expected = written.net.through(1 if branch == "adversarial" else 0)(pixels(written))
+        features = encoder(IMAGES)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
+    assert written.heads <= set(translation.unused)
+    rest = {name for name in translation.unused if "normalize." not in name} - written.heads
+    if branch is None:
+        assert not rest
+    else:
+        # The other branches' BatchNorms, and nothing else.
+        assert rest
+        assert all("bn" in name for name in rest)
+        assert len(rest) % (20 * 5) == 0  # 20 BatchNorms of 5 tensors in a ResNet-18
+
+
+@pytest.mark.parametrize("write", SINGLE)
+def test_one_branch(write: Callable[[], Written], tmp_path: Path) -> None:
+    check(write(), tmp_path, None)
+
+
+@pytest.mark.parametrize("branch", ["clean", "adversarial"])
+@pytest.mark.parametrize("write", DUAL)
+def test_two_branches(write: Callable[[], Written], branch: str, tmp_path: Path) -> None:
+    check(write(), tmp_path, branch)
+
+
+@pytest.mark.parametrize("write", DUAL)
+def test_two_branches_are_asked_for(write: Callable[[], Written], tmp_path: Path) -> None:
+    checkpoint = saved(write(), tmp_path)
+    found = trunk(checkpoint.state)
+    with pytest.raises(SpecError, match=r"two BatchNorm branches; give --bn clean or --bn adv"):
+        choose_branch(recognise(checkpoint, found), found, None)
+
+
+def test_a_branch_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    checkpoint = saved(kuangliu(), tmp_path)
+    found = trunk(checkpoint.state)
+    layout = recognise(checkpoint, found)
+    with pytest.raises(SpecError, match="no BatchNorm branch 'adversarial'"):
+        choose_branch(layout, found, "adversarial")
+    assert choose_branch(layout, found, "clean") == "clean"
+
+
+@pytest.mark.parametrize("write", [w for w in SINGLE if w().pixels is None])
+def test_unknown_normalisation_is_asked_for(write: Callable[[], Written], tmp_path: Path) -> None:
+    checkpoint = saved(write(), tmp_path)
+    found = trunk(checkpoint.state)
+    with pytest.raises(SpecError, match=r"give --mean and --std \("):
+        normalisation(recognise(checkpoint, found), checkpoint.state, found, None)
+
+
+def test_a_list_of_one_is_clean_and_a_third_branch_neither() -> None:
+    assert place("bn1.bn_list.weight") == ("bn1.weight", "clean")
+    assert place("layer1.0.bn1.bn_list.2.weight") == ("layer1.0.bn1.weight", "branch 2")
+
+
+def test_safetensors_and_older_files_without_counters(tmp_path: Path) -> None:
+    written = torchvision()
+    state = {n: t for n, t in written.entries.items() if not n.endswith("num_batches_tracked")}
+    path = tmp_path / "guest.safetensors"
+    safetensors.torch.save_file(state, path)
+    checkpoint = read(path)
+    encoder = built(written.encoder)
+    load(encoder, translate(checkpoint.state, encoder), TORCHVISION)
+    normalise(encoder, GIVEN.mean, GIVEN.std)
+    with torch.no_grad():
+        expected = written.net(pixels(written))
+        torch.testing.assert_close(encoder.eval()(IMAGES), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_half_precision_weights_become_float32() -> None:
+    state = {name: tensor.half() for name, tensor in weights(torchvision().net).items()}
+    translation = translate(state, built("resnet18(width=4)"))
+    assert translation.weights["network.0.weight"].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("state", "encoder", "message"),
+    [
+        (weights(torchvision().net), "resnet18(width=8)", "conv1.weight is [4, 3, 3, 3], expected"),
+        (weights(torchvision().net), "resnet18(width=8)", "'resnet18(width=4)' would fit"),
+        (weights(torchvision().net), "resnet8(width=4)", "layer1.1 has no place"),
+        (weights(torchvision().net), "resnet50(width=4)", "layer1.0.conv3.weight is missing"),
+        (weights(torchvision_50().net), "resnet18(width=4)", "'resnet50(width=4)' would fit"),
+        (weights(Net("torchvision", stem=7)), "resnet18(width=4)", "its stem is 7x7"),
+        # Everything that the encoder wants is in a deeper network too.
+        (weights(Net("kuangliu", depths=(3, 4, 6, 3))), "resnet18(width=4)", "has no place"),
+        (weights(Net("kuangliu", depths=(3, 4, 6, 3))), "resnet18(width=4)", "basic blocks, 3, 4,"),
+        ({"blocks.0.attn.qkv.weight": torch.zeros(1)}, "resnet18(width=4)", "no residual network"),
+    ],
+)
+def test_what_does_not_fit_is_refused(state: dict[str, Tensor], encoder: str, message: str) -> None:
+    with pytest.raises(SpecError) as refusal:
+        translate(state, built(encoder))
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_encoders_of_another_kind_are_refused() -> None:
+    class Flat(Encoder):
+        pass
+
+    with pytest.raises(SpecError, match="use resnet8, resnet18 or resnet50"):
+        names(Flat())
+
+
+def test_several_encoders_are_refused() -> None:
+    net = Net("kuangliu")
+    state = weights(net, "student.") | weights(net, "teacher.")
+    with pytest.raises(
+        SpecError, match=r"several encoders in the checkpoint \(student., teacher.\)"
+    ):
+        trunk(state)
+    assert trunk(weights(net, "student.")).prefix == "student."
+
+
+def test_one_number_normalises_as_the_encoders_own_layer_does() -> None:
+    assert torch.equal(ChannelNormalise((0.5,), (0.25,))(IMAGES), Normalise(0.5, 0.25)(IMAGES))
+    assert not ChannelNormalise(*IMAGENET).state_dict()
+
+
+@pytest.mark.parametrize(("mean", "std"), [((0.5, 0.5), (1.0,)), ((0.5,), (0.0,)), ((), (1.0,))])
+def test_normalisation_is_checked(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    with pytest.raises(SpecError, match=r"--mean has|--std 0 should be positive"):
+        ChannelNormalise(mean, std)
+
+
+def test_own_heads() -> None:
+    net = Net("kuangliu")
+    wide = nn.Linear(32, 128)
+    state = weights(net) | weights(wide, "linear.")
+    with pytest.raises(SpecError, match="head linear has 128 outputs and the data 4 classes"):
+        own_head(state, trunk(state), 32, 4)
+    # AdvCL's trained classifier lies beside the model, whose own was never trained.
+    fitted = nn.Linear(32, 4, bias=False)
+    state |= weights(fitted, "classifier.fc.")
+    head = own_head(state, trunk(state), 32, 4)
+    assert head.names == ("classifier.fc.weight",)
+    features = torch.ones(2, 32)
+    assert torch.equal(head.layer(features), fitted(features))
+    with pytest.raises(SpecError, match="no linear head of 16 features"):
+        own_head(state, trunk(state), 16, 4)
