@@ -197,7 +197,6 @@ class Probabilities(Wrapped):
     ("defence", "notes"),
     [
         (Steps, ("zero-gradients", "square-beats-whitebox")),
-        (Noisy, ("randomized",)),
         (Dynamic, ("dynamic",)),
         (Probabilities, ("probabilities",)),
     ],
@@ -217,6 +216,13 @@ def test_what_the_package_warns_of_is_noted_and_not_printed(
     assert run(AutoAttack(), model.model, images, labels).notes == ()
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_random_model_is_noted(flimsy: Build, images: Tensor, predict: Predict) -> None:
+    model = Noisy(flimsy(4)).eval()
+    labels = predict(model.model, images)
+    # Where the noise flips an image for Square alone, that is noted as well.
+    assert "randomized" in run(AutoAttack(), model, images, labels).notes
 
 
 def test_a_warning_of_another_kind_is_noted_in_its_own_words(
