@@ -8,8 +8,9 @@ from robench.contracts import Item
 
 
 def bar(items: Sequence[Item], label: str) -> Iterable[Item]:
-    """Hand the items on under a bar with the time left, which goes when they end; silent off a
-    terminal.
+    """Hand the items on under a bar with the time left, which goes when they end.
+
+    Silent where there is no terminal.
     """
     # disable=None is tqdm's word for "where standard error is no terminal".
     yield from tqdm(items, desc=label, leave=False, disable=None, dynamic_ncols=True)

@@ -14,8 +14,6 @@ there whole or not at all. No file is ever unpickled.
 import hashlib
 import io
 import json
-import os
-import secrets
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -34,6 +32,7 @@ from torch import Tensor
 from robench.answers import SCHEMA, Card, Cell, Examples, Result
 from robench.contracts import Outcome
 from robench.questions import Evaluation, Pretraining, Probing, Question, key
+from robench.replacing import replacing
 from robench.spec import SpecError
 
 Answer = TypeVar("Answer", Card, Cell)
@@ -207,9 +206,7 @@ class Store:
 
 
 def published(folder: Path) -> bool:
-    """Whether a results folder is published, so that runs read it but write elsewhere unless told
-    to.
-    """
+    """Whether a results folder is published: runs read it, but write elsewhere unless told to."""
     return (folder / PUBLISHED).exists()
 
 
@@ -327,19 +324,11 @@ def _shallow(answer: Cell | Card) -> dict[str, Any]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("xb") as file:
+        with replacing(path) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def _writable(folder: Path) -> None:

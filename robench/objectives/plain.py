@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from robench.contracts import Encoder, Objective
+from robench.objectives.rocl import RoCL
 from robench.recipe import Recipe
 from robench.tensors.contrast import nt_xent
 from robench.tensors.projector import projector
@@ -22,16 +23,7 @@ class Plain(Objective):
 
     # RoCL's schedule, so that the baseline has RoCL's budget
     # (src/argument.py:110-125, rocl_train.py:111-116).
-    paper: ClassVar[Recipe] = Recipe(
-        epochs=1000,
-        batch=512,
-        optimizer="lars",
-        lr=1.5,
-        weight_decay=1e-6,
-        warmup=10,
-        warmup_start=1 / 15,
-        update="epoch",
-    )
+    paper: ClassVar[Recipe] = RoCL.paper
 
     def __init__(
         self,

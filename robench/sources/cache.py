@@ -8,16 +8,16 @@ changed source is another cache.
 import hashlib
 import json
 import os
-import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from robench.contracts import Data, Split
+from robench.replacing import replacing
 from robench.sources.checks import unreadable
 
 _FORMAT = 1  # raise it when what is stored, or the rule for the split, changes
@@ -98,24 +98,12 @@ def _write(place: Path, data: Data) -> None:
         split: Split = getattr(data, part)
         for what, array in (("images", split.images), ("labels", split.labels)):
             path = place / _file(part, what)
-            with _replacing(path) as file:
+            with replacing(path) as file:
                 np.save(file, np.ascontiguousarray(array), allow_pickle=False)
             checksums[path.name] = _checksum(path)
     index = {"format": _FORMAT, "classes": data.classes, "arrays": checksums}
-    with _replacing(place / "index.json") as file:
+    with replacing(place / "index.json") as file:
         file.write(json.dumps(index, indent=1).encode())
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes its name only when it is whole."""
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with unfinished.open("xb") as file:
-            yield file
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _forget_others(place: Path, label: str) -> None:
