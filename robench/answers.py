@@ -68,7 +68,7 @@ class Labels:
 @dataclass(frozen=True)
 class Cell:
     """One evaluated question. ``norm`` is "linf", "l2", "l1" or "", ``eps`` exact text such as
-    "8/255", or "".
+    "8/255", or "". ``counts`` says on how many images the attack noticed what can be counted.
     """
 
     key: str
@@ -87,6 +87,7 @@ class Cell:
     data_sha256: str
     outcome_sha256: str
     provenance: Provenance
+    counts: dict[str, int] = field(default_factory=dict)
     schema: int = SCHEMA
 
 

@@ -256,6 +256,7 @@ class Bench:
             correct=correct,
             flags=tuple(sorted({FLAGS[note] for note in attempt.notes if note in FLAGS})),
             notes=attempt.notes,
+            counts=attempt.counts,
             seconds=round(seconds, 3),
             evaluation=question,
             encoder_sha256=card.weights_sha256,

@@ -10,9 +10,10 @@ Images are float32 in [0, 1], or uint8 in 0..255 where they are stored.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -119,10 +120,14 @@ class Probe(ABC):
 
 
 class Attacked(NamedTuple):
-    """What an attack returns: the images, and what it noticed about the model on the way."""
+    """What an attack returns: the images, and what it noticed about the model on the way.
+
+    ``counts`` says on how many of the images, where that can be counted.
+    """
 
     images: Tensor
     notes: tuple[str, ...] = ()
+    counts: Mapping[str, int] = MappingProxyType({})
 
 
 class Attack(ABC):

@@ -1,6 +1,7 @@
 """Attack a classifier on test images, and record what happened to each image."""
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,10 +24,14 @@ class EvaluationError(Exception):
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attack's outcome, what it noticed, and a few images, float32 [m, 3, H, W], to look at."""
+    """An attack's outcome, what it noticed, and a few images, float32 [m, 3, H, W], to look at.
+
+    ``counts`` says on how many images it noticed what can be counted.
+    """
 
     outcome: Outcome
     notes: tuple[str, ...]
+    counts: dict[str, int]
     clean: npt.NDArray[np.float32]
     attacked: npt.NDArray[np.float32]
 
@@ -52,6 +57,7 @@ def evaluate(
     device = next(model.parameters()).device
     parts: list[tuple[Tensor, ...]] = []
     notes: set[str] = set()
+    counts: Counter[str] = Counter()
     shown: list[tuple[Tensor, Tensor]] = []
     starts = range(0, len(index), batch)
     calls = math.ceil(attack.passes(len(np.unique(test.labels)))[1]) + 2  # with both predictions
@@ -67,8 +73,10 @@ def evaluate(
             labels = torch.tensor(test.labels[chosen], device=device)
             predicted = _predict(model, images)
             # Copies: an attack that works in place would move the images it is measured from.
-            attacked, noticed = attack(model, images.clone(), labels.clone(), dice(start))
-            notes.update(noticed)
+            made = attack(model, images.clone(), labels.clone(), dice(start))
+            attacked = made.images
+            notes.update(made.notes)
+            counts.update(made.counts)
             size = _checked_size(attack, attacked, images)
             parts.append((labels, predicted, _predict(model, attacked), size))
             if start < examples:
@@ -80,7 +88,7 @@ def evaluate(
         torch.cat(part)[:examples].numpy() for part in zip(*shown, strict=True)
     )
     outcome = Outcome(index, truth, clean, after, sizes.astype(np.float32))
-    return Attempt(outcome, tuple(sorted(notes)), before_images, after_images)
+    return Attempt(outcome, tuple(sorted(notes)), dict(counts), before_images, after_images)
 
 
 def _predict(model: nn.Module, images: Tensor) -> Tensor:
