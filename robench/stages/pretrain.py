@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from robench.contracts import Objective, Progress
 from robench.recipe import Recipe
+from robench.stages.allocation import keep_freed_memory
 from robench.tensors.optim import optimizer, warmup_cosine
 
 
@@ -44,6 +45,7 @@ def pretrain(
     )
     objective.train()
     half = recipe.precision == "bf16"
+    keep_freed_memory()
     if half:
         # Channels-last is the layout that bfloat16 convolutions are fast in.
         objective.to(memory_format=torch.channels_last)

@@ -119,7 +119,7 @@ def _columns(images: Tensor, size: int, stride: int) -> Iterator[Tensor]:
     channels = images.shape[1]
     bytes_each = height * width * size * size * channels * images.element_size()
     parts = -(-len(images) * bytes_each // _BYTES)
-    for some in images.permute(0, 2, 3, 1).split(-(-len(images) // parts)):
+    for some in torch.split(images.permute(0, 2, 3, 1), -(-len(images) // parts)):
         padded = pad(some, (0, 0, half, half, half, half)).contiguous()
         each, down, right, _ = padded.stride()
         seen = padded.as_strided(

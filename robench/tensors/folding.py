@@ -25,9 +25,9 @@ def folded(module: nn.Module) -> nn.Module:
             _fold(part)
         device = next((weights.device.type for weights in copied.parameters()), "cpu")
         if torch.is_autocast_enabled(device):
-            for part in copied.modules():
-                if isinstance(part, nn.Conv2d | nn.Linear):
-                    part.to(torch.get_autocast_dtype(device))
+            for layer in copied.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    layer.to(torch.get_autocast_dtype(device))
     return copied.requires_grad_(False)
 
 
