@@ -16,21 +16,24 @@ def read(path: Path, most: int) -> bytes:
     A pipe or a device, which may never end, is not opened. Raises UnfitError for it and for a
     larger file, and OSError where the system cannot read it.
     """
-    check(path, most)
+    size = check(path, most)
     with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:  # it grew
-        raise _too_large(path, most)
+        content = file.read(size + 1)
+    if len(content) > size:
+        raise UnfitError(errno.EBUSY, "it grows while it is read", str(path))
     return content
 
 
-def check(path: Path, most: int) -> None:
-    """Raise UnfitError where ``path`` is no file, or one of more than ``most`` bytes."""
+def check(path: Path, most: int) -> int:
+    """The file's size. Raises UnfitError for what is no file, or one of more than ``most`` bytes."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise UnfitError(errno.EINVAL, "it is no file", str(path))
     if status.st_size > most:
-        raise _too_large(path, most)
+        raise UnfitError(
+            errno.EFBIG, f"it has more than the {most / 2**20:g} MiB that are read", str(path)
+        )
+    return status.st_size
 
 
 class Sparing:
@@ -49,8 +52,3 @@ class Sparing:
         if len(data) > self._most:
             raise UnfitError(errno.EFBIG, "it lists far too many files")
         return data
-
-
-def _too_large(path: Path, most: int) -> UnfitError:
-    size = f"{most / 2**30:g} GiB" if most >= 2**30 else f"{most / 2**20:g} MiB"
-    return UnfitError(errno.EFBIG, f"it has more than the {size} that are read", str(path))

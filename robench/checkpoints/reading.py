@@ -52,10 +52,10 @@ def read(path: Path) -> Checkpoint:
     run code to be read.
     """
     try:
-        bounded.check(path, _MOST_BYTES)
+        size = bounded.check(path, _MOST_BYTES)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        size, safe = path.stat().st_size, path.suffix == ".safetensors" or _is_safetensors(path)
+        safe = path.suffix == ".safetensors" or _is_safetensors(path)
     except OSError as error:
         raise SpecError(f"cannot read {path}: {error.strerror or error}") from None
     loaded = _safetensors(path) if safe else _torch(path)
@@ -106,8 +106,8 @@ def _torch(path: Path) -> Any:
         with warnings.catch_warnings():
             # They tell of the pickle's age; what cannot be read is told below.
             warnings.simplefilter("ignore")
-            # Mapped, because torch before 2.10 reads past the end of a record that is shorter than
-            # the pickle says it is.
+            # Mapped, because torch 2.6 otherwise reads past the end of a tensor's file in the zip
+            # where the pickle says that there is more of it.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except SpecError:
         raise
@@ -131,7 +131,7 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _check_container(path: Path) -> bool:
-    """Whether the file is a zip; raises SpecError for a zip that unfolds or lists a myriad of files, and for a tar."""
+    """Whether the file is a zip. Raises SpecError for a compressed one, and for a tar."""
     with path.open("rb") as file:
         zipped = file.read(4) == b"PK\x03\x04"
         if zipped:
@@ -157,4 +157,4 @@ def _check(name: str, tensor: Tensor, size: int, path: Path) -> None:
 
 
 def _few(names: Mapping[Any, Any]) -> str:
-    return ", ".join(str(name) for name in list(names)[:6]) or "none"
+    return ", ".join(str(name)[:40] for name in list(names)[:6]) or "none"

@@ -98,11 +98,8 @@ def _array(path: Path, checksums: dict[str, str]) -> Any:
 
 def _split(images: Any, labels: Any, classes: int) -> Split:
     """Raises ValueError or DataError where they are not images and their labels."""
-    if (
-        images.dtype != np.uint8
-        or images.shape[:2] != (len(labels), 3)
-        or images.ndim + labels.ndim != 5
-    ):
+    fits = images.shape[:2] == (len(labels), 3) and (images.ndim, labels.ndim) == (4, 1)
+    if images.dtype != np.uint8 or not fits:
         raise ValueError("no images")
     return Split(images, check_labels(labels, classes, "labels"))
 

@@ -81,7 +81,9 @@ def _columns(cifar: Cifar, path: Path) -> tuple[list[bytes], Labels]:
                     raise DataError(f"{path}, row {row}: the image's bytes or its label is missing")
                 encoded += _short_enough(images.to_pylist(), len(encoded), path)
                 labels.append(batch.column(cifar.column).to_numpy())
-    except (pa.ArrowException, OSError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # pyarrow's own errors, and names that are no text
         raise DataError(
             f"{unreadable(path, error)}; it is truncated or no Parquet file, so get it again"
         ) from None
@@ -95,7 +97,7 @@ def _check_schema(schema: Any, cifar: Cifar, path: Path) -> None:
     missing = [name for name in expected if name not in schema.names]
     if missing:
         raise DataError(
-            f"{path} has the columns {', '.join(schema.names) or '(none)'}; "
+            f"{path} has the columns {', '.join(n[:40] for n in schema.names[:12]) or '(none)'}; "
             f"expected {' and '.join(expected)} for {cifar.name}"
         )
     image, label = schema.field("img").type, schema.field(cifar.column).type
