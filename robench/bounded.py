@@ -25,7 +25,7 @@ def read(path: Path, most: int) -> bytes:
 
 
 def check(path: Path, most: int) -> int:
-    """The file's size. Raises UnfitError for what is no file, or one of more than ``most`` bytes."""
+    """The file's size. Raises UnfitError for what is no file, or has more than ``most`` bytes."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise UnfitError(errno.EINVAL, "it is no file", str(path))
