@@ -13,13 +13,8 @@ from typing import Any
 _MOST_PAGES = 1_000_000
 _DEEPEST = 8  # structs in structs; a page's header has three
 
-_STOP, _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = (
-    0,
-    1,
-    2,
-    3,
-    *range(7, 13),
-)
+_STOP, _TRUE, _FALSE, _BYTE, _DOUBLE = 0, 1, 2, 3, 7
+_BINARY, _LIST, _SET, _MAP, _STRUCT = range(8, 13)
 
 
 class PagesError(ValueError):

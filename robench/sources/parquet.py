@@ -96,7 +96,7 @@ def _columns(cifar: Cifar, path: Path) -> tuple[list[bytes], Labels]:
             f"{unreadable(path, error)}; it is truncated or no Parquet file, so get it again"
         ) from None
     if not encoded:
-        raise DataError(f"{path}: no rows in it, expected at least one")
+        raise DataError(f"{path}: no rows in it, and its summary tells of some")
     return encoded, np.concatenate(labels)
 
 
@@ -120,6 +120,8 @@ def _check_schema(schema: Any, cifar: Cifar, path: Path) -> None:
 
 def _check_size(metadata: Any, path: Path) -> None:
     size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    if metadata.num_rows < 1:
+        raise DataError(f"{path}: no rows in it, expected at least one")
     if metadata.num_rows > MOST_ROWS or size > MOST_ENCODED_BYTES:
         raise DataError(
             f"{path} says it has {metadata.num_rows:,} rows in {size / 2**30:.1f} GiB, more than "
