@@ -6,6 +6,7 @@ Nothing is computed twice.
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from robench.catalog import Catalog
 from robench.contracts import Attack, Data, Encoder, Probe, Progress, Split
 from robench.provenance import gather
 from robench.questions import Evaluation, Pretraining, Probing, generator, key
-from robench.spec import SpecError, parse, parse_number, show
+from robench.spec import Spec, SpecError, parse, parse_number, show
 from robench.stages.evaluate import EvaluationError, evaluate
 from robench.stages.pretrain import TrainingError, pretrain
 from robench.stages.probe import ProbeError, probe
@@ -288,20 +289,34 @@ def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> E
 
     Raises SpecError where the component of that name is not the one that was trained.
     """
-    with preserved_random_state():
-        encoder = catalog.build("encoders", card.pretraining.encoder)
-    assert isinstance(encoder, Encoder)
-    if len(card.branches) > 1:
-        add_adversarial_branch(encoder, momentum=0.01)  # no momentum is used in eval mode
+    spec = catalog.resolve("encoders", parse(card.pretraining.encoder))
     try:
+        with preserved_random_state():
+            _check_size(catalog, spec, weights)
+            encoder = catalog.build("encoders", spec)
+        assert isinstance(encoder, Encoder)
+        if len(card.branches) > 1:
+            add_adversarial_branch(encoder, momentum=0.01)  # no momentum is used in eval mode
         encoder.load_state_dict(weights)
-    except RuntimeError as error:
+        use_branch(encoder, card.evaluated_branch)
+    except (RuntimeError, ValueError) as error:
         raise SpecError(
             f"{card.key} was trained with another {card.encoder} than there is now "
             f"({str(error).splitlines()[-1].strip()}); rename the new one, or use another --zoo"
         ) from None
-    use_branch(encoder, card.evaluated_branch)
     return encoder.eval()
+
+
+def _check_size(catalog: Catalog, spec: Spec, weights: dict[str, torch.Tensor]) -> None:
+    """Raises ValueError where a card, which may be anybody's, asks for more than its weights are.
+
+    A component that cannot be drawn up without memory is not checked.
+    """
+    with suppress(RuntimeError, NotImplementedError), torch.device("meta"):
+        drawn = catalog.build("encoders", spec).state_dict()
+        needed, held = (sum(t.numel() for t in ts.values()) for ts in (drawn, weights))
+        if needed > held:
+            raise ValueError(f"it has {needed:,} numbers, the file {held:,}")
 
 
 def radius(attack: str) -> tuple[str, str]:

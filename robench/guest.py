@@ -23,6 +23,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Generator, nn
 
+from robench import bounded
 from robench.answers import Provenance
 from robench.bench import FAILURES, radius
 from robench.catalog import Catalog
@@ -37,6 +38,7 @@ from robench.provenance import gather
 from robench.questions import Evaluation
 from robench.report.files import replace
 from robench.report.stats import wilson
+from robench.report.tables import markdown_escape
 from robench.report.words import attack_name
 from robench.spec import Spec, SpecError, parse_number
 from robench.stages.evaluate import evaluate
@@ -46,6 +48,7 @@ from robench.store import StoreError
 from robench.tensors.modes import preserved_random_state
 
 PROBE, OWN = "probe", "own"
+_MOST_BYTES = 2**28  # of a result's files
 
 
 @dataclass(frozen=True)
@@ -251,9 +254,12 @@ def summary(unused: Sequence[str], prefix: str) -> str:
 def table(found: Sequence[Row], settings: Settings, name: str) -> str:
     """Accuracy with its 95% Wilson interval for each attack, and a line on how it was made."""
     head = "its own head" if settings.head == OWN else f"probe {settings.probe}"
-    lines = [
+    caption = (
         f"Accuracy of {name} ({settings.layout} layout, {settings.branch} BatchNorm, {head}) on "
-        f"{settings.dataset}, 95% Wilson intervals.",
+        f"{settings.dataset}, 95% Wilson intervals."
+    )
+    lines = [
+        markdown_escape(caption),
         "",
         "| attack | accuracy (%) | 95% interval | images |",
         "| --- | ---: | ---: | ---: |",
@@ -262,7 +268,8 @@ def table(found: Sequence[Row], settings: Settings, name: str) -> str:
         low, high = 100 * row.low, 100 * row.high
         share = f"{100 * row.correct / row.n:.1f}"
         notes = f" ({', '.join(row.notes)})" if row.notes else ""
-        lines.append(f"| {row.name}{notes} | {share} | {low:.1f} to {high:.1f} | {row.n:,} |")
+        shown = markdown_escape(f"{row.name}{notes}")
+        lines.append(f"| {shown} | {share} | {low:.1f} to {high:.1f} | {row.n:,} |")
     return "\n".join(lines)
 
 
@@ -382,13 +389,19 @@ def _generator(settings: Settings, purpose: str, device: torch.device) -> Genera
 def _known(folder: Path, settings: Settings) -> list[Row]:
     """The rows of an earlier call with the same settings whose files are as they were written."""
     try:
-        content = json.loads((folder / "result.json").read_bytes())
+        content = json.loads(bounded.read(folder / "result.json", _MOST_BYTES))
         if TypeAdapter(Settings).validate_python(content["settings"]) != settings:
             return []
         found = _ROWS.validate_python(content["rows"])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+    except (OSError, ValueError, KeyError, TypeError, ValidationError, RecursionError):
         return []
-    return [row for row in found if _sha256(folder / row.file) == row.file_sha256]
+    return [
+        row
+        for row in found
+        if Path(row.file).name == row.file
+        and 0 <= row.correct <= row.n > 0
+        and _sha256(folder / row.file) == row.file_sha256
+    ]
 
 
 def _save(
@@ -414,7 +427,10 @@ def _npz(outcome: Outcome) -> bytes:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    try:
+        return hashlib.sha256(bounded.read(path, _MOST_BYTES)).hexdigest()
+    except OSError:
+        return ""
 
 
 def _write(path: Path, content: bytes) -> None:
