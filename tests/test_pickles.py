@@ -214,6 +214,7 @@ def test_beside_the_numbers_of_a_checkpoint(
     torch.save(rocl().entries, "a.pt")
     toys = [w for name in ("blobs", "nudge") for w in ("--plugin", str(PLUGINS / f"{name}.py"))]
     grid = ("--encoder", "resnet18(width=4)", "--data", "blobs", "--attacks", "nudge", *toys)
+    grid += ("--probe", "linear(strength=0.1)")
     assert robench("evaluate", "a.pt", *grid, "--limit", "2").code == 0
     (folder,) = Path("results/evaluate").iterdir()
     for path in (folder / "result.json", *folder.glob("*.npz")):
