@@ -18,6 +18,11 @@ def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
         bounded.read(tmp_path / "a", 5)
 
 
+def test_room_is_made_for_the_file_and_not_for_its_limit(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"123456")
+    assert bounded.read(tmp_path / "a", 2**62) == b"123456"
+
+
 def test_a_hole_of_a_terabyte_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "a").open("wb") as file:
         file.truncate(2**40)

@@ -105,7 +105,7 @@ def _check_schema(schema: Any, cifar: Cifar, path: Path) -> None:
     missing = [name for name in expected if name not in schema.names]
     if missing:
         raise DataError(
-            f"{path} has the columns {', '.join(n[:40] for n in schema.names[:12]) or '(none)'}; "
+            f"{path} has the columns {', '.join(n[:40] for n in schema.names[:6]) or '(none)'}; "
             f"expected {' and '.join(expected)} for {cifar.name}"
         )
     image, label = schema.field("img").type, schema.field(cifar.column).type

@@ -131,6 +131,19 @@ def test_damage_inside_is_noticed(tmp_path: Path) -> None:
     refused(path)
 
 
+def test_a_column_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = write_split(tmp_path / "a.parquet", TEST)
+    content = path.read_bytes()
+    assert content.count(b"\x04path") > 1
+    path.write_bytes(content.replace(b"\x04path", b"\x04pa\xff\xff"))
+    assert "it is truncated or no Parquet file" in refused(path)
+
+
+def test_a_long_list_of_columns_is_cut(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x" * 500 + str(i): [1] for i in range(50)}), tmp_path / "a.parquet")
+    assert "; expected img and label for cifar10" in refused(tmp_path / "a.parquet")
+
+
 def test_no_rows_is_refused(tmp_path: Path) -> None:
     assert "no rows in it" in refused(write_parquet(tmp_path / "a.parquet", [], []))
 
