@@ -14,6 +14,7 @@ from cifar_files import TEST, encoded, one_line, quiet, write_parquet, write_spl
 from robench.contracts import DataError
 from robench.sources import parquet
 from robench.sources.cifar import CIFAR10, CIFAR100
+from robench.sources.decode import decode
 
 PNGS = [encoded(image) for image in TEST.images]
 LABELS = TEST.labels.tolist()
@@ -101,6 +102,14 @@ def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
     other = encoded(np.zeros((3, 16, 32), np.uint8))
     path = write_parquet(tmp_path / "a.parquet", [*PNGS[:2], other, *PNGS[3:]], LABELS)
     assert "row 2: the image is 32×16 pixels, expected 32×32" in refused(path)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [8001, 10_000, 13_300, 60_000])
+def test_a_picture_of_too_many_pixels_is_not_decoded(side: int) -> None:
+    """Also where Pillow would only have warned of it."""
+    with pytest.raises(DataError, match=r"more than the 64 million|too many pixels"):
+        decode(huge_png(side, side), "here")
 
 
 @pytest.mark.parametrize("side", [8000, 60_000])
