@@ -31,8 +31,8 @@ def features(encoder: Encoder, data: Data) -> Tensor:
     return extract(encoder, [to_images(data.test.images, "cpu")])
 
 
-def test_the_folder_holds_the_two_linear_probes() -> None:
-    assert {"linear", "linear-sgd"} <= set(NAMES)
+def test_the_folder_holds_the_linear_probes() -> None:
+    assert {"linear", "linear-adam", "linear-sgd"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
