@@ -23,7 +23,7 @@ _TEST_STEPS = 20  # of the attack that epochs are compared by
 
 @dataclass(frozen=True)
 class AFF(Probe):
-    """Encoder and linear layer by SGD on TRADES, from crops and flips; a copy is finetuned.
+    """Adversarial full finetuning: a copy of the encoder and a linear layer, by SGD on TRADES.
 
     The defaults are ACL's and RobustSSL's (ACL's train_trades.py:23-71; RobustSSL's
     Vanilla_Finetuning/utils.py:843-849, 859-862): PGD-10 in training, beta 6, a layer that starts
