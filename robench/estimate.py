@@ -8,7 +8,7 @@ import torch
 
 from robench.bench import Bench, radius
 from robench.contracts import Attack, Encoder
-from robench.questions import Evaluation, Pretraining, generator
+from robench.questions import Evaluation, Pretraining, Probing, generator
 from robench.tensors.modes import evaluating, preserved_random_state
 
 _SMALL = 8, 32  # images in the timed batches, so that a timing takes a second and not a minute
@@ -42,6 +42,16 @@ def estimate(bench: Bench, evaluations: Sequence[Evaluation]) -> Iterator[str]:
         if architecture not in passes:
             size = _size(bench, evaluation.probing.dataset)
             passes[architecture] = _pass(bench, architecture, size, evaluation.batch)
+    for evaluation in {e.probing: e for e in missing}.values():
+        unit = passes[evaluation.probing.pretraining.encoder]
+        seconds = unit * _probe_passes(bench, evaluation.probing)
+        low, high = low + seconds, high + seconds
+        labels = bench.labels(evaluation)
+        if seconds:
+            yield (
+                f"  fit {labels.probe} on {labels.target}, {labels.method} {labels.source}: "
+                f"{_span(seconds, seconds)}"
+            )
     for evaluation in missing:
         attack = bench.catalog.build("attacks", evaluation.attack)
         assert isinstance(attack, Attack)
@@ -76,6 +86,13 @@ def _pretraining(bench: Bench, question: Pretraining) -> float:
 
     steps = recipe.epochs * (total // recipe.batch)
     return steps * _seconds(step, recipe.batch, bench.device)
+
+
+def _probe_passes(bench: Bench, question: Probing) -> float:
+    """Of the encoder, to fit a probe that is not stored."""
+    if bench.store.probe(question) is not None:
+        return 0.0
+    return bench.probe(question).passes() * (question.images or 50_000)
 
 
 def _pass(bench: Bench, architecture: str, size: int, batch: int) -> float:
