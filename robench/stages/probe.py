@@ -4,7 +4,7 @@ from torch import Generator, nn
 
 from robench.contracts import Data, Encoder, Probe, Progress
 from robench.tensors.features import fingerprint
-from robench.tensors.modes import evaluating
+from robench.tensors.modes import evaluating, only_evaluating
 
 
 class ProbeError(Exception):
@@ -16,10 +16,11 @@ def probe(
 ) -> nn.Module:
     """The classifier, features [B, D] to logits [B, K], that the probe fits on the data.
 
-    Raises ProbeError where the encoder's parameters or buffers changed on the way.
+    Raises ProbeError where the encoder was called in train mode, or its parameters, buffers or
+    BatchNorm branch changed on the way.
     """
     before = fingerprint(encoder)
-    with evaluating(encoder):
+    with evaluating(encoder), only_evaluating(encoder, ProbeError):
         classifier = method.fit(
             encoder, data.train, data.held_out, len(data.classes), generator, progress
         )
