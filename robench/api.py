@@ -18,6 +18,7 @@ from robench.progress import bar
 from robench.questions import Evaluation
 from robench.spec import Spec, SpecError, exact, nearest, parse, parse_list, show_number
 from robench.store import Store, StoreError, published
+from robench.trust.review import review
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -109,12 +110,20 @@ def run(
 def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:
     """Answer the evaluations, and report on them and on what else is stored at the same scale.
 
-    What is stored and has the place of one of them in the table stays out of the report.
+    What is stored and has the place of one of them in the table stays out of the report. Flags that
+    show only beside other cells are written into the cells of the results folder.
     """
     bench.store.prepare()
-    results = tuple(bench.answers(evaluations))
+    answered = list(bench.answers(evaluations))
+    stored = list(bench.store.results())
+    reviewed = review(stored)
+    for before, after in zip(stored, reviewed, strict=True):
+        if after is not before:
+            bench.store.amend(after.cell)
+    known = {result.cell.key: result for result in reviewed}
+    results = tuple(known[result.cell.key] for result in answered)
     scales = {scale(evaluation, bench.catalog) for evaluation in evaluations}
-    others = (r for r in bench.store.results() if scale(r.cell.evaluation, bench.catalog) in scales)
+    others = (r for r in known.values() if scale(r.cell.evaluation, bench.catalog) in scales)
     reported = one_each([*results, *others])
     if reported:
         write_report(bench.store, reported, bench.catalog)
@@ -199,11 +208,16 @@ def _stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
 
 
 def stored(store: Store) -> list[Result]:
-    """Every stored answer, the latest last. Raises SpecError where there is none."""
-    results = sorted(store.results(), key=lambda r: (r.cell.provenance.finished, r.cell.key))
+    """Every stored answer, the latest last, with the flags that all of them ask for.
+
+    Raises SpecError where there is none.
+    """
+    results = sorted(
+        review(store.results()), key=lambda r: (r.cell.provenance.finished, r.cell.key)
+    )
     if not results:
         raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
-    return results
+    return sorted(results, key=lambda r: (r.cell.provenance.finished, r.cell.key))
 
 
 def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[Result]:

@@ -20,6 +20,7 @@ from robench.catalog import Catalog
 from robench.contracts import Attack, Data, Encoder, Probe, ProbeError, Progress, Split
 from robench.provenance import gather
 from robench.questions import Evaluation, Pretraining, Probing, generator, key
+from robench.sources.checks import check_data
 from robench.spec import SpecError, parse, parse_number, show
 from robench.stages.evaluate import EvaluationError, evaluate
 from robench.stages.pretrain import TrainingError, pretrain
@@ -29,17 +30,13 @@ from robench.store import Store
 from robench.tensors.batchnorm import CLEAN, add_adversarial_branch, branches, use_branch
 from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
+from robench.trust.review import review
 
 FAILURES = (TrainingError, ProbeError, EvaluationError)
 """What stops one cell and not the grid."""
 
 Shapes = dict[str, tuple[int, ...]]
 """Of the weights of a module, by name."""
-
-FLAGS = {
-    "randomized": "random",
-}
-"""What an attack may notice (`contracts.Attacked.notes`), and the flag for it."""
 
 
 @dataclass
@@ -94,7 +91,9 @@ class Bench:
         Raises DataError where it cannot be read.
         """
         if name not in self._data:
-            self._data[name] = self.catalog.build("datasets", name).load(self.root, self.progress)
+            data = self.catalog.build("datasets", name).load(self.root, self.progress)
+            check_data(data, self.catalog.label("datasets", name))
+            self._data[name] = data
         return self._data[name]
 
     def encoder(self, pretraining: Pretraining) -> tuple[Card, Encoder]:
@@ -248,6 +247,7 @@ class Bench:
             data.test,
             index,
             question.batch,
+            len(data.classes),
             lambda batch: generator(question, f"attack {batch}", self.device),
             self.progress,
             title,
@@ -263,7 +263,7 @@ class Bench:
             seed=question.probing.pretraining.seed,
             n=len(index),
             correct=correct,
-            flags=tuple(sorted({FLAGS[note] for note in attempt.notes if note in FLAGS})),
+            flags=(),
             notes=attempt.notes,
             counts=attempt.counts,
             seconds=round(seconds, 3),
@@ -274,6 +274,7 @@ class Bench:
             outcome_sha256="",
             provenance=gather(self.device, "fp32"),
         )
+        (cell,) = (result.cell for result in review([Result(cell, outcome)]))
         shown = slice(len(attempt.clean))
         examples = Examples(
             labels,
@@ -309,7 +310,10 @@ def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> E
             f"{card.key} was trained with another {card.encoder} than there is now "
             f"({str(error).splitlines()[-1].strip()}); rename the new one, or use another --zoo"
         ) from None
-    use_branch(encoder, card.evaluated_branch)
+    try:
+        use_branch(encoder, card.evaluated_branch)
+    except ValueError as error:
+        raise SpecError(f"{card.key}, whose features its card takes there: {error}") from None
     return encoder.eval()
 
 

@@ -272,6 +272,7 @@ def list_(kind: str, out: Path | None, zoo: Path, plugins: tuple[Path, ...]) -> 
 
 def _list_results(out: Path | None, zoo: Path) -> None:
     from robench.store import Store
+    from robench.trust.review import review
 
     if out and not (out / "cells").is_dir():
         raise SpecError(f"no results in {out}; `robench run --out {out}` makes some")
@@ -279,7 +280,7 @@ def _list_results(out: Path | None, zoo: Path) -> None:
     if not folders:
         click.echo("no results yet; `robench run` makes some")
     for folder in folders:
-        results = list(Store(folder, zoo, _note).results())
+        results = review(Store(folder, zoo, _note).results())
         for result in results:
             cell, labels = result.cell, result.cell.labels
             attack = " ".join(word for word in (labels.attack, cell.norm, cell.eps) if word)

@@ -14,8 +14,8 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,15 +35,18 @@ from robench.contracts import Attack, Data, Encoder, Outcome, Probe, ProbeError,
 from robench.plan import Request, plan
 from robench.provenance import gather
 from robench.questions import Evaluation
-from robench.report.files import replace
-from robench.report.stats import wilson
-from robench.report.words import attack_name
+from robench.report.files import replace as replace_file
+from robench.report.words import attack_name, flag_letters, on_all
+from robench.sources.checks import check_data
 from robench.spec import Spec, SpecError, parse_number
 from robench.stages.evaluate import evaluate
 from robench.stages.probe import probe
 from robench.stages.subset import rows
+from robench.stats.single import wilson
 from robench.store import StoreError
 from robench.tensors.modes import preserved_random_state
+from robench.trust.flags import NOTES, explain
+from robench.trust.review import Trial, drawn_flags
 
 PROBE, OWN = "probe", "own"
 
@@ -110,6 +113,8 @@ class Row:
     file: str
     file_sha256: str
     provenance: Provenance
+    counts: dict[str, int] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,7 @@ def evaluate_checkpoint(
     guest = admit(path, checkpoint, asked, evaluations[0], catalog, say)
     settings = guest.settings
     data = catalog.build("datasets", settings.dataset).load(root, progress)
+    check_data(data, settings.dataset)
     guest.encoder.to(device)
     model, unused = _model(checkpoint, guest, data)
     if unused:
@@ -185,7 +191,9 @@ def evaluate_checkpoint(
             say(f"[{number}/{len(evaluations)}] {row.name}: {_share(row)}, {row.seconds:.1f} s")
             known[row.attack] = row
         found.append(row)
+        known = {row.attack: row for row in _reviewed(list(known.values()), settings, folder)}
         _save(folder, path, settings, unused, list(known.values()))
+    found = [known[row.attack] for row in found]
     text = table(found, settings, path.name)
     if found:
         _write(folder / "table.md", f"{text}\n".encode())
@@ -265,12 +273,24 @@ def table(found: Sequence[Row], settings: Settings, name: str) -> str:
         "| attack | accuracy (%) | 95% interval | images |",
         "| --- | ---: | ---: | ---: |",
     ]
+    letters, common = flag_letters(found), on_all(found)
+    lines[0] += _raised(letters[flag] for flag in common)
     for row in found:
         low, high = 100 * row.low, 100 * row.high
         share = f"{100 * row.correct / row.n:.1f}"
-        notes = f" ({', '.join(row.notes)})" if row.notes else ""
+        share += _raised(letters[flag] for flag in row.flags if flag not in common)
+        plain = [note for note in row.notes if note not in NOTES]
+        notes = f" ({', '.join(plain)})" if plain else ""
         lines.append(f"| {row.name}{notes} | {share} | {low:.1f} to {high:.1f} | {row.n:,} |")
+    for flag, letter in letters.items():
+        flagged = [row for row in found if flag in row.flags]
+        lines += ["", f"{_raised([letter])} {explain(flag, flagged)}"]
     return "\n".join(lines)
+
+
+def _raised(marks: Iterable[str]) -> str:
+    text = ",".join(marks)
+    return f"<sup>{text}</sup>" if text else ""
 
 
 def _plan(asked: Asked, catalog: Catalog) -> tuple[Evaluation, ...]:
@@ -353,6 +373,7 @@ def _attacked(
         data.test,
         rows(len(data.test), settings.limit),
         settings.batch,
+        len(data.classes),
         lambda batch: _generator(settings, f"{question.attack} {batch}", device),
         progress,
         name,
@@ -377,7 +398,33 @@ def _attacked(
         file=file,
         file_sha256=digest,
         provenance=gather(device, "fp32"),
+        counts=attempt.counts,
     )
+
+
+def _reviewed(found: Sequence[Row], settings: Settings, folder: Path) -> list[Row]:
+    """The rows with their flags, each in the light of all."""
+    trials = [
+        Trial(
+            model="",
+            attack=row.attack,
+            norm=row.norm,
+            eps=row.eps,
+            outcome=_outcome(folder / row.file),
+            notes=row.notes,
+            counts=row.counts,
+            limit=settings.limit,
+        )
+        for row in found
+    ]
+    return [
+        replace(row, flags=flags) for row, flags in zip(found, drawn_flags(trials), strict=True)
+    ]
+
+
+def _outcome(path: Path) -> Outcome:
+    with np.load(path, allow_pickle=False) as arrays:
+        return Outcome(**arrays)
 
 
 def _generator(settings: Settings, purpose: str, device: torch.device) -> Generator:
@@ -425,7 +472,7 @@ def _sha256(path: Path) -> str:
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        replace(path, content)
+        replace_file(path, content)
     except OSError as error:
         raise StoreError(
             f"cannot write {path}: {error.strerror or error}; choose another folder with --out"

@@ -110,6 +110,14 @@ class Store:
         _write(cells / f"{cell.key}.json", _CELL.dump_json(cell, indent=1))
         return Result(cell, outcome)
 
+    def amend(self, cell: Cell) -> None:
+        """Write a stored cell's flags anew, if they changed; a shelf's cell stays as it is."""
+        path = self.out / "cells" / f"{cell.key}.json"
+        stored = self._result(path)
+        if stored is not None and stored.cell.flags != cell.flags:
+            flagged = Cell(**{**_shallow(stored.cell), "flags": cell.flags})
+            _write(path, _CELL.dump_json(flagged, indent=1))
+
     def examples(self, cell: Cell) -> Examples | None:
         """The cell's images to look at, where they were kept."""
         paths = [folder / "examples" / f"{cell.key}.npz" for folder in self._folders]

@@ -364,6 +364,41 @@ def test_another_encoder_under_the_same_name_is_refused(lab: Lab, tmp_path: Path
         lab.answers(asked)
 
 
+def test_an_unknown_batchnorm_branch_is_one_line(lab: Lab) -> None:
+    path = next((lab.folder / "zoo").glob("*/card.json"))
+    card = path.read_text()
+    path.write_text(card.replace('"evaluated_branch": "clean"', '"evaluated_branch": "sparse"'))
+    asked = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
+    with pytest.raises(SpecError, match=r"mirror-blobs.*: no BatchNorm branch 'sparse'; this enc"):
+        lab.answers(asked)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": lambda x: x / np.float32(255)}, r", test: images are float32 \[48, 3, 8, 8\]"),
+        ({"images": lambda x: x[:, :1]}, r"expected uint8 pixels in 0 to 255, \[n, 3, H, W\]"),
+        ({"labels": lambda y: y + 1}, "test: label 4 in row .* expected 0 to 3"),
+        ({"labels": lambda y: y[1:]}, "48 images but 47 labels"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused_before_any_compute(
+    fresh: Lab, monkeypatch: Any, change: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setattr("robench.bench.pretrain", pytest.fail)
+    blobs = CATALOG.component("datasets", "blobs")
+    load = blobs.load
+
+    def changed(self: Any, *places: Any) -> Data:
+        data = load(self, *places)
+        parts = {name: make(getattr(data.test, name)) for name, make in change.items()}
+        return replace(data, test=replace(data.test, **parts))
+
+    monkeypatch.setattr(blobs, "load", changed)
+    with pytest.raises(DataError, match=f"^blobs.*{message}"):
+        fresh.answers()
+
+
 # --- stopping
 
 
@@ -393,6 +428,9 @@ def test_a_cell_says_how_it_was_made(lab: Lab) -> None:
     assert (clean.norm, clean.eps, attacked.norm, attacked.eps) == ("", "", "linf", "8/255")
     assert clean.n == attacked.n == 16
     assert attacked.correct < clean.correct
+    assert clean.flags == attacked.flags == ("subset",)
+    assert clean.counts == {"test-images": 48, "recomputed-otherwise": 0}
+    assert attacked.counts == {**clean.counts, "flat": 0, "unresolved": 0, "missed-grey": 0}
     assert attacked.provenance.versions["torch"] == importlib.metadata.version("torch")
     assert attacked.provenance.precision == "fp32"
     card = json.loads(next((lab.folder / "zoo").glob("*/card.json")).read_bytes())

@@ -12,6 +12,8 @@ from robench.tensors.ascend import ascend
 from robench.tensors.balls import Ball, ball
 from robench.tensors.modes import draw_seed, evaluating, frozen, preserved_random_state
 
+STANDARD_STEPS = 20  # RoCL's evaluation, src/total_process.sh:19-20
+
 
 @dataclass(frozen=True)
 class PGD(Attack):
@@ -20,6 +22,8 @@ class PGD(Attack):
     ``eps`` and ``step_size`` are in pixels of [0, 1]. The defaults are RoCL's evaluation: 20 steps
     of eps / 10 (a ``step_size`` of None), RoCL's src/total_process.sh:19-20. With several
     ``restarts`` each image keeps the first that fools the model, or else the last one.
+
+    Notes ``few-steps`` under 20 steps.
 
     Raises ValueError for an unknown norm, an eps that is not positive (linf: or over 1), a step
     size that is not positive, and fewer than one step or restart.
@@ -62,7 +66,7 @@ class PGD(Attack):
                 attacked[standing] = self._climb(
                     model, images[standing], labels[standing], generator
                 )
-        return Attacked(attacked)
+        return Attacked(attacked, ("few-steps",) if self.steps < STANDARD_STEPS else ())
 
     def _climb(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator

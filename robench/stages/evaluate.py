@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,11 @@ import torch
 from torch import Generator, Tensor, nn
 
 from robench.contracts import Attack, Outcome, Progress, Split
+from robench.stages import checks
 from robench.stages.calls import counted_calls
 from robench.tensors.features import to_images
-from robench.tensors.modes import evaluating, full_precision
+from robench.tensors.modes import evaluating, full_precision, only_evaluating
+from robench.trust.flags import RECOMPUTED_OTHERWISE, TEST_IMAGES
 
 TOLERANCE = 1e-6  # of the ball's radius and the pixel range: float32's rounding, nothing more
 
@@ -26,7 +29,8 @@ class EvaluationError(Exception):
 class Attempt:
     """An attack's outcome, what it noticed, and a few images, float32 [m, 3, H, W], to look at.
 
-    ``counts`` says on how many images it noticed what can be counted.
+    ``counts`` says on how many images the attack noticed what can be counted, and what this stage
+    counted itself (`robench.trust.flags`).
     """
 
     outcome: Outcome
@@ -42,6 +46,7 @@ def evaluate(
     test: Split,
     index: npt.NDArray[np.int64],
     batch: int,
+    classes: int,
     dice: Callable[[int], Generator],
     progress: Progress,
     label: str,
@@ -49,54 +54,90 @@ def evaluate(
 ) -> Attempt:
     """Attack the test images in the rows ``index``, ``batch`` at a time.
 
-    ``model`` maps images to logits; ``dice(start)`` seeds the batch at ``start``. The model runs in
-    eval mode and full float32; predictions are made anew from the images that the attack returned.
-    Raises EvaluationError for images of another shape, outside the ball or the pixel range, or for
-    logits that are not finite.
+    ``model`` maps images to logits of so many ``classes``; ``dice(start)`` seeds the batch at
+    ``start``. The model runs in eval mode and full float32; predictions are made anew from the
+    images that the attack returned, and once more when all are attacked. Raises EvaluationError for
+    images of another shape, outside the ball or the pixel range, for logits that are not finite or
+    of other classes, and for a model, or a part of it, that is in train mode.
     """
     device = next(model.parameters()).device
     parts: list[tuple[Tensor, ...]] = []
     notes: set[str] = set()
-    counts: Counter[str] = Counter()
-    shown: list[tuple[Tensor, Tensor]] = []
+    counts: Counter[str] = Counter({TEST_IMAGES: len(test)})
+    kept: list[tuple[Tensor, Tensor]] = []
     starts = range(0, len(index), batch)
-    calls = math.ceil(attack.passes(len(np.unique(test.labels)))[1]) + 2  # with both predictions
+    calls = math.ceil(attack.passes(classes)[1]) + 3  # with both predictions and a gradient
     with (
         evaluating(model),
         full_precision(),
+        only_evaluating(model, EvaluationError),
         counted_calls(model, calls, len(starts), progress, label) as begin,
     ):
         for start in starts:
             begin()
             chosen = index[start : start + batch]
-            images = to_images(test.images[chosen], device)
-            labels = torch.tensor(test.labels[chosen], device=device)
-            predicted = _predict(model, images)
+            images = _images(test.images[chosen], device)
+            labels = _labels(test.labels[chosen], classes, device)
+            logits = _logits(model, images, classes)
+            if start == 0:
+                notes.update(checks.steadiness(model, images, logits))
             # Copies: an attack that works in place would move the images it is measured from.
             made = attack(model, images.clone(), labels.clone(), dice(start))
             attacked = made.images
             notes.update(made.notes)
             counts.update(made.counts)
             size = _checked_size(attack, attacked, images)
-            parts.append((labels, predicted, _predict(model, attacked), size))
-            if start < examples:
-                shown.append((images.cpu(), attacked.cpu()))
+            predicted = _logits(model, attacked, classes).argmax(1)
+            if attack.ball.eps > 0:
+                standing = predicted == labels
+                counts.update(checks.counted(model, attack.ball, images, labels, logits, standing))
+            parts.append((labels, logits.argmax(1), predicted, size))
+            kept.append((images[: max(0, examples - start)].cpu(), attacked.cpu()))
+        again = [_logits(model, attacked.to(device), classes).argmax(1) for _, attacked in kept]
     truth, clean, after, sizes = (
         torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)
     )
+    repeated = torch.cat(again).cpu().numpy()
+    counts[RECOMPUTED_OTHERWISE] = int(((repeated == truth) != (after == truth)).sum())
     before_images, after_images = (
-        torch.cat(part)[:examples].numpy() for part in zip(*shown, strict=True)
+        torch.cat(part)[:examples].numpy() for part in zip(*kept, strict=True)
     )
     outcome = Outcome(index, truth, clean, after, sizes.astype(np.float32))
     return Attempt(outcome, tuple(sorted(notes)), dict(counts), before_images, after_images)
 
 
-def _predict(model: nn.Module, images: Tensor) -> Tensor:
+def _images(stored: npt.NDArray[Any], device: torch.device) -> Tensor:
+    images = to_images(stored, device)
+    low, high = images.min().item(), images.max().item()
+    if not (stored.dtype == np.uint8 and 0 <= low <= high <= 1):
+        raise EvaluationError(
+            f"the test images lie in [{low:.3g}, {high:.3g}] as {stored.dtype}; expected stored "
+            "pixels, uint8 in 0 to 255, which are [0, 1]"
+        )
+    return images
+
+
+def _labels(stored: npt.NDArray[np.int64], classes: int, device: torch.device) -> Tensor:
+    low, high = stored.min(), stored.max()
+    if low < 0 or high >= classes:
+        raise EvaluationError(
+            f"the test labels lie in {low} to {high}; with {classes} classes they are "
+            f"0 to {classes - 1}"
+        )
+    return torch.tensor(stored, device=device)
+
+
+def _logits(model: nn.Module, images: Tensor, classes: int) -> Tensor:
     with torch.no_grad():
-        logits = model(images)
+        logits = torch.as_tensor(model(images))
+    if logits.shape != (len(images), classes):
+        raise EvaluationError(
+            f"the model gives {list(logits.shape)} for {len(images)} images of {classes} classes; "
+            f"expected [{len(images)}, {classes}]"
+        )
     if not logits.isfinite().all():
         raise EvaluationError("the model's logits are not finite; its weights are damaged")
-    return torch.as_tensor(logits.argmax(1))
+    return logits
 
 
 def _checked_size(attack: Attack, attacked: Tensor, images: Tensor) -> Tensor:
