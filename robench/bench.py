@@ -7,6 +7,7 @@ import copy
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from robench.contracts import Attack, Data, Encoder, Probe, ProbeError, Progress
 from robench.provenance import gather
 from robench.questions import Evaluation, Pretraining, Probing, generator, key
 from robench.sources.checks import check_data
-from robench.spec import SpecError, parse, parse_number, show
+from robench.spec import Spec, SpecError, parse, parse_number, show
 from robench.stages.evaluate import EvaluationError, evaluate
 from robench.stages.pretrain import TrainingError, pretrain
 from robench.stages.probe import classifier, probe, trained
@@ -296,16 +297,19 @@ class Bench:
 def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> Encoder:
     """The encoder of a card, in eval mode, on the branch that its features are taken from.
 
-    Raises SpecError where the component of that name is not the one that was trained.
+    Raises SpecError where the component of that name is not the one that was trained, or has no
+    such branch.
     """
-    with preserved_random_state():
-        encoder = catalog.build("encoders", card.pretraining.encoder)
-    assert isinstance(encoder, Encoder)
-    if len(card.branches) > 1:
-        add_adversarial_branch(encoder, momentum=0.01)  # no momentum is used in eval mode
+    spec = catalog.resolve("encoders", parse(card.pretraining.encoder))
     try:
+        with preserved_random_state():
+            _check_size(catalog, spec, weights)
+            encoder = catalog.build("encoders", spec)
+        assert isinstance(encoder, Encoder)
+        if len(card.branches) > 1:
+            add_adversarial_branch(encoder, momentum=0.01)  # no momentum is used in eval mode
         encoder.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise SpecError(
             f"{card.key} was trained with another {card.encoder} than there is now "
             f"({str(error).splitlines()[-1].strip()}); rename the new one, or use another --zoo"
@@ -315,6 +319,18 @@ def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> E
     except ValueError as error:
         raise SpecError(f"{card.key}, whose features its card takes there: {error}") from None
     return encoder.eval()
+
+
+def _check_size(catalog: Catalog, spec: Spec, weights: dict[str, torch.Tensor]) -> None:
+    """Raises ValueError where a card, which may be anybody's, asks for more than its weights are.
+
+    A component that cannot be drawn up without memory is not checked.
+    """
+    with suppress(RuntimeError, NotImplementedError), torch.device("meta"):
+        drawn = catalog.build("encoders", spec).state_dict()
+        needed, held = (sum(t.numel() for t in ts.values()) for ts in (drawn, weights))
+        if needed > held:
+            raise ValueError(f"it has {needed:,} numbers, the file {held:,}")
 
 
 def radius(attack: str) -> tuple[str, str]:

@@ -58,7 +58,7 @@ def _is_input(error: Exception) -> bool:
 
 
 def _complain(message: str, code: int = 2) -> int:
-    click.echo(f"robench: {' '.join(message.split())}", err=True)
+    _note(" ".join(message.split()))
     return code
 
 
@@ -554,7 +554,9 @@ def _seeds(text: str | None) -> tuple[int, ...]:
 
 
 def _note(line: str) -> None:
-    click.echo(f"robench: {line}", err=True)
+    # Messages quote files, and a terminal would obey the codes in them.
+    shown = "".join(c if c.isprintable() else "?" for c in line)
+    click.echo(f"robench: {shown}", err=True)
 
 
 if __name__ == "__main__":

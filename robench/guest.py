@@ -23,6 +23,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Generator, nn
 
+from robench import bounded
 from robench.answers import Provenance
 from robench.bench import FAILURES, radius
 from robench.catalog import Catalog
@@ -36,6 +37,7 @@ from robench.plan import Request, plan
 from robench.provenance import gather
 from robench.questions import Evaluation
 from robench.report.files import replace as replace_file
+from robench.report.tables import markdown_escape
 from robench.report.words import attack_name, flag_letters, on_all
 from robench.sources.checks import check_data
 from robench.spec import Spec, SpecError, parse_number
@@ -49,6 +51,7 @@ from robench.trust.flags import NOTES, explain
 from robench.trust.review import Trial, drawn_flags
 
 PROBE, OWN = "probe", "own"
+_MOST_BYTES = 2**28  # of a result's files
 
 
 @dataclass(frozen=True)
@@ -266,9 +269,12 @@ def summary(unused: Sequence[str], prefix: str) -> str:
 def table(found: Sequence[Row], settings: Settings, name: str) -> str:
     """Accuracy with its 95% Wilson interval for each attack, and a line on how it was made."""
     head = "its own head" if settings.head == OWN else f"probe {settings.probe}"
-    lines = [
+    caption = (
         f"Accuracy of {name} ({settings.layout} layout, {settings.branch} BatchNorm, {head}) on "
-        f"{settings.dataset}, 95% Wilson intervals.",
+        f"{settings.dataset}, 95% Wilson intervals."
+    )
+    lines = [
+        markdown_escape(caption),
         "",
         "| attack | accuracy (%) | 95% interval | images |",
         "| --- | ---: | ---: | ---: |",
@@ -281,7 +287,8 @@ def table(found: Sequence[Row], settings: Settings, name: str) -> str:
         share += _raised(letters[flag] for flag in row.flags if flag not in common)
         plain = [note for note in row.notes if note not in NOTES]
         notes = f" ({', '.join(plain)})" if plain else ""
-        lines.append(f"| {row.name}{notes} | {share} | {low:.1f} to {high:.1f} | {row.n:,} |")
+        shown = markdown_escape(f"{row.name}{notes}")
+        lines.append(f"| {shown} | {share} | {low:.1f} to {high:.1f} | {row.n:,} |")
     for flag, letter in letters.items():
         flagged = [row for row in found if flag in row.flags]
         lines += ["", f"{_raised([letter])} {explain(flag, flagged)}"]
@@ -435,13 +442,19 @@ def _generator(settings: Settings, purpose: str, device: torch.device) -> Genera
 def _known(folder: Path, settings: Settings) -> list[Row]:
     """The rows of an earlier call with the same settings whose files are as they were written."""
     try:
-        content = json.loads((folder / "result.json").read_bytes())
+        content = json.loads(bounded.read(folder / "result.json", _MOST_BYTES))
         if TypeAdapter(Settings).validate_python(content["settings"]) != settings:
             return []
         found = _ROWS.validate_python(content["rows"])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+    except (OSError, ValueError, KeyError, TypeError, ValidationError, RecursionError):
         return []
-    return [row for row in found if _sha256(folder / row.file) == row.file_sha256]
+    return [
+        row
+        for row in found
+        if Path(row.file).name == row.file
+        and 0 <= row.correct <= row.n > 0
+        and _sha256(folder / row.file) == row.file_sha256
+    ]
 
 
 def _save(
@@ -467,7 +480,10 @@ def _npz(outcome: Outcome) -> bytes:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    try:
+        return hashlib.sha256(bounded.read(path, _MOST_BYTES)).hexdigest()
+    except OSError:
+        return ""
 
 
 def _write(path: Path, content: bytes) -> None:

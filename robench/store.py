@@ -8,20 +8,19 @@ OUT/examples/<evaluation>.npz                    a few attacked images to look a
 ```
 
 Every file is written under another name first and then renamed, the JSON last, so that an answer is
-there whole or not at all. No file is ever unpickled.
+there whole or not at all. Zoos and results may be somebody else's, so no file is ever unpickled,
+none is read beyond the limits below, and names are one printable line.
 """
 
 import hashlib
 import io
 import json
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 import safetensors
@@ -29,6 +28,7 @@ import safetensors.torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from robench import arrays, bounded
 from robench.answers import SCHEMA, Card, Cell, Examples, Result
 from robench.contracts import Outcome
 from robench.questions import Evaluation, Pretraining, Probing, Question, key
@@ -38,6 +38,8 @@ from robench.spec import SpecError
 Answer = TypeVar("Answer", Card, Cell)
 Whole = TypeVar("Whole")
 _CARD, _CELL = TypeAdapter(Card), TypeAdapter(Cell)
+_MOST_JSON, _MOST_ARRAYS, _MOST_WEIGHTS = 2**24, 2**28, 2**33  # bytes; far above what is written
+_LONGEST = 4096  # characters of a name
 PUBLISHED = "published.json"
 """A results folder that holds this file is published: only a run that names it as its ``--out``
 adds to it.
@@ -122,15 +124,9 @@ class Store:
         """The cell's images to look at, where they were kept."""
         paths = [folder / "examples" / f"{cell.key}.npz" for folder in self._folders]
         for path in paths:
-            pictures = self._whole(path, _read_arrays)
-            if pictures is not None and {"classes", *_PICTURES} <= set(pictures):
-                return Examples(
-                    labels=cell.labels,
-                    norm=cell.norm,
-                    eps=cell.eps,
-                    classes=tuple(str(name) for name in pictures["classes"]),
-                    **{name: pictures[name] for name in _PICTURES},
-                )
+            examples = self._whole(path, lambda path: _read_examples(path, cell))
+            if examples is not None:
+                return examples
         return None
 
     # --- encoders
@@ -228,7 +224,7 @@ def _cells(folder: Path) -> list[Path]:
 def _content(path: Path) -> bytes:
     """What a JSON file holds. Raises StoreError where a newer robench wrote it."""
     try:
-        data = path.read_bytes()
+        data = bounded.read(path, _MOST_JSON)
         schema = json.loads(data).get("schema")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise _DamagedError(f"not JSON: {error}") from None
@@ -251,23 +247,48 @@ def _read(path: Path, form: "TypeAdapter[Answer]") -> Answer:
 
 def _read_card(path: Path) -> Card:
     card = _read(path, _CARD)
+    _check_text(card.method, card.source, card.encoder, *card.branches, card.evaluated_branch)
     _check_name(path.parent.name, card.key, card.pretraining)
     return card
 
 
 def _read_result(path: Path) -> Result:
     cell = _read(path, _CELL)
+    _check_text(*vars(cell.labels).values(), cell.norm, cell.eps, *cell.flags)
     _check_name(path.stem, cell.key, cell.evaluation)
-    arrays = _read_arrays(path.with_suffix(".npz"), cell.outcome_sha256)
+    found = _read_arrays(path.with_suffix(".npz"), cell.outcome_sha256)
     try:
-        outcome = Outcome(**{field.name: arrays[field.name] for field in fields(Outcome)})
+        outcome = Outcome(**{field.name: found[field.name] for field in fields(Outcome)})
     except KeyError as error:
         raise _DamagedError(f"its .npz has no {error}") from None
     if any(getattr(outcome, field.name).shape != (cell.n,) for field in fields(Outcome)):
         raise _DamagedError(f"its .npz is not about {cell.n} images")
+    kinds = "".join(getattr(outcome, field.name).dtype.kind for field in fields(Outcome))
+    if cell.n < 1 or kinds != "iiiif":
+        raise _DamagedError("its .npz holds no per-image outcomes")
     if int((outcome.attacked_prediction == outcome.label).sum()) != cell.correct:
         raise _DamagedError("its count differs from its per-image outcomes")
     return Result(cell, outcome)
+
+
+def _read_examples(path: Path, cell: Cell) -> Examples:
+    found = _read_arrays(path)
+    if not {"classes", *_PICTURES} <= set(found):
+        raise _DamagedError("it lacks arrays")
+    classes = tuple(map(str, found["classes"].flat))
+    _check_text(*classes)
+    pixels = found["clean"].shape
+    if pixels[1:2] != (3,) or len(pixels) != 4 or 0 in pixels[2:]:
+        raise _DamagedError(f"its images have the shape {pixels}")
+    for name in _PICTURES:
+        array, of_pixels = found[name], name in ("clean", "attacked")
+        kind, shape = ("f", pixels) if of_pixels else ("i", pixels[:1])
+        fits = array.dtype.kind == kind and array.shape == shape
+        low, high = (-0.01, 1.01) if of_pixels else (0, len(classes) - 1)
+        if not fits or not ((array >= low) & (array <= high)).all():
+            raise _DamagedError(f"its {name} holds what no example has")
+    pictures = {name: found[name] for name in _PICTURES}
+    return Examples(cell.labels, cell.norm, cell.eps, classes, **pictures)
 
 
 def _check_name(file: str, said: str, question: Question) -> None:
@@ -279,36 +300,56 @@ def _check_name(file: str, said: str, question: Question) -> None:
         raise _DamagedError("its content belongs to another name")
 
 
+def _check_text(*texts: str) -> None:
+    """What is shown in terminals and tables: no line breaks, escape codes or reversed writing."""
+    for text in texts:
+        if not text.isprintable() or len(text) > _LONGEST:
+            raise _DamagedError(f"{text[:40]!r} is no name: not one printable line")
+
+
 def _read_arrays(path: Path, sha256: str | None = None) -> dict[str, Any]:
     try:
-        data = path.read_bytes()
+        data = bounded.read(path, _MOST_ARRAYS)
+    except bounded.UnfitError as error:
+        raise _DamagedError(f"its .npz cannot be read: {error.strerror}") from None
     except OSError:
         raise _DamagedError("its .npz is missing") from None
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise _DamagedError("its .npz differs from what was written")
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
+        return arrays.read(data, _MOST_ARRAYS)
+    except arrays.ArraysError as error:
         raise _DamagedError(f"its .npz cannot be read: {error}") from None
 
 
 def _read_encoder(path: Path, sha256: str) -> dict[str, Tensor]:
-    data = path.read_bytes()
+    data = _weights(path)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise _DamagedError("its hash differs from the card's")
-    return safetensors.torch.load(data)
+    return _tensors(data)
 
 
 def _read_probe(path: Path) -> dict[str, Tensor]:
-    try:
-        weights = safetensors.torch.load(path.read_bytes())
-        with safetensors.safe_open(path, framework="pt") as file:
-            sha256 = (file.metadata() or {}).get("sha256")
-    except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise _DamagedError(str(error)) from None
+    weights = _tensors(_weights(path))
+    with safetensors.safe_open(path, framework="pt") as file:
+        sha256 = (file.metadata() or {}).get("sha256")
     if sha256 != _digest(weights):
         raise _DamagedError("its hash differs from its content")
+    return weights
+
+
+def _weights(path: Path) -> bytes:
+    try:
+        return bounded.read(path, _MOST_WEIGHTS)
+    except bounded.UnfitError as error:
+        raise _DamagedError(str(error.strerror)) from None
+
+
+def _tensors(data: bytes) -> dict[str, Tensor]:
+    try:
+        weights: dict[str, Tensor] = safetensors.torch.load(data)
+    except Exception as error:  # a type that torch lacks is a KeyError, another damage another
+        raise _DamagedError(f"no safetensors: {error}"[:200]) from None
     return weights
 
 

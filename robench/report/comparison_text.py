@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from robench.report.compare import Comparison, Row, Side
+from robench.report.tables import csv_escape
 from robench.report.words import attack_name, flag_letters, on_all, says_norm
 from robench.stats.paired import RESAMPLES
 from robench.trust.flags import explain
@@ -61,9 +62,7 @@ def comma_separated(comparison: Comparison) -> str:
         numbers = (row.a.mean, row.a.sd, row.b.mean, row.b.sd, row.difference, *row.interval)
         writer.writerow(
             [
-                comparison.a,
-                comparison.b,
-                *row.place,
+                *map(csv_escape, (comparison.a, comparison.b, *row.place)),
                 ";".join(map(str, row.seeds)),
                 row.n,
                 *("" if number is None else f"{number:.6g}" for number in numbers),
@@ -71,8 +70,8 @@ def comma_separated(comparison: Comparison) -> str:
                 row.b.alone,
                 f"{row.p:.6g}",
                 f"{row.p_holm:.6g}",
-                ";".join(row.a.flags),
-                ";".join(row.b.flags),
+                csv_escape(";".join(row.a.flags)),
+                csv_escape(";".join(row.b.flags)),
             ]
         )
     return text.getvalue()

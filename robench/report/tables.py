@@ -25,6 +25,9 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "[": "{[}",  # after a line's end it would begin an argument, as would the star
+    "]": "{]}",
+    "*": "{*}",
     "±": r"$\pm$",
     "→": r"$\rightarrow$",
     "†": r"\dag{}",
@@ -87,10 +90,11 @@ def comma_separated(table: Table) -> str:
     suffixes = ["", " sd", " mark"] if spread else ["", " mark"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*table.stub, *(head + end for head in table.columns for end in suffixes)])
+    heads = [*table.stub, *(head + end for head in table.columns for end in suffixes)]
+    writer.writerow(map(csv_escape, heads))
     for rows in table.groups:
         for row in rows:
-            fields = list(row.names)
+            fields = [csv_escape(name) for name in row.names]
             for entry in row.entries:
                 mean, sd, mark = _fields(entry, meanings)
                 fields += [mean, sd, mark] if spread else [mean, mark]
@@ -100,14 +104,29 @@ def comma_separated(table: Table) -> str:
 
 def markdown_escape(text: str) -> str:
     """Any text as GitHub Markdown that shows it, on one line and within one field of a table."""
-    text = " ".join(text.split())
-    text = text.replace("&", "&amp;").replace("<", "&lt;")
+    text = _one_line(text, "\ufffd").replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", text)
 
 
 def latex_escape(text: str) -> str:
     """Any text as LaTeX that shows it, on one line."""
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    return "".join(_LATEX.get(character, character) for character in _one_line(text, "?"))
+
+
+def csv_escape(text: str) -> str:
+    """Any text as a field that no spreadsheet takes for a formula, on one line.
+
+    A text that begins as formulas do gets an apostrophe before it (OWASP, "CSV Injection").
+    """
+    text = _one_line(text, "\ufffd")
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _one_line(text: str, other: str) -> str:
+    """The text with ``other`` for what is not printed: codes for terminals, marks that turn the
+    direction of writing.
+    """
+    return "".join(c if c.isprintable() else other for c in " ".join(text.split()))
 
 
 def _markdown_entry(entry: Entry | None, common: Collection[str]) -> str:
@@ -156,7 +175,7 @@ def _fields(entry: Entry | None, meanings: dict[str, str]) -> tuple[str, str, st
         return "", "", ""
     marks = [entry.standing.value, *(meanings[letter] for letter in entry.flags)]
     sd = "" if entry.sd is None else f"{entry.sd:.1f}"
-    return f"{entry.mean:.1f}", sd, "; ".join(mark for mark in marks if mark)
+    return f"{entry.mean:.1f}", sd, csv_escape("; ".join(mark for mark in marks if mark))
 
 
 def _piped(fields: "map[str] | list[str]") -> str:
