@@ -2,15 +2,16 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Attack, Outcome, Progress, Split
+from robench.contracts import FORGETFUL, Attack, Checkpoints, Outcome, Progress, Split, State
 from robench.stages.calls import counted_calls
 from robench.tensors.features import to_images
 from robench.tensors.modes import evaluating, full_precision
@@ -46,19 +47,20 @@ def evaluate(
     progress: Progress,
     label: str,
     examples: int = 8,
+    checkpoints: Checkpoints = FORGETFUL,
 ) -> Attempt:
     """Attack the test images in the rows ``index``, ``batch`` at a time.
 
-    ``model`` maps images to logits; ``dice(start)`` seeds the batch at ``start``. The model runs in
-    eval mode and full float32; predictions are made anew from the images that the attack returned.
+    ``model`` maps images to logits; ``dice(start)`` seeds the batch at ``start``, so what
+    ``checkpoints`` have is gone on from to the same bits. The model runs in eval mode and full
+    float32; predictions are made anew from the images that the attack returned.
     Raises EvaluationError for images of another shape, outside the ball or the pixel range, or for
     logits that are not finite.
     """
     device = next(model.parameters()).device
-    parts: list[tuple[Tensor, ...]] = []
-    notes: set[str] = set()
-    counts: Counter[str] = Counter()
-    shown: list[tuple[Tensor, Tensor]] = []
+    found = checkpoints.load()
+    parts = [] if found is None else [_restored(found)]
+    done = sum(len(part.columns[0]) for part in parts)
     starts = range(0, len(index), batch)
     calls = math.ceil(attack.passes(len(np.unique(test.labels)))[1]) + 2  # with both predictions
     with (
@@ -68,6 +70,8 @@ def evaluate(
     ):
         for start in starts:
             begin()
+            if start < done:
+                continue
             chosen = index[start : start + batch]
             images = to_images(test.images[chosen], device)
             labels = torch.tensor(test.labels[chosen], device=device)
@@ -75,20 +79,66 @@ def evaluate(
             # Copies: an attack that works in place would move the images it is measured from.
             made = attack(model, images.clone(), labels.clone(), dice(start))
             attacked = made.images
-            notes.update(made.notes)
-            counts.update(made.counts)
             size = _checked_size(attack, attacked, images)
-            parts.append((labels, predicted, _predict(model, attacked), size))
-            if start < examples:
-                shown.append((images.cpu(), attacked.cpu()))
-    truth, clean, after, sizes = (
-        torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)
-    )
-    before_images, after_images = (
-        torch.cat(part)[:examples].numpy() for part in zip(*shown, strict=True)
-    )
+            columns = labels, predicted, _predict(model, attacked), size
+            shown = slice(max(0, examples - start))
+            parts.append(
+                _Part(
+                    tuple(column.cpu() for column in columns),
+                    (images[shown].cpu(), attacked[shown].cpu()),
+                    frozenset(made.notes),
+                    made.counts,
+                )
+            )
+            checkpoints.reached(partial(_state, tuple(parts)))
+    whole = _joined(parts)
+    truth, clean, after, sizes = (column.numpy() for column in whole.columns)
+    before_images, after_images = (picture.numpy() for picture in whole.shown)
     outcome = Outcome(index, truth, clean, after, sizes.astype(np.float32))
-    return Attempt(outcome, tuple(sorted(notes)), dict(counts), before_images, after_images)
+    return Attempt(
+        outcome, tuple(sorted(whole.notes)), dict(whole.counts), before_images, after_images
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What happened to the images of some batches, on the CPU.
+
+    ``columns`` has a value an image in each: label, both predictions, size; ``shown`` the clean and
+    the attacked images that are kept to look at.
+    """
+
+    columns: tuple[Tensor, ...]
+    shown: tuple[Tensor, ...]
+    notes: frozenset[str]
+    counts: Mapping[str, int]
+
+
+def _joined(parts: Sequence[_Part]) -> _Part:
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part.counts)
+    return _Part(
+        tuple(torch.cat(columns) for columns in zip(*(p.columns for p in parts), strict=True)),
+        tuple(torch.cat(pictures) for pictures in zip(*(p.shown for p in parts), strict=True)),
+        frozenset().union(*(part.notes for part in parts)),
+        counts,
+    )
+
+
+def _state(parts: Sequence[_Part]) -> State:
+    whole = _joined(parts)
+    tensors = {f"columns.{i}": column for i, column in enumerate(whole.columns)}
+    tensors |= {f"shown.{i}": pictures for i, pictures in enumerate(whole.shown)}
+    return State(tensors, {"notes": sorted(whole.notes), "counts": dict(whole.counts)})
+
+
+def _restored(state: State) -> _Part:
+    columns, shown = (
+        tuple(state.tensors[name] for name in sorted(state.tensors) if name.startswith(kind))
+        for kind in ("columns.", "shown.")
+    )
+    return _Part(columns, shown, frozenset(state.values["notes"]), state.values["counts"])
 
 
 def _predict(model: nn.Module, images: Tensor) -> Tensor:
