@@ -114,10 +114,12 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:
     bench.store.prepare()
     results = tuple(bench.answers(evaluations))
     scales = {scale(evaluation, bench.catalog) for evaluation in evaluations}
-    others = (r for r in bench.store.results() if scale(r.cell.evaluation, bench.catalog) in scales)
-    reported = one_each([*results, *others])
-    if reported:
-        write_report(bench.store, reported, bench.catalog)
+    with bench.reporting():  # the last of several processes to write has read what all have found
+        every = bench.store.results()
+        others = (r for r in every if scale(r.cell.evaluation, bench.catalog) in scales)
+        reported = one_each([*results, *others])
+        if reported:
+            write_report(bench.store, reported, bench.catalog)
     return Results(results, tuple(bench.failures), bench.store.out)
 
 

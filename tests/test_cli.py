@@ -168,14 +168,20 @@ def test_a_stopped_run_says_how_to_go_on_and_goes_on(
     monkeypatch.setattr("robench.progress.bar", stop(how, at))
     done = robench(*words)
     assert done.code == code
-    assert done.err.strip() == f"robench: {word}; the same command goes on from what is finished"
+    assert done.err.strip() == f"robench: {word}; the same command goes on from here"
     monkeypatch.undo()
     monkeypatch.chdir(elsewhere)
     kept = files(elsewhere)
     assert any("clean" in name for name in kept) == (at == "pgd")
+    half = [name for name in kept if "/training/" in name]
+    assert len(half) == (how is terminate and at == "pretraining")
     with without_figures():
-        assert robench(*words).code == 0
-    assert kept.items() <= files(elsewhere).items()
+        done = robench(*words)
+    assert done.code == 0
+    assert done.err == "".join(f"robench: going on from {elsewhere / name}\n" for name in half)
+    finished = files(elsewhere)
+    assert kept.items() - {(name, kept[name]) for name in half} <= finished.items()
+    assert finished.keys().isdisjoint(half)
     assert not [name for name in files(elsewhere) if Path(name).name.startswith(".")]
 
 
