@@ -8,8 +8,11 @@ import numpy.typing as npt
 from robench.contracts import Outcome
 from robench.questions import Evaluation, Pretraining
 
-SCHEMA = 1
-"""The version of the files written now; a reader refuses newer ones."""
+SCHEMA = 2
+"""The version of the files written now; a reader refuses newer ones, and reads older ones.
+
+1 was the first; 2 has the hash of a file's content in the file.
+"""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class Store:
         cell = Cell(**{**_shallow(cell), "outcome_sha256": hashlib.sha256(arrays).hexdigest()})
         _write(self.out / "examples" / f"{cell.key}.npz", _npz(_examples(examples)))
         _write(cells / f"{cell.key}.npz", arrays)
-        _write(cells / f"{cell.key}.json", _CELL.dump_json(cell, indent=1))
+        _write(cells / f"{cell.key}.json", _sealed(_CELL.dump_json(cell)))
         unfinished = self.out / "unfinished"
         shutil.rmtree(unfinished / cell.key, ignore_errors=True)
         with suppress(OSError):  # others' work is there
@@ -167,7 +167,7 @@ class Store:
         data = safetensors.torch.save(weights)
         card = Card(**{**_shallow(card), "weights_sha256": hashlib.sha256(data).hexdigest()})
         _write(folder / "encoder.safetensors", data)
-        _write(folder / "card.json", _CARD.dump_json(card, indent=1))
+        _write(folder / "card.json", _sealed(_CARD.dump_json(card)))
         shutil.rmtree(folder / "training", ignore_errors=True)
         return card
 
@@ -290,11 +290,26 @@ def _cells(folder: Path) -> list[Path]:
     return list((folder / "cells").glob("*.json"))
 
 
+def _sealed(answer: bytes) -> bytes:
+    """An answer in JSON with the hash of its content, to be written."""
+    content = json.loads(answer)
+    sealed = {**content, "sha256": _seal(content)}
+    return json.dumps(sealed, indent=1, ensure_ascii=False).encode()
+
+
+def _seal(content: dict[str, Any]) -> str:
+    """The SHA-256 of all fields but ``sha256``, also of those that this robench does not know."""
+    fields = {name: value for name, value in content.items() if name != "sha256"}
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _content(path: Path) -> bytes:
     """What a JSON file holds. Raises StoreError where a newer robench wrote it."""
     try:
         data = path.read_bytes()
-        schema = json.loads(data).get("schema")
+        content = json.loads(data)
+        schema = content.get("schema")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise _DamagedError(f"not JSON: {error}") from None
     if isinstance(schema, int) and schema > SCHEMA:
@@ -302,6 +317,9 @@ def _content(path: Path) -> bytes:
             f"{path} was written by a newer robench (schema {schema}, this one reads up to "
             f"{SCHEMA}); update robench, or choose another folder with --out or --zoo"
         )
+    # Schema 1 had no seal; a seal that is there counts whatever the schema says.
+    if (schema != 1 or "sha256" in content) and content.get("sha256") != _seal(content):
+        raise _DamagedError("its fields differ from what was written")
     return data
 
 

@@ -11,6 +11,7 @@ import pytest
 from commands import PLUGINS, TOY_RUN, TOYS, files, finished, robench, toys_in, without_figures
 
 from robench.answers import SCHEMA
+from robench.store import _sealed
 
 
 @pytest.fixture(autouse=True)
@@ -304,7 +305,7 @@ def test_a_report_keeps_to_the_scale_of_the_latest_cell(elsewhere: Path) -> None
     for cell in (elsewhere / "out" / "cells").glob("*.json"):  # cells of one second have no order
         content = json.loads(cell.read_bytes())
         content["provenance"]["finished"] = f"20{content['n']}-01-01T00:00:00+00:00"
-        cell.write_text(json.dumps(content))
+        cell.write_bytes(_sealed(json.dumps(content).encode()))
     rows = (elsewhere / "out" / "results.csv").read_text().splitlines()[1:]
     assert [row.split(",")[9] for row in rows] == ["20", "20"]
     done = robench("report", "--out", "out")
