@@ -354,6 +354,7 @@ class Bench:
             flags=tuple(sorted({FLAGS[note] for note in attempt.notes if note in FLAGS})),
             notes=attempt.notes,
             counts=attempt.counts,
+            batch=attempt.batch if attempt.batch < question.batch else None,
             seconds=round(seconds, 3),
             evaluation=question,
             encoder_sha256=card.weights_sha256,

@@ -191,6 +191,21 @@ class Attack(ABC):
         before when the call returns.
         """
 
+    def resume(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        generator: Generator,
+        checkpoints: Checkpoints,
+    ) -> Attacked:
+        """The same as a call, going on from what ``checkpoints`` have.
+
+        For attacks whose call takes minutes; others start again. A state's tensors must stay as
+        they are while the attack goes on.
+        """
+        return self(model, images, labels, generator)
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from robench.contracts import FORGETFUL, Checkpoints, Objective, Progress, State
 from robench.recipe import Recipe
+from robench.tensors.memory import is_out_of_memory
 from robench.tensors.optim import optimizer, warmup_cosine
 
 
@@ -31,7 +32,8 @@ def pretrain(
     is there too. The last, incomplete batch of an epoch is left out, since a contrastive loss
     depends on the batch's size. Training goes on from what ``checkpoints`` have, to the same bits
     as if it had never stopped; what an objective remembers belongs in its parameters and buffers.
-    Raises TrainingError when a loss is not finite, or there are fewer images than a batch.
+    Raises TrainingError when a loss is not finite, when memory does not suffice, or when there are
+    fewer images than a batch.
     """
     steps = len(images) // recipe.batch
     if steps == 0:
@@ -74,10 +76,19 @@ def pretrain(
             group["lr"] = learning_rate(recipe, epoch, step / steps)
         rows = course.order[step * recipe.batch : (step + 1) * recipe.batch]
         descent.zero_grad()
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
-            loss = objective(images[rows].float().div_(255), generator)
-        loss.backward()
-        descent.step()
+        try:
+            with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
+                loss = objective(images[rows].float().div_(255), generator)
+            loss.backward()
+            descent.step()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            # Half the batch would be another loss: an image is told apart from all others in it.
+            raise TrainingError(
+                f"{label}: memory does not suffice for a batch of {recipe.batch}, which is part of "
+                "the recipe; try a smaller encoder, --precision bf16, or another preset"
+            ) from None
         course.steps[step] = loss.detach()
         course.total += loss.detach()
         course.done = count + 1

@@ -13,10 +13,10 @@ from torch import Generator, Tensor, nn
 from robench import states
 from robench.attacks.pgd import PGD
 from robench.catalog import Catalog
-from robench.contracts import FORGETFUL, Attacked, Checkpoints, Objective, Split, State
+from robench.contracts import FORGETFUL, Attack, Attacked, Checkpoints, Objective, Split, State
 from robench.progress import silent
 from robench.recipe import Recipe
-from robench.stages.evaluate import Attempt, evaluate
+from robench.stages.evaluate import Attempt, EvaluationError, evaluate
 from robench.stages.pretrain import TrainingError, pretrain
 from robench.states import States
 from robench.tensors.features import fingerprint
@@ -152,7 +152,7 @@ class Noting(PGD):
         return Attacked(made.images, ("first",) if first else ("later",), {"seen": len(images)})
 
 
-def attacked(checkpoints: Checkpoints, batch: int = 5) -> Attempt:
+def attacked(checkpoints: Checkpoints, batch: int = 5, attack: Attack | None = None) -> Attempt:
     with preserved_random_state():
         torch.manual_seed(3)
         model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
@@ -160,7 +160,7 @@ def attacked(checkpoints: Checkpoints, batch: int = 5) -> Attempt:
     test = Split(rng.integers(0, 256, (23, 3, 8, 8), dtype=np.uint8), rng.integers(0, 5, 23))
     return evaluate(
         model,
-        Noting(steps=2, restarts=2),
+        attack or Noting(steps=2, restarts=2),
         test,
         np.arange(2, 23),
         batch,
@@ -219,3 +219,113 @@ def test_a_finished_batch_outlives_a_stop_within_the_next(
     assert len(found.tensors["columns.0"]) == 10
     assert_same(attacked(work), whole)
     assert len(calls) == 3 + 3
+
+
+class Patient(PGD):
+    """PGD from a start of its own, one step at a time; it can go on from each."""
+
+    def __call__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+    ) -> Attacked:
+        return self.resume(model, images, labels, generator, FORGETFUL)
+
+    def resume(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        generator: Generator,
+        checkpoints: Checkpoints,
+    ) -> Attacked:
+        found = checkpoints.load()
+        now, done = (images, 0) if found is None else (found.tensors["x"], found.values["done"])
+        for step in range(done, self.steps):
+            noise = torch.rand(now.shape, generator=Generator().manual_seed(step)) - 0.5
+            now = (images + (now - images + noise / 100).clamp(-self.eps, self.eps)).clamp(0, 1)
+            state = State({"x": now}, {"done": step + 1})
+            checkpoints.reached(lambda state=state: state)
+        return Attacked(now, (), {"seen": len(images)})
+
+
+@pytest.mark.parametrize("kills_every", [1, 2, 3, 4])
+def test_an_attack_s_own_state_is_kept_with_that_of_the_batches_before(
+    tmp_path: Path, kills_every: int
+) -> None:
+    def run(checkpoints: Checkpoints) -> Attempt:
+        return attacked(checkpoints, 8, Patient(steps=3))
+
+    whole = run(FORGETFUL)
+    kills = 0
+    while True:
+        try:
+            again = run(Killing(tmp_path, kills_every))
+        except Killed:
+            kills += 1
+        else:
+            break
+    assert kills == 3 * (3 + 1) // kills_every
+    assert_same(again, whole)
+
+
+# --- memory
+
+
+@dataclass(frozen=True)
+class Hungry(Noting):
+    """An attack that no machine has the memory for, on more than ``fits`` images at a time."""
+
+    fits: int = 3
+
+    def __call__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+    ) -> Attacked:
+        if len(images) > self.fits:
+            torch.empty(2**50, dtype=torch.uint8)
+        return super().__call__(model, images, labels, generator)
+
+
+@pytest.mark.parametrize(("batch", "fits", "used"), [(8, 3, 2), (100, 5, 5), (6, 6, 6), (7, 1, 1)])
+def test_a_batch_that_memory_does_not_suffice_for_is_halved_and_noted(
+    batch: int, fits: int, used: int
+) -> None:
+    attempt = attacked(FORGETFUL, batch, Hungry(steps=2, restarts=2, fits=fits))
+    assert attempt.batch == used
+    assert ("halved-batch" in attempt.notes) == (used < batch)
+    small = attacked(FORGETFUL, used)
+    halved = {"halved-batch"} if used < batch else set()
+    assert_same(attempt, dataclasses.replace(small, notes=tuple(sorted({*small.notes, *halved}))))
+
+
+def test_a_halved_batch_stays_halved_after_an_interruption(tmp_path: Path) -> None:
+    hungry = Hungry(steps=2, restarts=2, fits=5)
+    whole = attacked(FORGETFUL, 8, hungry)
+    for after in (1, 2):
+        with pytest.raises(Killed):
+            attacked(Killing(tmp_path, after), 8, hungry)
+    again = attacked(Killing(tmp_path, 0), 8, Hungry(steps=2, restarts=2, fits=99))
+    assert again.batch == 4
+    assert_same(again, whole)
+
+
+def test_memory_that_does_not_suffice_for_one_image_costs_the_cell() -> None:
+    with pytest.raises(EvaluationError, match="memory does not suffice to attack one image"):
+        attacked(FORGETFUL, 8, Hungry(fits=0))
+
+
+def test_other_errors_are_no_lack_of_memory() -> None:
+    class Broken(Noting):
+        def __call__(self, *words: Tensor) -> Attacked:
+            raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        attacked(FORGETFUL, 8, Broken())
+
+
+def test_a_training_that_memory_does_not_suffice_for_says_what_to_try(
+    make: Callable[[str], Objective], images: Tensor
+) -> None:
+    objective = make("plain")
+    objective.forward = lambda images, generator: torch.empty(2**50)  # type: ignore[method-assign]
+    message = "memory does not suffice for a batch of 8, .*; try a smaller encoder, --precision"
+    with pytest.raises(TrainingError, match=message):
+        train(objective, images, RECIPE)
