@@ -29,6 +29,7 @@ from robench.stopping import at_safe_points
 from robench.store import Store
 from robench.tensors.batchnorm import CLEAN, add_adversarial_branch, branches, use_branch
 from robench.tensors.features import fingerprint
+from robench.tensors.memory import is_out_of_memory
 from robench.tensors.modes import preserved_random_state
 
 FAILURES = (TrainingError, ProbeError, EvaluationError)
@@ -93,7 +94,12 @@ class Bench:
         Raises Busy where one is about to.
         """
         self.store.check_lease(evaluation)
-        return self.store.result(evaluation) or self._compute(evaluation, number)
+        try:
+            return self.store.result(evaluation) or self._compute(evaluation, number)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise EvaluationError(f"memory does not suffice on {self.device}: {error}") from None
 
     def _fail(
         self, evaluation: Evaluation, error: Exception, hopeless: set[Pretraining | Probing]

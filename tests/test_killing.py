@@ -73,3 +73,27 @@ def test_a_run_killed_at_a_random_moment_ends_in_the_same_bits(
         f"killed after {seconds:.1f} of {alone.seconds:.1f} s: hit {hit}, states {len(begun)}, "
         f"gone on from {said.count('going on from')}, ended in {time.monotonic() - began:.1f} s"
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGTERM, 143, "stopped"), (signal.SIGINT, 130, "interrupted")],
+    ids=["SIGTERM", "SIGINT"],
+)
+def test_a_run_that_is_told_to_stop_keeps_what_it_has(
+    tmp_path: Path, number: int, code: int, word: str
+) -> None:
+    """With half a minute between two states, so that the only one is the one of the signal."""
+    long = [*GRID]
+    long[long.index("--epochs") + 1] = "5000"
+    process = start(tmp_path, *long, every=30)
+    time.sleep(3)
+    process.send_signal(number)
+    began = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 10
+    assert process.returncode == code
+    assert err.strip() == f"robench: {word}; the same command goes on from here"
+    assert out == ""
+    assert len(list(tmp_path.glob("zoo/*/training/00000001-*.safetensors"))) == 1
+    assert not list(tmp_path.rglob("*.lease"))
