@@ -46,16 +46,21 @@ class Ended(NamedTuple):
     seconds: float
 
 
-def start(folder: Path, *words: str, every: float = 0.05) -> subprocess.Popen[str]:
-    """Start ``robench words...`` with results and zoo in ``folder``; it is past its imports."""
+def launch(folder: Path, *words: str, every: float = 0.05) -> subprocess.Popen[str]:
+    """Start ``robench words...`` with results and zoo in ``folder``; it says "ready" first."""
     places = ("--out", str(folder / "out"), "--zoo", str(folder / "zoo"))
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(every), *words, *places],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
+
+
+def start(folder: Path, *words: str, every: float = 0.05) -> subprocess.Popen[str]:
+    """The same, past its imports."""
+    process = launch(folder, *words, every=every)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process

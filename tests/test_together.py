@@ -4,10 +4,11 @@ It takes half a minute: four real processes start and work.
 """
 
 import re
+import signal
 from collections import Counter
 from pathlib import Path
 
-from killed import end_state, leftovers, start
+from killed import end_state, launch, leftovers
 
 from robench.store import Store
 
@@ -23,28 +24,32 @@ def words(methods: tuple[str, ...], attacks: tuple[str, ...]) -> tuple[str, ...]
 
 
 def test_four_processes_one_of_which_is_killed(tmp_path: Path) -> None:
-    killed = start(tmp_path, *words(*GRIDS[0]))
-    assert killed.stdout is not None
-    first = killed.stdout.readline()  # one encoder is there, and the process in the midst of things
-    several = [start(tmp_path, *words(*grid)) for grid in (*GRIDS, GRIDS[0])]
-    killed.kill()
-    computed = first + killed.communicate()[0]
-    said = []
-    for process in several:
+    several = [launch(tmp_path, *words(*grid)) for grid in (*GRIDS, GRIDS[0])]
+    said = ["", "", "", ""]
+    assert several[0].stdout is not None
+    while "pretraining" not in said[0]:  # one encoder is there, and it is in the midst of things
+        line = several[0].stdout.readline()
+        assert line
+        said[0] += line
+    several[0].kill()
+    for number, process in enumerate(several):
         out, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
+        assert process.returncode == (0 if number else -signal.SIGKILL), err
         assert "damaged" not in err
-        said.append(out)
-    computed += "".join(said)
+        said[number] += out
+    computed = "".join(said)
     encoders = Counter(re.findall(r"^pretraining .*?:", computed, re.MULTILINE))
     cells = Counter(re.findall(r"^\[\d+/\d+\] (.*?): [\d.]+%", computed, re.MULTILINE))
-    assert sorted(encoders.values()) == [1] * 3
-    # What was killed between keeping its answer and saying so is not computed again.
+    # What was killed between keeping an answer and saying so is not computed again.
+    assert len(encoders) in (2, 3)
     assert len(cells) in (11, 12)
-    assert set(cells.values()) == {1}
+    assert set(encoders.values()) == set(cells.values()) == {1}
+    assert sum("pretraining" in one or "]" in one for one in said) > 1
     store = Store(tmp_path / "out", tmp_path / "zoo", lambda line: None)
     assert len(list(store.results())) == 3 * 4
     assert len([name for name in end_state(tmp_path) if "cells" in name]) == 3 * 4
     table = (tmp_path / "out" / "results.csv").read_text().splitlines()
     assert len(table) == 1 + 3 * 4
+    store.prepare()  # as every run does, it sweeps after the one that was killed
     assert leftovers(tmp_path) == []
+    print(f"encoders {len(encoders)}, cells {len(cells)}, lost 0")
