@@ -115,18 +115,19 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:
     """
     bench.store.prepare()
     answered = list(bench.answers(evaluations))
-    stored = list(bench.store.results())
-    reviewed = review(stored)
-    for before, after in zip(stored, reviewed, strict=True):
-        if after is not before:
-            bench.store.amend(after.cell)
-    known = {result.cell.key: result for result in reviewed}
-    results = tuple(known[result.cell.key] for result in answered)
     scales = {scale(evaluation, bench.catalog) for evaluation in evaluations}
-    others = (r for r in known.values() if scale(r.cell.evaluation, bench.catalog) in scales)
-    reported = one_each([*results, *others])
-    if reported:
-        write_report(bench.store, reported, bench.catalog)
+    with bench.reporting():  # the last of several processes to write has read what all have found
+        stored = list(bench.store.results())
+        reviewed = review(stored)
+        for before, after in zip(stored, reviewed, strict=True):
+            if after is not before:
+                bench.store.amend(after.cell)
+        known = {result.cell.key: result for result in reviewed}
+        results = tuple(known.get(result.cell.key, result) for result in answered)
+        others = (r for r in known.values() if scale(r.cell.evaluation, bench.catalog) in scales)
+        reported = one_each([*results, *others])
+        if reported:
+            write_report(bench.store, reported, bench.catalog)
     return Results(results, tuple(bench.failures), bench.store.out)
 
 

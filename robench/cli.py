@@ -42,9 +42,9 @@ def main() -> None:
     except click.ClickException as error:
         code = _complain(error.format_message())
     except (click.Abort, KeyboardInterrupt):
-        code = _complain("interrupted; the same command goes on from what is finished", 130)
+        code = _complain("interrupted; the same command goes on from here", 130)
     except Terminated:
-        code = _complain("stopped; the same command goes on from what is finished", 143)
+        code = _complain("stopped; the same command goes on from here", 143)
     except Exception as error:
         if not _is_input(error):
             raise

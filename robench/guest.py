@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import re
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -44,8 +43,10 @@ from robench.spec import Spec, SpecError, parse_number
 from robench.stages.evaluate import evaluate
 from robench.stages.probe import probe
 from robench.stages.subset import rows
+from robench.states import States
 from robench.stats.single import wilson
 from robench.store import StoreError
+from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
 from robench.trust.flags import NOTES, explain
 from robench.trust.review import Trial, drawn_flags
@@ -183,7 +184,7 @@ def evaluate_checkpoint(
             try:
                 if model is None:
                     model = _probed(guest, catalog, data, device, progress)
-                row = _attacked(model, question, settings, catalog, data, folder, progress)
+                row = _attacked(model, question, settings, catalog, data, folder, progress, say)
             except ProbeError as error:
                 unfit = True  # a second try would end the same
                 failures.append(str(error))
@@ -366,6 +367,7 @@ def _attacked(
     data: Data,
     folder: Path,
     progress: Progress,
+    say: Callable[[str], None],
 ) -> Row:
     attack = catalog.build("attacks", question.attack)
     assert isinstance(attack, Attack)
@@ -373,24 +375,28 @@ def _attacked(
     norm, eps = radius(question.attack)
     name = attack_name(label, norm, eps, with_norm=norm not in ("", "linf"))
     device = next(model.parameters()).device
-    start = time.perf_counter()
-    attempt = evaluate(
-        model,
-        attack,
-        data.test,
-        rows(len(data.test), settings.limit),
-        settings.batch,
-        len(data.classes),
-        lambda batch: _generator(settings, f"{question.attack} {batch}", device),
-        progress,
-        name,
-    )
-    seconds = round(time.perf_counter() - start, 3)
+    file = f"{_slug(f'{label}-{norm}{eps}'.strip('-'))}.npz"
+    about = {"device": device.type, "attack": question.attack, "model": fingerprint(model)}
+    states = States(folder / f"{file}.unfinished", about, say)
+    with states.kept_when_stopped():
+        attempt = evaluate(
+            model,
+            attack,
+            data.test,
+            rows(len(data.test), settings.limit),
+            settings.batch,
+            len(data.classes),
+            lambda batch: _generator(settings, f"{question.attack} {batch}", device),
+            progress,
+            name,
+            checkpoints=states,
+        )
+    seconds = round(states.seconds, 3)
     arrays, outcome = _npz(attempt.outcome), attempt.outcome
     correct, n = int((outcome.attacked_prediction == outcome.label).sum()), len(outcome.label)
     digest = hashlib.sha256(arrays).hexdigest()
-    file = f"{_slug(f'{label}-{norm}{eps}'.strip('-'))}.npz"
     _write(folder / file, arrays)
+    states.clear()
     return Row(
         attack=question.attack,
         name=name,

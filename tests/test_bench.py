@@ -420,6 +420,82 @@ def test_what_is_finished_outlives_an_interruption(fresh: Lab) -> None:
     assert before.items() <= files(fresh.folder).items()
 
 
+# --- other processes
+
+
+def foreign(path: Path, beat: int = 0) -> Path:
+    """The lease of a process of another machine, which shows a sign of life with each call."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owner = {"token": "abc", "host": "elsewhere", "pid": 7, "machine": "elsewhere"}
+    path.write_text(f"{json.dumps(owner)}\n{beat:012}\n")
+    return path
+
+
+def test_work_of_others_is_left_to_them_and_waited_for(
+    fresh: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = plan(replace(REQUEST, methods=parse_list("mirror,mirror(noise=0.2)")), CATALOG)
+    first, clean, pgd = both[0].probing.pretraining, both[2], both[3]
+    encoder = foreign(fresh.folder / "zoo" / key(first) / ".encoder.lease")
+    cell = foreign(fresh.folder / "out" / "cells" / f".{key(pgd)}.lease")
+    pauses = 0
+
+    def pause(seconds: float) -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses < 3:
+            foreign(encoder, pauses)
+            foreign(cell, pauses)
+            assert len(list((fresh.folder / "out" / "cells").glob("*.json"))) == 1
+        elif pauses == 3:
+            encoder.unlink()  # it gave up, or was done and its files were removed
+        else:
+            cell.unlink()
+
+    monkeypatch.setattr("robench.bench.time.sleep", pause)
+    results = fresh.answers(both)
+    assert [result.cell.key for result in results] == [key(asked) for asked in both]
+    assert pauses >= 3
+    waits = [line for line in fresh.said if "waiting" in line]
+    assert waits[0] == ("waiting for what others compute of 3 cells: process 7 on elsewhere")
+    done = [line for line in fresh.said if line.startswith("[")]
+    assert done[0].startswith("[3/4]")  # the clean accuracy of the second encoder
+    assert clean.attack == "clean"
+    assert len(done) == 4
+
+
+def test_a_dead_process_of_another_machine_is_waited_for_and_succeeded(
+    fresh: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ASKED[0].probing
+    leases = [
+        foreign(fresh.folder / "zoo" / key(first.pretraining) / ".encoder.lease"),
+        foreign(fresh.folder / "zoo" / key(first.pretraining) / "probes" / f".{key(first)}.lease"),
+        foreign(fresh.folder / "out" / "cells" / f".{key(ASKED[1])}.lease"),
+    ]
+    monkeypatch.setattr("robench.leases.PATIENCE", 0.05)
+    monkeypatch.setattr("robench.bench.PAUSE", 0.02)
+    assert len(fresh.answers()) == 2
+    assert not [path for path in leases if path.exists()]
+
+
+def test_what_another_process_found_meanwhile_is_not_computed(
+    fresh: Lab, tmp_path_factory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(done := tmp_path_factory.mktemp("done"))
+    lease = foreign(fresh.folder / "zoo" / key(ASKED[0].probing.pretraining) / ".encoder.lease")
+
+    def pause(seconds: float) -> None:
+        for part in ("zoo", "out"):
+            shutil.copytree(done / part, fresh.folder / part, dirs_exist_ok=True)
+        lease.unlink()
+
+    monkeypatch.setattr("robench.bench.time.sleep", pause)
+    for stage in ("pretrain", "probe", "evaluate"):
+        monkeypatch.setattr(f"robench.bench.{stage}", pytest.fail)
+    assert len(fresh.answers()) == 2
+
+
 # --- what is on record
 
 
