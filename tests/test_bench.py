@@ -22,7 +22,7 @@ from robench.plan import Request, plan
 from robench.progress import silent
 from robench.questions import Evaluation, key
 from robench.spec import SpecError, parse_list
-from robench.store import Store
+from robench.store import Store, _sealed
 
 TOYS = [PLUGINS / f"{name}.py" for name in ("blobs", "tiny", "mirror", "nudge")]
 CATALOG = Catalog(TOYS)
@@ -367,7 +367,8 @@ def test_another_encoder_under_the_same_name_is_refused(lab: Lab, tmp_path: Path
 def test_an_unknown_batchnorm_branch_is_one_line(lab: Lab) -> None:
     path = next((lab.folder / "zoo").glob("*/card.json"))
     card = path.read_text()
-    path.write_text(card.replace('"evaluated_branch": "clean"', '"evaluated_branch": "sparse"'))
+    card = card.replace('"evaluated_branch": "clean"', '"evaluated_branch": "sparse"')
+    path.write_bytes(_sealed(card.encode()))
     asked = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
     with pytest.raises(SpecError, match=r"mirror-blobs.*: no BatchNorm branch 'sparse'; this enc"):
         lab.answers(asked)

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 import robench
 from robench.questions import Pretraining, key
 from robench.spec import SpecError
+from robench.store import _sealed
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ from robench.spec import SpecError
     [
         ("resnet8(nothing=1)", "resnet8 has no argument 'nothing'"),
         ("resnet8(width=abc)", "width=abc should be a whole number"),
-        ("resnet8(width=-1)", "width=-1 and std=0.5 must be positive"),
+        ("resnet8(width=-1)", "width=-1 must be positive"),
         ("resnet8(width=99999999)", r"it has [\d,]+ numbers, the file [\d,]+\)"),
         ("resnet8(width=2000)", r"it has [\d,]+ numbers, the file [\d,]+\)"),
         ("resnet8(", r"'resnet8\(' cannot be read"),
@@ -46,7 +47,7 @@ def test_a_branch_that_is_not_there_is_refused(
 ) -> None:
     finished(tmp_path)
     (path,) = (tmp_path / "zoo").glob("*/card.json")
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), **card}))
+    path.write_bytes(_sealed(json.dumps({**json.loads(path.read_bytes()), **card}).encode()))
     with pytest.raises(SpecError, match=told):
         robench.load_encoder(path.parent.name, tmp_path / "zoo", [PLUGINS / "tiny.py"])
 
@@ -71,6 +72,6 @@ def forged(folder: Path, training: dict[str, object], weights: bytes | None = No
     data = weights or (path.parent / "encoder.safetensors").read_bytes()
     content |= {"key": name, "weights_sha256": hashlib.sha256(data).hexdigest()}
     (folder / "zoo" / name).mkdir(parents=True, exist_ok=True)
-    (folder / "zoo" / name / "card.json").write_text(json.dumps(content))
+    (folder / "zoo" / name / "card.json").write_bytes(_sealed(json.dumps(content).encode()))
     (folder / "zoo" / name / "encoder.safetensors").write_bytes(data)
     return name

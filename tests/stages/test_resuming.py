@@ -166,6 +166,7 @@ def attacked(checkpoints: Checkpoints, batch: int = 5, attack: Attack | None = N
         test,
         np.arange(2, 23),
         batch,
+        5,
         lambda start: Generator().manual_seed(start),
         silent,
         "noting",
@@ -186,7 +187,7 @@ def test_an_attack_killed_after_every_batch_ends_in_the_same_bits(
     tmp_path: Path, batch: int
 ) -> None:
     whole = attacked(FORGETFUL, batch)
-    assert whole.counts == {"seen": 21}
+    assert whole.counts["seen"] == 21
     kills = 0
     while True:
         try:
