@@ -186,6 +186,8 @@ def _machine() -> str:
 
 
 def _runs(number: object) -> bool:
+    if os.name != "posix":
+        return True  # elsewhere 0 is a signal like any other; signs of life have to do
     try:
         os.kill(int(str(number)), 0)
     except (ProcessLookupError, OverflowError):

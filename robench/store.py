@@ -170,6 +170,8 @@ class Store:
         folder = self.zoo / card.key
         data = safetensors.torch.save(weights)
         card = Card(**{**_shallow(card), "weights_sha256": hashlib.sha256(data).hexdigest()})
+        with suppress(OSError):  # of damaged weights: whoever reads now must not judge these by it
+            (folder / "card.json").unlink()
         _write(folder / "encoder.safetensors", data)
         _write(folder / "card.json", _sealed(_CARD.dump_json(card)))
         shutil.rmtree(folder / "training", ignore_errors=True)
