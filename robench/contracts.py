@@ -118,6 +118,10 @@ class Probe(ABC):
         The encoder is left unchanged. Returns an ``nn.Linear``, which is what the zoo keeps.
         """
 
+    def passes(self) -> float:
+        """Forward-and-backward passes through the encoder per training image, to tell times by."""
+        return 1.0
+
 
 class Attacked(NamedTuple):
     """What an attack returns: the images, and what it noticed about the model on the way.
