@@ -103,6 +103,13 @@ class Probe(ABC):
     Subclasses are frozen dataclasses.
     """
 
+    def passes(self) -> float:
+        """Forward-and-backward passes of the encoder per training image, to estimate times from.
+
+        0 where each image is encoded once.
+        """
+        return 0.0
+
     @abstractmethod
     def fit(
         self,
@@ -117,10 +124,6 @@ class Probe(ABC):
 
         The encoder is left unchanged. Returns an ``nn.Linear``, which is what the zoo keeps.
         """
-
-    def passes(self) -> float:
-        """Forward-and-backward passes through the encoder per training image, to tell times by."""
-        return 1.0
 
 
 class Attacked(NamedTuple):

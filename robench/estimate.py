@@ -82,7 +82,7 @@ def costs(
     for probing in dict.fromkeys(evaluation.probing for evaluation in evaluations):
         probe = bench.catalog.build("probes", probing.probe)
         assert isinstance(probe, Probe)
-        if probe.passes() > 1:
+        if probe.passes() > 0:
             images = probing.images or _TRAINING
             seconds = passes[probing.pretraining.encoder] * images * probe.passes()
             name = bench.catalog.label("probes", probing.probe)
@@ -181,4 +181,5 @@ def _words(seconds: float) -> str:
         return f"{max(1, math.ceil(seconds))} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 100 else f"{hours:,.0f} h"

@@ -19,7 +19,7 @@ Text = Annotated[str, Field(min_length=1)]
 UNVERIFIED = "?"
 """What an unverified value carries wherever it is shown."""
 
-SECONDARY = "~"
+SECONDARY = "‡"
 """What a secondary value carries wherever it is shown."""
 
 MEANINGS = {
