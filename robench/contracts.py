@@ -3,7 +3,9 @@
 A component is a file: ``robench/attacks/pgd.py`` holds the one public class that implements the
 contract of its kind, and the file's name is the component's name. Every argument of the class has a
 type (bool, int, float, str, or one of these with None) and, but for what the stage hands in, a
-default; the catalog reads them from the signature.
+default; the catalog reads them from the signature. A class may name, in ``later``, arguments that
+it took on after answers were stored: they stay out of its specs, and so out of keys, while they
+are at their default.
 
 Legend: n images, B a batch, C = 3 channels, H and W pixels, K classes, D the encoder's width.
 Images are float32 in [0, 1], or uint8 in 0..255 where they are stored.
@@ -24,6 +26,9 @@ from robench.recipe import Recipe
 from robench.tensors.balls import Ball
 
 Item = TypeVar("Item")
+
+Argument = bool | int | float | str | None
+"""What an argument of a component can be."""
 
 
 class Progress(Protocol):
@@ -83,11 +88,20 @@ class Encoder(nn.Module):
 class Objective(nn.Module, ABC):
     """A pretraining loss. It holds the encoder and its own projector, and makes its own views.
 
-    ``paper`` is the authors' schedule, used by the preset of that name.
+    ``paper`` is the authors' schedule, used by presets that have none of their own. A method that
+    comes on several bases says which by an argument ``base``; ``bases`` has, for each of them, the
+    defaults of other arguments that it changes, which the catalog fills in.
     """
 
     paper: ClassVar[Recipe]
+    later: ClassVar[tuple[str, ...]] = ()
+    bases: ClassVar[Mapping[str, Mapping[str, Argument]]] = {}
     encoder: Encoder
+
+    @classmethod
+    def schedule(cls, arguments: Mapping[str, Argument]) -> Recipe:
+        """The authors' schedule with these arguments, all of which are given."""
+        return cls.paper
 
     @abstractmethod
     def forward(self, images: Tensor, generator: Generator) -> Tensor:

@@ -37,10 +37,10 @@ class One(Dataset):
         ("methods", {"plain", "clae", "rocl"}),
         ("encoders", {"resnet8", "resnet18", "resnet50"}),
         ("datasets", {"cifar10", "cifar100", "npz", "folder", "shapes10", "shapes100"}),
-        ("probes", {"linear", "linear-sgd"}),
+        ("probes", {"linear", "linear-adam", "linear-sgd"}),
         ("attacks", {"clean", "pgd", "autoattack"}),
         ("metrics", {"accuracy"}),
-        ("presets", {"quick", "cifar-small", "cifar", "paper"}),
+        ("presets", {"quick", "cifar-small", "paper/clae", "paper/rocl", "paper/simclr-rocl"}),
     ],
 )
 def test_a_file_s_name_is_the_component_s(kind: str, some: set[str]) -> None:

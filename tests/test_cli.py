@@ -255,7 +255,7 @@ def test_a_plug_in_metric_is_listed() -> None:
         ("encoders", ["resnet8("]),
         ("probes", ["linear-sgd "]),
         ("metrics", ["accuracy "]),
-        ("presets", ["cifar-small", "paper"]),
+        ("presets", ["cifar-small", "paper/rocl"]),
         ("results", ["no results yet; `robench run` makes some"]),
     ],
 )

@@ -113,10 +113,10 @@ def test_the_schedule_can_be_cut() -> None:
 
 
 def test_the_paper_s_methods_have_one_scale() -> None:
-    paper = plan(Request(preset="paper"), CATALOG)
+    paper = plan(Request(preset="paper/clae"), CATALOG)
     assert len({evaluation.probing.pretraining.recipe for evaluation in paper}) > 1
     assert len({scale(evaluation, CATALOG) for evaluation in paper}) == 1
-    cut = plan(Request(preset="paper", epochs=3), CATALOG)
+    cut = plan(Request(preset="paper/clae", epochs=3), CATALOG)
     assert {scale(evaluation, CATALOG) for evaluation in cut} != {scale(paper[0], CATALOG)}
     assert len({scale(evaluation, CATALOG) for evaluation in cut}) == 1
 
@@ -128,5 +128,5 @@ def test_a_scale_needs_no_plug_in_at_hand() -> None:
 
 
 def test_the_paper_preset_takes_a_plug_in_s_own_schedule() -> None:
-    evaluations = plan(Request(preset="paper", methods=parse_list("mirror")), CATALOG)
+    evaluations = plan(Request(preset="paper/clae", methods=parse_list("mirror")), CATALOG)
     assert evaluations[0].probing.pretraining.recipe.epochs == 2

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from robench.contracts import Objective, Progress
 from robench.recipe import Recipe
-from robench.tensors.optim import optimizer, warmup_cosine
+from robench.tensors.optim import optimizer, stepwise, warmup_cosine
 
 
 class TrainingError(Exception):
@@ -82,6 +82,8 @@ def learning_rate(recipe: Recipe, epoch: int, share: float) -> float:
     """The learning rate in ``epoch`` (from 0), of which the ``share`` is done."""
     # RoCL calls its scheduler at the start of each epoch: the first one trains at time 1 already.
     time = epoch + (1.0 if recipe.update == "epoch" else share)
-    if recipe.schedule == "constant" and time >= recipe.warmup:
-        return recipe.lr
-    return recipe.lr * warmup_cosine(time, recipe.warmup, recipe.epochs, recipe.warmup_start)
+    if time < recipe.warmup or recipe.schedule == "cosine":
+        peak = recipe.warmup + recipe.hold
+        end = recipe.epochs + (peak if recipe.span == "all" else 0)
+        return recipe.lr * warmup_cosine(time, recipe.warmup, end, recipe.warmup_start, recipe.hold)
+    return recipe.lr * stepwise(epoch, recipe.falls)

@@ -46,8 +46,9 @@ class Augment:
     the crop is resized to the image's own H x W. ``jitter`` is the strength of brightness,
     contrast, saturation and hue. ``flip``, ``jitter_probability`` and ``grayscale`` are
     probabilities. ``order`` is crop, flip, jitter, grayscale ("crop-first", as in CLAE's
-    simclr.py:11-26) or jitter, grayscale, flip, crop ("colour-first", as in RoCL's
-    src/data_loader.py:8-23).
+    simclr.py:11-26), jitter, grayscale, flip, crop ("colour-first", as in RoCL's
+    src/data_loader.py:8-23) or crop, jitter, grayscale, flip ("flip-last", as in CLAE's
+    Plain/main.py:128-133).
 
     Raises ValueError for values outside their range.
     """
@@ -58,7 +59,7 @@ class Augment:
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
     jitter_probability: float = 0.8
     grayscale: float = 0.2
-    order: Literal["crop-first", "colour-first"] = "crop-first"
+    order: Literal["crop-first", "colour-first", "flip-last"] = "crop-first"
 
     def __post_init__(self) -> None:
         for name in ("crop_scale", "crop_ratio"):
@@ -76,15 +77,19 @@ class Augment:
             raise ValueError(
                 f"jitter is {self.jitter}; no strength is negative, the hue's at most 0.5"
             )
-        if self.order not in ("crop-first", "colour-first"):
-            raise ValueError(f"order is '{self.order}'; choose 'crop-first' or 'colour-first'")
+        if self.order not in ("crop-first", "colour-first", "flip-last"):
+            raise ValueError(
+                f"order is '{self.order}'; choose 'crop-first', 'colour-first' or 'flip-last'"
+            )
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """One view of each image, in [0, 1]; ``generator`` lives on the images' device."""
         if self.order == "crop-first":
             steps = (self._crop, self._flip, self._jitter, self._grayscale)
-        else:
+        elif self.order == "colour-first":
             steps = (self._jitter, self._grayscale, self._flip, self._crop)
+        else:
+            steps = (self._crop, self._jitter, self._grayscale, self._flip)
         with torch.autocast(images.device.type, enabled=False):  # pixels keep their precision
             for step in steps:
                 images = step(images, generator)
