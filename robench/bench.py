@@ -3,9 +3,10 @@
 Nothing is computed twice.
 """
 
+import copy
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,13 +17,13 @@ from torch import nn
 
 from robench.answers import Card, Cell, Examples, Labels, Result
 from robench.catalog import Catalog
-from robench.contracts import Attack, Data, Encoder, Probe, Progress, Split
+from robench.contracts import Attack, Data, Encoder, Probe, ProbeError, Progress, Split
 from robench.provenance import gather
 from robench.questions import Evaluation, Pretraining, Probing, generator, key
 from robench.spec import SpecError, parse, parse_number, show
 from robench.stages.evaluate import EvaluationError, evaluate
 from robench.stages.pretrain import TrainingError, pretrain
-from robench.stages.probe import ProbeError, probe
+from robench.stages.probe import classifier, probe, trained
 from robench.stages.subset import rows, training_subset
 from robench.store import Store
 from robench.tensors.batchnorm import CLEAN, add_adversarial_branch, branches, use_branch
@@ -31,6 +32,9 @@ from robench.tensors.modes import preserved_random_state
 
 FAILURES = (TrainingError, ProbeError, EvaluationError)
 """What stops one cell and not the grid."""
+
+Shapes = dict[str, tuple[int, ...]]
+"""Of the weights of a module, by name."""
 
 FLAGS = {
     "randomized": "random",
@@ -113,25 +117,33 @@ class Bench:
             if hashlib.sha256(_all_images(data).tobytes()).hexdigest() != card.data_sha256:
                 self.say(f"note: {card.source} has changed since {card.key} was trained on it")
 
-    def classifier(self, probing: Probing) -> nn.Module:
-        """The fitted probe, features to logits; fitted if need be."""
+    def classifier(self, probing: Probing) -> nn.Sequential:
+        """Images to logits; fitted if need be.
+
+        It is the encoder, or the probe's finetuned copy of it, and a linear layer.
+        """
         _, encoder = self.encoder(probing.pretraining)
-        fitting = {
-            "weight": (len(self.data(probing.dataset).classes), encoder.width),
-            "bias": (len(self.data(probing.dataset).classes),),
-        }
+        method = self.probe(probing)
+        with torch.device("meta"):
+            layer = nn.Linear(encoder.width, len(self.data(probing.dataset).classes))
+        model = classifier(copy.deepcopy(encoder) if method.finetunes else encoder, layer)
+        part = trained(model, method)
+        fitting = _shapes(part.state_dict())
         weights = self.store.probe(probing)
-        if weights is not None:
-            shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-            if shapes != fitting:
-                self.store.drop_probe(probing, f"it has shapes {shapes}, expected {fitting}")
-                weights = None
+        if weights is not None and _shapes(weights) != fitting:
+            self.store.drop_probe(probing, f"it has {_unlike(_shapes(weights), fitting)}")
+            weights = None
         if weights is None:
             weights = self._fit(probing, encoder, fitting)
-        with torch.device("meta"):
-            layer = nn.Linear(encoder.width, fitting["bias"][0])
-        layer.load_state_dict(weights, assign=True)
-        return layer.to(self.device).eval()
+        part.load_state_dict(weights, assign=True)
+        part.to(self.device)
+        return model.eval()
+
+    def probe(self, probing: Probing) -> Probe:
+        """The probe that a question asks for."""
+        method = self.catalog.build("probes", probing.probe)
+        assert isinstance(method, Probe)
+        return method
 
     def labels(self, evaluation: Evaluation) -> Labels:
         """The names that a table prints for the evaluation."""
@@ -205,27 +217,24 @@ class Bench:
         self.say(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f} in {seconds:.0f} s")
         return card, weights
 
-    def _fit(
-        self, question: Probing, encoder: Encoder, fitting: dict[str, tuple[int, ...]]
-    ) -> dict[str, torch.Tensor]:
+    def _fit(self, question: Probing, encoder: Encoder, fitting: Shapes) -> dict[str, torch.Tensor]:
         data = training_subset(self.data(question.dataset), question.images)
-        method = self.catalog.build("probes", question.probe)
-        assert isinstance(method, Probe)
+        method = self.probe(question)
         dice = generator(question, "probe", self.device)
-        weights = _on_cpu(probe(method, encoder, data, dice, self.progress))
-        shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-        if shapes != fitting:
+        model = probe(method, encoder, data, dice, self.progress)
+        weights = _on_cpu(trained(model, method))
+        if _shapes(weights) != fitting:
             raise ProbeError(
-                f"{type(method).__name__} gave a classifier with {shapes or 'no weights'}; "
-                f"a linear one of these features has {fitting}"
+                f"{type(method).__name__} gave a classifier with "
+                f"{_unlike(_shapes(weights), fitting)}"
             )
         self.store.save_probe(question, weights)
         return weights
 
     def _compute(self, question: Evaluation, number: str) -> Result:
         labels = self.labels(question)
-        card, encoder = self.encoder(question.probing.pretraining)
-        classifier = self.classifier(question.probing)
+        card, _ = self.encoder(question.probing.pretraining)
+        model = self.classifier(question.probing)
         data = self.data(question.probing.dataset)
         index = rows(len(data.test), question.limit)
         attack = self.catalog.build("attacks", question.attack)
@@ -234,7 +243,7 @@ class Bench:
         title = self._title(question)
         start = time.perf_counter()
         attempt = evaluate(
-            nn.Sequential(encoder, classifier),
+            model,
             attack,
             data.test,
             index,
@@ -260,7 +269,7 @@ class Bench:
             seconds=round(seconds, 3),
             evaluation=question,
             encoder_sha256=card.weights_sha256,
-            probe_sha256=fingerprint(classifier),
+            probe_sha256=fingerprint(trained(model, self.probe(question.probing))),
             data_sha256=_sha256(data.test, index),
             outcome_sha256="",
             provenance=gather(self.device, "fp32"),
@@ -319,6 +328,17 @@ def radius(attack: str) -> tuple[str, str]:
 
 def _on_cpu(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _shapes(weights: Mapping[str, torch.Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def _unlike(shapes: Shapes, fitting: Shapes) -> str:
+    """What is wrong with shapes, and what should be there, in words."""
+    odd = {name: shape for name, shape in shapes.items() if fitting.get(name) != shape}
+    wanted = {name: shape for name, shape in fitting.items() if shapes.get(name) != shape}
+    return f"{f'shapes {odd}' if shapes else 'no weights'}, expected {wanted}"
 
 
 def _all_images(data: Data) -> npt.NDArray[np.uint8]:

@@ -111,11 +111,18 @@ class Objective(nn.Module, ABC):
         """
 
 
+class ProbeError(Exception):
+    """A probe cannot be fitted, or did what a probe must not do; the message says what."""
+
+
 class Probe(ABC):
     """Fits a linear classifier [B, D] -> [B, K] on the features of a frozen encoder.
 
-    Subclasses are frozen dataclasses.
+    One that ``finetunes`` trains the encoder too, in place: it is given a copy, and the copy is
+    evaluated and kept with the layer. Subclasses are frozen dataclasses.
     """
+
+    finetunes: ClassVar[bool] = False
 
     def passes(self) -> float:
         """Forward-and-backward passes of the encoder per training image, to estimate times from.
@@ -136,7 +143,9 @@ class Probe(ABC):
     ) -> nn.Module:
         """Train on ``train``; whatever is selected is selected on ``held_out``.
 
-        The encoder is left unchanged. Returns an ``nn.Linear``, which is what the zoo keeps.
+        The encoder comes in eval mode and is left unchanged, unless the probe ``finetunes``.
+        Returns an ``nn.Linear``, which is what the zoo keeps. Raises ProbeError where that cannot
+        be had.
         """
 
 

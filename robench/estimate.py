@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from robench.bench import Bench, radius
-from robench.contracts import Attack, Encoder, Probe
+from robench.contracts import Attack, Encoder
 from robench.questions import Evaluation, Pretraining, Probing, generator
 from robench.tensors.modes import evaluating, preserved_random_state
 
@@ -48,7 +48,9 @@ def estimate(bench: Bench, evaluations: Sequence[Evaluation]) -> Iterator[str]:
         f"{len(missing)} to compute; {_some(encoders, 'encoder')}, {len(untrained)} to pretrain"
     )
     parts = []
-    for part in costs(bench, untrained, missing):
+    probings = dict.fromkeys(e.probing for e in missing)
+    unfitted = [probing for probing in probings if bench.store.probe(probing) is None]
+    for part in costs(bench, untrained, unfitted, missing):
         parts.append(part)
         yield f"  {part.what}: {part}"
     yield f"in all {total(parts)}, on {bench.device}" if missing else "nothing to compute"
@@ -56,14 +58,18 @@ def estimate(bench: Bench, evaluations: Sequence[Evaluation]) -> Iterator[str]:
 
 def cost(bench: Bench, evaluations: Sequence[Evaluation]) -> Cost:
     """What the evaluations would take from nothing, whatever is cached already."""
-    trainings = dict.fromkeys(e.probing.pretraining for e in evaluations)
-    return total(list(costs(bench, list(trainings), evaluations)))
+    probings = list(dict.fromkeys(e.probing for e in evaluations))
+    trainings = list(dict.fromkeys(probing.pretraining for probing in probings))
+    return total(list(costs(bench, trainings, probings, evaluations)))
 
 
 def costs(
-    bench: Bench, trainings: Sequence[Pretraining], evaluations: Sequence[Evaluation]
+    bench: Bench,
+    trainings: Sequence[Pretraining],
+    probings: Sequence[Probing],
+    evaluations: Sequence[Evaluation],
 ) -> Iterator[Cost]:
-    """What each of the trainings, of their longer probes and of the evaluations takes."""
+    """What each takes; a probe that sees features alone takes nothing worth telling."""
     steps: dict[tuple[object, ...], float] = {}
     for training in trainings:
         alike = (training.objective, training.encoder, training.recipe, _size(bench, training))
@@ -79,14 +85,11 @@ def costs(
         if architecture not in passes:
             size = _size(bench, evaluation.probing)
             passes[architecture] = _pass(bench, architecture, size, evaluation.batch)
-    for probing in dict.fromkeys(evaluation.probing for evaluation in evaluations):
-        probe = bench.catalog.build("probes", probing.probe)
-        assert isinstance(probe, Probe)
-        if probe.passes() > 0:
-            images = probing.images or _TRAINING
-            seconds = passes[probing.pretraining.encoder] * images * probe.passes()
-            name = bench.catalog.label("probes", probing.probe)
-            yield Cost(f"probe {name} on {images:,} images", seconds, seconds)
+    for probing in probings:
+        seen = bench.probe(probing).passes() * (probing.images or _TRAINING)
+        if seen:
+            seconds = passes[probing.pretraining.encoder] * seen
+            yield Cost(f"fit {_title(bench, probing)}", seconds, seconds)
     for evaluation in evaluations:
         attack = bench.catalog.build("attacks", evaluation.attack)
         assert isinstance(attack, Attack)
@@ -102,6 +105,14 @@ def costs(
 def total(parts: Sequence[Cost]) -> Cost:
     """All the parts together."""
     return Cost("in all", sum(part.low for part in parts), sum(part.high for part in parts))
+
+
+def _title(bench: Bench, probing: Probing) -> str:
+    label, trained = bench.catalog.label, probing.pretraining
+    return (
+        f"{label('probes', probing.probe)} on {label('datasets', probing.dataset)}, "
+        f"{label('methods', trained.objective)} {label('datasets', trained.dataset)}"
+    )
 
 
 def _pretraining(bench: Bench, question: Pretraining) -> float:

@@ -31,7 +31,7 @@ from robench.checkpoints.layouts import Normalisation, choose_branch, normalisat
 from robench.checkpoints.naming import trunk
 from robench.checkpoints.reading import Checkpoint, read
 from robench.checkpoints.translate import load, normalise, translate
-from robench.contracts import Attack, Data, Encoder, Outcome, Probe, Progress
+from robench.contracts import Attack, Data, Encoder, Outcome, Probe, ProbeError, Progress
 from robench.plan import Request, plan
 from robench.provenance import gather
 from robench.questions import Evaluation
@@ -165,13 +165,20 @@ def evaluate_checkpoint(
     _save(folder, path, settings, unused, list(known.values()))  # before hours are spent
     found: list[Row] = []
     failures: list[str] = []
+    unfit = False
     for number, question in enumerate(evaluations, 1):
         row = known.get(question.attack)
+        if row is None and unfit:
+            continue
         if row is None:
             try:
                 if model is None:
                     model = _probed(guest, catalog, data, device, progress)
                 row = _attacked(model, question, settings, catalog, data, folder, progress)
+            except ProbeError as error:
+                unfit = True  # a second try would end the same
+                failures.append(str(error))
+                continue
             except FAILURES as error:
                 failures.append(f"{question.attack}: {error}")
                 continue
@@ -321,8 +328,7 @@ def _probed(
     method = catalog.build("probes", guest.settings.probe)
     assert isinstance(method, Probe)
     dice = _generator(guest.settings, "probe", device)
-    classifier = probe(method, guest.encoder, data, dice, progress)
-    return nn.Sequential(guest.encoder, classifier.to(device)).eval()
+    return probe(method, guest.encoder, data, dice, progress).eval()
 
 
 def _attacked(

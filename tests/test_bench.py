@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from commands import PLUGINS, files, finished
+from safetensors.torch import load, load_file
 
 from robench.answers import Result
 from robench.bench import Bench, radius
@@ -291,6 +292,66 @@ def test_a_probe_that_breaks_its_word_costs_only_its_cells(
     assert len(bench.failures) == 1
     # The encoder that it changed is not the one that the others were measured on.
     assert same(results[0], lab.answers([ASKED[0]])[0])
+
+
+AFF = replace(REQUEST, probes=parse_list("aff(epochs=1, batch=64, steps=1)"), eps=("2/255",))
+
+
+def finetuned(folder: Path) -> Path:
+    return next((folder / "zoo").glob("*/probes/*-aff-*.safetensors"))
+
+
+def test_a_finetuned_encoder_is_kept_with_its_layer(lab: Lab, monkeypatch: Any) -> None:
+    asked = plan(AFF, CATALOG)
+    encoder = next((lab.folder / "zoo").glob("*/encoder.safetensors")).read_bytes()
+    before = lab.answers(asked)
+    kept, original = load_file(finetuned(lab.folder)), load(encoder)
+    assert set(kept) == {f"encoder.{name}" for name in original} | {"linear.weight", "linear.bias"}
+    moved = [name for name in original if not torch.equal(kept[f"encoder.{name}"], original[name])]
+    assert sorted(moved) == sorted(original)
+    assert next((lab.folder / "zoo").glob("*/encoder.safetensors")).read_bytes() == encoder
+    shutil.rmtree(lab.folder / "out")
+    monkeypatch.setattr("robench.bench.probe", pytest.fail)
+    assert all(same(one, other) for one, other in zip(before, lab.answers(asked), strict=True))
+
+
+def test_another_probe_sees_the_encoder_as_it_was(lab: Lab) -> None:
+    both = replace(AFF, probes=(*AFF.probes, *parse_list("linear")), eps=("8/255",))
+    results = {result.cell.evaluation: result for result in lab.answers(plan(both, CATALOG))}
+    known = Lab(lab.folder).answers(ASKED)
+    assert all(same(results[one.cell.evaluation], one) for one in known)
+    linear, aff = (
+        next(r.cell.probe_sha256 for q, r in results.items() if q.probing.probe.startswith(name))
+        for name in ("linear", "aff")
+    )
+    assert linear != aff
+
+
+def test_a_finetuned_encoder_of_other_shapes_is_made_again(lab: Lab) -> None:
+    asked = plan(AFF, CATALOG)
+    before = lab.answers(asked)
+    path = finetuned(lab.folder)
+    first = path.read_bytes()
+    wrong = load(first)
+    wrong["encoder.layers.0.weight"] = torch.zeros(4, 3, 5, 5)
+    lab.bench().store.save_probe(asked[0].probing, wrong)
+    shutil.rmtree(lab.folder / "out")
+    lab.said.clear()
+    after = lab.answers(asked)
+    assert "it has shapes {'encoder.layers.0.weight': (4, 3, 5, 5)}, expected" in lab.said[0]
+    assert all(same(one, other) for one, other in zip(before, after, strict=True))
+    assert path.read_bytes() == first
+
+
+def test_a_branch_that_is_not_there_costs_only_its_cells(lab: Lab) -> None:
+    bench = lab.bench()
+    probes = parse_list("aff(branch=adversarial),linear")
+    results = list(bench.answers(plan(replace(REQUEST, probes=probes), CATALOG)))
+    assert {result.cell.labels.probe for result in results} == {"linear"}
+    assert len(bench.failures) == 1
+    assert bench.failures[0].endswith(
+        "aff(branch=adversarial): no BatchNorm branch 'adversarial'; this encoder has clean"
+    )
 
 
 def test_another_encoder_under_the_same_name_is_refused(lab: Lab, tmp_path: Path) -> None:

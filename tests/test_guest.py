@@ -172,3 +172,19 @@ def test_help_says_that_data_is_a_name_here() -> None:
     done = robench("evaluate", "--help")
     assert "The data set, by name, such as cifar10." in done.out
     assert "which is --data elsewhere" in " ".join(done.out.split())
+
+
+def test_it_can_be_finetuned(elsewhere: Path) -> None:
+    torch.save(rocl().entries, "a.pt")
+    done = robench("evaluate", "a.pt", *GRID, "--probe", "aff(epochs=1, batch=96, steps=1)")
+    assert done.code == 0, done
+    _, content = result(elsewhere)
+    assert content["settings"]["probe"].startswith("aff(")
+    assert [row["n"] for row in content["rows"]] == [12, 12]
+
+
+def test_a_probe_that_fails_is_told_of_once(elsewhere: Path) -> None:
+    torch.save(rocl().entries, "a.pt")
+    done = robench("evaluate", "a.pt", *GRID, "--probe", "aff(branch=adversarial)")
+    assert done.code == 1, done
+    assert done.err.count("no BatchNorm branch 'adversarial'; this encoder has clean") == 1

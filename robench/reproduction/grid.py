@@ -9,7 +9,7 @@ from robench.published import Published
 from robench.questions import Evaluation
 from robench.reproduction.scales import Scale
 from robench.reproduction.tables import Column, PaperTable, Row, Settings
-from robench.reproduction.wording import column
+from robench.reproduction.wording import attack, column
 from robench.spec import parse
 
 
@@ -74,10 +74,10 @@ def _evaluations(
     preset = scale.cut(catalog.preset(row.runs.preset))
     request = Request(
         methods=(parse(row.runs.method),),
-        attacks=tuple(parse(_spec(column)) for column in table.columns),
+        attacks=tuple(parse(attack(column)) for column in table.columns),
         sources=(parse(row.source),),
         targets=(parse(row.target),),
-        probes=(parse(row.runs.probe or preset.probes[0]),),
+        probes=(parse(row.runs.probe),) if row.runs.probe else (),
         seeds=tuple(seeds),
         epochs=scale.epochs,
         precision=scale.precision,
@@ -85,9 +85,3 @@ def _evaluations(
     found = grid(request, preset, catalog)
     each = len(table.columns)  # the grid has seeds outside and attacks inside, clean first
     return {column: tuple(found[number::each]) for number, column in enumerate(table.columns)}
-
-
-def _spec(column: Column) -> str:
-    if not column.eps:
-        return column.attack
-    return f"{column.attack}(norm={column.norm}, eps={column.eps})"

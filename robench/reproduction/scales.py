@@ -6,15 +6,16 @@ from typing import Literal
 
 from robench.presets import Preset
 from robench.recipe import Recipe
-from robench.spec import SpecError, nearest, parse
+from robench.spec import Spec, SpecError, nearest, parse
 
 
 @dataclass(frozen=True)
 class Scale:
     """What is cut off a paper's preset; None and empty cut nothing.
 
-    ``recipe`` stands for every method's own; ``epochs`` and ``precision`` change theirs.
-    ``arguments`` are specs whose arguments stand for the preset's. An attack's steps are never cut.
+    ``encoder`` is another architecture and ``recipe`` stands for every method's own schedule;
+    ``epochs`` and ``precision`` change theirs. ``arguments`` are specs whose arguments stand for
+    the preset's. An attack's steps are never cut.
     """
 
     name: str
@@ -35,12 +36,21 @@ class Scale:
         """The preset at this scale, but for ``epochs`` and ``precision``, which a request says."""
         return dataclasses.replace(
             preset,
-            encoders=preset.encoders[:1] if self.encoder is None else (self.encoder,),
+            encoders=self._encoders(preset.encoders),
+            pairings=tuple(
+                dataclasses.replace(pairing, encoders=self._encoders(pairing.encoders))
+                for pairing in preset.pairings
+            ),
             recipe=self.recipe or preset.recipe,
             probe_images=self.probe_images or preset.probe_images,
             limit=self.limit or preset.limit,
             arguments=_merged(self.arguments, preset.arguments),
         )
+
+    def _encoders(self, typed: tuple[str, ...]) -> tuple[str, ...]:
+        """The first of them; another architecture keeps its arguments, such as the input's."""
+        specs = [parse(spec) for spec in typed[:1]]
+        return tuple(str(Spec(self.encoder or spec.name, spec.arguments)) for spec in specs)
 
 
 def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
@@ -52,7 +62,7 @@ def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(str, specs.values()))
 
 
-_SHORT_PROBE = "robust-linear(epochs=15, decay='3,5,10')"  # each a tenth of RoCL's
+_SHORT_RLE = "robust-linear(epochs=15, decay='3,5,10')"  # a tenth of RoCL's
 
 FULL = Scale("full")
 
@@ -60,17 +70,17 @@ GPU_HOUR = Scale(
     "gpu-hour",
     epochs=30,
     precision="bf16",
-    arguments=(_SHORT_PROBE,),
+    arguments=(_SHORT_RLE, "linear-adam(epochs=300)"),
 )
 
 CPU_HOUR = Scale(
     "cpu-hour",
     encoder="resnet8",
-    # The schedule of `cifar-small`, whose encoders are this scale's where a method's arguments are.
+    # The schedule of `cifar-small`: it takes two cores some ten minutes an encoder.
     recipe=Recipe(epochs=10, batch=128, images=8192, lr=2e-3, warmup=1, precision="bf16"),
     probe_images=8192,
     limit=1000,
-    arguments=(_SHORT_PROBE,),
+    arguments=(_SHORT_RLE,),
 )
 
 SCALES = {scale.name: scale for scale in (FULL, GPU_HOUR, CPU_HOUR)}

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import pad
 
 _ATTEMPTS = 10  # torchvision's RandomResizedCrop.get_params
 _TINY = 1e-12  # grey pixels have any hue, but none that is 0 / 0
@@ -140,6 +141,29 @@ def random_boxes(
     top = (_uniform((count,), 0, 1, generator) * (room[0] + 1)).where(found, room[0] / 2)
     left = (_uniform((count,), 0, 1, generator) * (room[1] + 1)).where(found, room[1] / 2)
     return Boxes(top.long(), left.long(), height.long(), width.long())
+
+
+def random_crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
+    """The images shifted by up to ``padding`` pixels each way, black where nothing was.
+
+    As RandomCrop(size, padding) with the images' own size.
+    """
+    count, _, height, width = images.shape
+    padded = pad(images, [padding] * 4).permute(0, 2, 3, 1)
+    device = images.device
+    top, left = torch.randint(
+        2 * padding + 1, (2, count, 1, 1), generator=generator, device=device
+    ).unbind()
+    rows = top + torch.arange(height, device=device).view(-1, 1)
+    columns = left + torch.arange(width, device=device)
+    each = torch.arange(count, device=device).view(-1, 1, 1)
+    return padded[each, rows, columns].permute(0, 3, 1, 2).contiguous()
+
+
+def random_hflip(images: Tensor, generator: Generator) -> Tensor:
+    """Half of the images, drawn one by one, with left and right exchanged."""
+    flipped = _chosen(len(images), 0.5, generator)
+    return torch.where(flipped.view(-1, 1, 1, 1), hflip(images), images)
 
 
 def random_jitter(

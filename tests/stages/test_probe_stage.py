@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,10 +11,10 @@ import torch
 from torch import Generator, nn
 
 from robench.catalog import Catalog
-from robench.contracts import Data, Encoder, Probe, Progress, Split
+from robench.contracts import Data, Encoder, Probe, ProbeError, Progress, Split
 from robench.probes.linear import Linear
 from robench.progress import silent
-from robench.stages.probe import ProbeError, probe
+from robench.stages.probe import probe, trained
 from robench.tensors.features import fingerprint, to_images
 from robench.tensors.modes import preserved_random_state
 
@@ -37,6 +38,13 @@ class Trainer(Probe):
         head(encoder(to_images(train.images, "cpu"))).square().sum().backward()
         descent.step()
         return head
+
+
+@dataclass(frozen=True)
+class FinetuningTrainer(Trainer):
+    """The same, and says so."""
+
+    finetunes: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -82,10 +90,22 @@ def test_a_changed_encoder_is_refused(encoder: Encoder, data: Data, faulty: Prob
 
 def test_the_classifier_comes_in_eval_mode(encoder: Encoder, data: Data) -> None:
     before = fingerprint(encoder)
-    classifier = probe(Linear(strength=1.0), encoder, data, Generator(), silent)
-    assert not classifier.training
-    assert classifier(torch.zeros(3, encoder.width)).shape == (3, 2)
+    model = probe(Linear(strength=1.0), encoder, data, Generator(), silent)
+    assert not model.linear.training
+    assert fingerprint(model.encoder) == fingerprint(encoder) == before
+    assert model(torch.zeros(3, 3, 8, 8)).shape == (3, 2)
+
+
+def test_a_finetuned_copy_is_what_is_evaluated(encoder: Encoder, data: Data) -> None:
+    before = fingerprint(encoder)
+    modes = [module.training for module in encoder.modules()]
+    model = probe(FinetuningTrainer(), encoder, data, Generator(), silent)
     assert fingerprint(encoder) == before
+    assert [module.training for module in encoder.modules()] == modes
+    assert fingerprint(model.encoder) != before
+    assert not any(module.training for module in model.encoder.modules())
+    assert trained(model, FinetuningTrainer()) is model
+    assert trained(model, Linear()) is model.linear
 
 
 def test_the_encoder_s_own_modes_return(encoder: Encoder, data: Data) -> None:
@@ -102,5 +122,5 @@ def test_the_encoder_s_own_modes_return(encoder: Encoder, data: Data) -> None:
 
 def test_the_number_of_classes_is_the_data_set_s(encoder: Encoder, data: Data) -> None:
     wider = dataclasses.replace(data, classes=("zero", "one", "never seen"))
-    classifier = probe(Linear(strength=1.0), encoder, wider, Generator(), silent)
-    assert classifier(torch.zeros(3, encoder.width)).shape == (3, 3)
+    model = probe(Linear(strength=1.0), encoder, wider, Generator(), silent)
+    assert model(torch.zeros(3, 3, 8, 8)).shape == (3, 3)

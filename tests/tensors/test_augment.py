@@ -114,6 +114,30 @@ def test_jitter_goes_in_each_images_own_order() -> None:
     ).abs().max() > 0.1
 
 
+@PRECISIONS
+@pytest.mark.parametrize("padding", [1, 4])
+def test_random_crops_are_torchvisions(padding: int, dtype: torch.dtype) -> None:
+    images = pictures(64, 8, 6).to(dtype)
+    offsets = torch.randint(2 * padding + 1, (2, 64, 1, 1), generator=dice(5)).flatten(1)
+
+    def crop(image: Tensor, top: int, left: int) -> Tensor:
+        padded = functional.pad(image, [padding])
+        return functional.crop(padded, top, left, 8, 6)
+
+    expected = one_by_one(images, crop, *offsets.tolist())
+    assert torch.equal(ours.random_crop(images, padding, dice(5)), expected)
+    for offset in offsets:
+        assert set(offset.tolist()) == set(range(2 * padding + 1))
+
+
+def test_half_of_the_images_are_flipped() -> None:
+    images = torch.rand(2000, 3, 1, 4, generator=dice(1))
+    flipped = ours.random_hflip(images, dice(2))
+    kept = (flipped == images).flatten(1).all(1)
+    assert 0.47 < kept.double().mean() < 0.53
+    assert torch.equal(flipped[~kept], functional.hflip(images[~kept]))
+
+
 def view_by_hand(images: Tensor, augment: Augment, generator: Generator) -> Tensor:
     """The published pipeline, from the same draws in the same order."""
     count, size = len(images), (images.shape[2], images.shape[3])

@@ -20,6 +20,7 @@ table = PaperTable(
     remarks=(
         "SimCLR is no row of the published table: it is run beside RoCL as the baseline of equal "
         "budget.",
+        "linf 8/255 is run as the authors' code has it elsewhere, 0.0314.",
         "The authors released no code for transfer; their linear evaluation is used.",
     ),
 )
