@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from robench.report.compare import Comparison
+    from robench.reproduction.run import Reproduction, Task
 
 Names = str | Sequence[str] | None
 """As typed: ``"plain,rocl(steps=5)"``, or a list of such."""
@@ -105,6 +106,61 @@ def run(
     store = open_store(preset, out, Path(zoo), say)
     bench = Bench(catalog, store, data_root(data), find_device(device), progress, say)
     return answer(bench, evaluations)
+
+
+def reproduce(
+    table: str,
+    scale: str = "cpu-hour",
+    *,
+    seeds: Sequence[int] = (),
+    out: Path | str | None = None,
+    zoo: Path | str = "zoo",
+    data: Path | str | None = None,
+    device: str = "auto",
+    plugins: Path | str | Sequence[Path | str] = (),
+    progress: Progress = bar,
+    say: Callable[[str], None] = print,
+) -> "Reproduction":
+    """Run a published table again at a scale: whatever is not known yet, beside the paper's values.
+
+    The arguments are those of ``robench reproduce --help``. Raises SpecError, DataError or
+    StoreError, before any compute, for what does not exist or cannot be read or written.
+    """
+    catalog = Catalog(_paths(plugins))
+    asked = reproduction_task(table, scale, seeds, catalog)
+    store = Store(reproduction_folder(asked, out), Path(zoo), say)
+    bench = Bench(catalog, store, data_root(data), find_device(device), progress, say)
+    return reproduced(asked, bench)
+
+
+def reproduced(asked: "Task", bench: Bench) -> "Reproduction":
+    """Run a table again, and write ``reproduction.md`` and ``.csv`` into the results folder."""
+    from robench.reproduction.run import reproduce
+    from robench.reproduction.write import write
+
+    made = reproduce(asked, bench)
+    write(made, bench.store.out)
+    return made
+
+
+def reproduction_task(table: str, scale: str, seeds: Sequence[int], catalog: Catalog) -> "Task":
+    """What running a published table again comes to.
+
+    Raises SpecError for what does not exist or cannot be, before any compute.
+    """
+    from robench import published
+    from robench.reproduction import scales, tables
+    from robench.reproduction.run import task
+
+    found = tables.find(table), scales.find(scale)
+    return task(table, *found, seeds, catalog, published.values())
+
+
+def reproduction_folder(asked: "Task", out: Path | str | None) -> Path:
+    """Where a reproduction's results go: ``out``, or a folder of its own for table and scale."""
+    if out is not None:
+        return Path(out)
+    return Path("results") / "reproduce" / f"{asked.name}-{asked.scale.name}"
 
 
 def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:

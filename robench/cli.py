@@ -24,6 +24,7 @@ LISTS = (
     "probes",
     "metrics",
     "presets",
+    "published",
     "results",
 )
 
@@ -151,13 +152,38 @@ def place_options(command: Command) -> Command:
     path = click.Path(path_type=Path)
     options = [
         click.option("--out", type=path, help="Results folder.  [default: results/PRESET]"),
-        click.option(
-            "--zoo", type=path, default=Path("zoo"), show_default=True, help="Folder of encoders."
-        ),
+        zoo_option,
     ]
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def zoo_option(command: Command) -> Command:
+    """The option that says where encoders lie."""
+    return click.option(
+        "--zoo",
+        type=click.Path(path_type=Path),
+        default=Path("zoo"),
+        show_default=True,
+        help="Folder of encoders.",
+    )(command)
+
+
+def device_option(command: Command) -> Command:
+    """The option that says where to compute."""
+    return click.option(
+        "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+    )(command)
+
+
+def dry_run_option(command: Command) -> Command:
+    """The option to look before one leaps."""
+    return click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Print what is cached, what would be computed, and a rough time.",
+    )(command)
 
 
 def data_option(command: Command) -> Command:
@@ -175,12 +201,8 @@ def data_option(command: Command) -> Command:
 @place_options
 @data_option
 @plugin_option
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Print what is cached, what would be computed, and a rough time.",
-)
+@device_option
+@dry_run_option
 def run(
     preset: str,
     methods: str | None,
@@ -247,14 +269,87 @@ def run(
     return 1 if results.failures else 0
 
 
+@cli.command()
+@click.argument("table")
+@click.option(
+    "--scale",
+    default="cpu-hour",
+    show_default=True,
+    help="full, the paper's settings; or gpu-hour or cpu-hour, which claim nothing about them.",
+)
+@click.option("--seeds", help="Seeds of the pretraining, such as 0,1,2.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Results folder.  [default: results/reproduce/TABLE-SCALE]",
+)
+@zoo_option
+@data_option
+@plugin_option
+@device_option
+@dry_run_option
+def reproduce(
+    table: str,
+    scale: str,
+    seeds: str | None,
+    out: Path | None,
+    zoo: Path,
+    data: Path | None,
+    plugins: tuple[Path, ...],
+    device: str,
+    dry_run: bool,
+) -> int:
+    """Run a published table again, and print its values beside the measured ones.
+
+    TABLE is rocl-table1, rocl-transfer or clae-table2.
+    """
+    from robench import api
+    from robench.bench import Bench
+    from robench.catalog import Catalog
+    from robench.progress import bar
+    from robench.store import Store
+
+    catalog = Catalog(plugins)
+    asked = api.reproduction_task(table, scale, _seeds(seeds), catalog)
+    store = Store(api.reproduction_folder(asked, out), zoo, _note)
+    bench = Bench(catalog, store, api.data_root(data), api.find_device(device), bar, click.echo)
+    if dry_run:
+        from robench.reproduction.run import dry_run as planned
+
+        for line in planned(asked, bench):
+            click.echo(line)
+        return 0
+    from robench.reproduction.text import markdown
+
+    made = api.reproduced(asked, bench)
+    click.echo(f"\n{markdown(made)}\nThis table, as CSV too, and cells: {store.out}")
+    for failure in made.failures:
+        _note(f"failed: {failure}")
+    return 1 if made.failures else 0
+
+
 @cli.command("ls")
 @click.argument("kind", metavar="|".join(LISTS))
+@click.argument("words", nargs=-1)
 @place_options
 @plugin_option
-def list_(kind: str, out: Path | None, zoo: Path, plugins: tuple[Path, ...]) -> None:
-    """List components with their arguments, presets, or stored results."""
+def list_(
+    kind: str, words: tuple[str, ...], out: Path | None, zoo: Path, plugins: tuple[Path, ...]
+) -> None:
+    """List components with their arguments, presets, stored results, or published values.
+
+    WORDS choose among the published values, such as `robench ls published rocl cifar10 clean`.
+    """
     if kind not in LISTS:
         raise click.UsageError(f"cannot list '{kind}'; {nearest(kind, LISTS)}")
+    if kind == "published":
+        from robench.published import values
+        from robench.published.listing import listing
+
+        click.echo("\n".join(listing(values(), words)))
+        return
+    if words:
+        raise click.UsageError(f"unexpected '{words[0]}'; only `robench ls published` takes words")
     if kind == "results":
         _list_results(out, zoo)
         return

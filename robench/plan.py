@@ -43,7 +43,11 @@ def plan(request: Request, catalog: Catalog) -> tuple[Evaluation, ...]:
 
     Raises SpecError for anything that does not exist or cannot be, before any compute.
     """
-    preset = catalog.preset(request.preset)
+    return grid(request, catalog.preset(request.preset), catalog)
+
+
+def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation, ...]:
+    """The same, where ``preset`` stands for the one that the request names."""
     own = tuple(parse(spec) for spec in preset.arguments)
 
     def resolved(kind: str, typed: tuple[Spec, ...], default: Sequence[str]) -> list[str]:

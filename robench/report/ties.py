@@ -54,14 +54,23 @@ def accuracy(seeds: Collection[Result]) -> Fraction:
     return mean([Fraction(result.cell.correct, result.cell.n) for result in seeds])
 
 
-def _indistinguishable(a: Mapping[int, Result], b: Mapping[int, Result]) -> bool:
+def p_value(a: Mapping[int, Result], b: Mapping[int, Result]) -> float | None:
+    """The p of McNemar's exact test between two rows' results, given by seed, on what both have.
+
+    None where they have no seed, or no image, in common.
+    """
     both = sorted(a.keys() & b.keys())
     pairs = [on_same_images(a[seed].outcome, b[seed].outcome) for seed in both]
     images = np.concatenate([index for index, _ in pairs] or [np.zeros(0, np.int64)])
     if not len(images):
-        return False
+        return None
     each = np.concatenate([difference for _, difference in pairs])
     _, image = np.unique(images, return_inverse=True)
     summed = np.zeros(image.max() + 1, np.int64)
     np.add.at(summed, image, each)
-    return exact_mcnemar(summed) > SIGNIFICANT
+    return exact_mcnemar(summed)
+
+
+def _indistinguishable(a: Mapping[int, Result], b: Mapping[int, Result]) -> bool:
+    p = p_value(a, b)
+    return p is not None and p > SIGNIFICANT
