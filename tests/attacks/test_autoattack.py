@@ -145,7 +145,7 @@ def test_the_white_box_attacks_run_with_any_number_of_classes(
     model = flimsy(classes)
     images = images[:1]
     labels = predict(model, images)
-    attacked, notes = run(AutoAttack(eps=1e-6), model, images, labels)
+    attacked, notes, _ = run(AutoAttack(eps=1e-6), model, images, labels)
     assert torch.equal(predict(model, attacked), labels)
     assert notes == (("no-dlr",) if classes < 4 else ())
 
@@ -216,6 +216,43 @@ def test_what_the_package_warns_of_is_noted_and_not_printed(
     assert run(AutoAttack(), model.model, images, labels).notes == ()
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
+
+
+def test_it_counts_the_images_behind_a_warning(
+    monkeypatch: pytest.MonkeyPatch, flimsy: Build, images: Tensor, predict: Predict
+) -> None:
+    model = Steps(flimsy(4)).eval()
+    labels = predict(model, images)
+
+    def standing(attacked: Attacked) -> int:
+        return int((predict(model, attacked.images) == labels).sum())
+
+    after = run(AutoAttack(), model, images, labels)
+    with monkeypatch.context() as patch:
+        patch.setattr(SquareAttack, "perturb", lambda self, x, y: x.clone())
+        before = run(AutoAttack(), model, images, labels)
+    assert before.counts["square"] == 0
+    assert after.counts["square"] == standing(before) - standing(after) > 0
+    # A random start may fool an image that the first run had counted.
+    assert standing(before) <= after.counts["zero-gradients"] <= len(images)
+    assert before.counts["zero-gradients"] == after.counts["zero-gradients"]
+
+
+def test_a_model_with_gradients_counts_nothing(
+    flimsy: Build, images: Tensor, predict: Predict
+) -> None:
+    model = flimsy(4)
+    attacked = run(AutoAttack(), model, images, predict(model, images))
+    assert attacked.counts == {"square": 0, "zero-gradients": 0}
+
+
+def test_without_apgd_dlr_no_zero_gradients_are_counted(
+    flimsy: Build, images: Tensor, predict: Predict
+) -> None:
+    model = Steps(flimsy(3)).eval()
+    counts = run(AutoAttack(), model, images, predict(model, images)).counts
+    assert set(counts) == {"square"}
+    assert counts["square"] > 0
 
 
 def test_a_random_model_is_noted(flimsy: Build, images: Tensor, predict: Predict) -> None:
