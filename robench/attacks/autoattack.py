@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor, nn
 
+from robench.attacks._until_fooled import stop_at_success
 from robench.contracts import Attack, Attacked
 from robench.tensors.balls import Ball, ball
+from robench.tensors.fold import folded
 from robench.tensors.modes import draw_seed, evaluating, frozen, preserved_random_state
 
 if TYPE_CHECKING:
@@ -84,7 +86,9 @@ class AutoAttack(Attack):
             with torch.no_grad():
                 classes = model(images[:1]).shape[1]
             with _heard() as warnings:
-                official = self._official(model, classes, seed, images.device)
+                official = self._official(
+                    model, folded(model, images), classes, seed, images.device
+                )
                 reached = _images_given_to(official.square)
                 attacked, predicted = official.run_standard_evaluation(
                     images, labels, batch_size=len(images)
@@ -99,18 +103,22 @@ class AutoAttack(Attack):
         return Attacked(attacked.detach(), tuple(dict.fromkeys(notes)), counts)
 
     def _official(
-        self, model: nn.Module, classes: int, seed: int, device: torch.device
+        self, model: nn.Module, quick: nn.Module, classes: int, seed: int, device: torch.device
     ) -> "pyautoattack.AutoAttack":
         from pyautoattack import AutoAttack as Official
 
         official = Official(
-            model,
+            model,  # has the last word on each image; the attacks search through the quick one
             norm=_NORMS[self.norm],
             eps=self.eps,
             seed=seed,
             version="standard",
             device=device,
         )
+        for climbing in (official.apgd, official.apgd_targeted):
+            climbing.model = quick
+            stop_at_success(climbing)
+        official.fab.predict = official.square.predict = quick
         for targeted in (official.apgd_targeted, official.fab):
             targeted.n_target_classes = min(targeted.n_target_classes, classes - 1)
         if classes < 4:
