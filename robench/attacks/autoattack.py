@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from robench.attacks._until_fooled import stop_at_success
 from robench.contracts import Attack, Attacked
 from robench.tensors.balls import Ball, ball
-from robench.tensors.fold import folded
+from robench.tensors.folding import stand_in
 from robench.tensors.modes import draw_seed, evaluating, frozen, preserved_random_state
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class AutoAttack(Attack):
                 classes = model(images[:1]).shape[1]
             with _heard() as warnings:
                 official = self._official(
-                    model, folded(model, images), classes, seed, images.device
+                    model, stand_in(model, images), classes, seed, images.device
                 )
                 reached = _images_given_to(official.square)
                 attacked, predicted = official.run_standard_evaluation(
