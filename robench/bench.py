@@ -20,7 +20,7 @@ from robench.contracts import Attack, Data, Encoder, Probe, Progress, Split
 from robench.provenance import gather
 from robench.questions import Evaluation, Pretraining, Probing, generator, key
 from robench.sources.checks import check_data
-from robench.spec import SpecError, parse, parse_number, show
+from robench.spec import SpecError, nearest, parse, parse_number, show
 from robench.stages.evaluate import EvaluationError, evaluate
 from robench.stages.pretrain import TrainingError, pretrain
 from robench.stages.probe import ProbeError, probe
@@ -282,6 +282,19 @@ class Bench:
         share = f"{100 * correct / len(index):.1f}% of {len(index)} images"
         self.say(f"{number} {title}: {share}, {seconds:.1f} s")
         return result
+
+
+def find_card(store: Store, key: str, damages: Sequence[str] = ()) -> Card:
+    """The card of the encoder with that key.
+
+    Raises SpecError with the nearest keys where the zoo has none; ``damages`` go before them.
+    """
+    card = store.card_by_key(key)
+    if card is None:
+        known = [card.key for card in store.cards()]
+        hint = nearest(key, known) if known else "it is empty; `robench run` fills it"
+        raise SpecError(f"no encoder '{key}' in {store.zoo}; {' '.join([*damages, hint])}")
+    return card
 
 
 def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> Encoder:
