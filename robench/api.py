@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -10,19 +10,29 @@ from typing import TYPE_CHECKING, overload
 import torch
 
 from robench.answers import Card, Curve, Examples, Result
-from robench.bench import Bench, restore
+from robench.bench import Bench, find_card, restore
 from robench.catalog import Catalog
 from robench.contracts import Encoder, Progress
 from robench.plan import Request, plan, scale
 from robench.progress import bar
 from robench.questions import Evaluation
-from robench.spec import Spec, SpecError, exact, nearest, parse, parse_list, show_number
+from robench.spec import (
+    Spec,
+    SpecError,
+    exact,
+    nearest,
+    parse,
+    parse_list,
+    parse_number,
+    show_number,
+)
 from robench.store import Store, StoreError, published
 from robench.trust.review import review
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from robench.audit.findings import Finding
     from robench.report.compare import Comparison
     from robench.reproduction.run import Reproduction, Task
 
@@ -353,16 +363,47 @@ def load_encoder(
     """
     damages: list[str] = []
     store = Store(Path("results"), Path(zoo), damages.append)
-    card = store.card_by_key(key)
-    if card is None:
-        known = [card.key for card in store.cards()]
-        hint = nearest(key, known) if known else "it is empty; `robench run` fills it"
-        raise SpecError(f"no encoder '{key}' in {zoo}; {' '.join([*damages, hint])}")
+    card = find_card(store, key, damages)
     weights = store.encoder(card)
     if weights is None:
         why = " ".join(damages) or "its weights are missing; `robench run` trains it again"
         raise SpecError(f"cannot load '{key}' from {zoo}: {why}")
     return restore(Catalog(_paths(plugins)), card, weights)
+
+
+def audit(
+    key: str,
+    bench: Bench,
+    *,
+    target: str | None = None,
+    probe: str = "linear",
+    limit: int = 200,
+    eps: str = "8/255",
+    autoattack: bool = True,
+) -> "Iterator[Finding]":
+    """Try the whole battery of checks on the encoder of the zoo with that key.
+
+    ``target`` is the data set of the probe and of the attacks, the encoder's own by default. Raises
+    SpecError, before any compute, for what does not exist or is out of range.
+    """
+    from robench.audit.battery import audit
+    from robench.audit.subject import Asked
+
+    catalog, card = bench.catalog, find_card(bench.store, key)
+    radius = parse_number(eps)
+    if not 0 < radius <= 1:
+        raise SpecError(f"--eps {eps} is no radius in linf; give one in (0, 1], such as 8/255")
+    if limit < 1:
+        raise SpecError(f"--limit {limit} is too few; give 1 or more")
+    source = card.pretraining.dataset
+    asked = Asked(
+        target=source if target is None else str(catalog.resolve("datasets", parse(target))),
+        probe=str(catalog.resolve("probes", parse(probe))),
+        limit=limit,
+        eps=radius,
+        autoattack=autoattack,
+    )
+    return audit(bench, card, asked)
 
 
 def specs(names: Names) -> tuple[Spec, ...]:

@@ -23,7 +23,7 @@ from robench.leases import Busy, Lease
 from robench.provenance import gather, versions
 from robench.questions import Evaluation, Pretraining, Probing, generator, key
 from robench.sources.checks import check_data
-from robench.spec import Spec, SpecError, parse, parse_number, show
+from robench.spec import Spec, SpecError, nearest, parse, parse_number, show
 from robench.stages.evaluate import EvaluationError, evaluate
 from robench.stages.pretrain import TrainingError, pretrain
 from robench.stages.probe import classifier, probe, trained
@@ -390,6 +390,19 @@ class Bench:
     def _about(self) -> dict[str, str]:
         """What a state's meaning depends on, whatever it is the state of."""
         return {"device": self.device.type, "torch": versions()["torch"]}
+
+
+def find_card(store: Store, key: str, damages: Sequence[str] = ()) -> Card:
+    """The card of the encoder with that key.
+
+    Raises SpecError with the nearest keys where the zoo has none; ``damages`` go before them.
+    """
+    card = store.card_by_key(key)
+    if card is None:
+        known = [card.key for card in store.cards()]
+        hint = nearest(key, known) if known else "it is empty; `robench run` fills it"
+        raise SpecError(f"no encoder '{key}' in {store.zoo}; {' '.join([*damages, hint])}")
+    return card
 
 
 def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> Encoder:

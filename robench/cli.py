@@ -626,6 +626,61 @@ def evaluate(
 
 
 @cli.command()
+@click.argument("key")
+@click.option(
+    "--zoo",
+    type=click.Path(path_type=Path),
+    default=Path("zoo"),
+    show_default=True,
+    help="Folder of encoders.",
+)
+@data_option
+@click.option("--target", help="The data set to probe and attack on.  [default: the encoder's own]")
+@click.option("--probe", default="linear", show_default=True, help="The classifier on features.")
+@click.option("--limit", type=int, default=200, show_default=True, metavar="N", help="Test images.")
+@click.option("--eps", default="8/255", show_default=True, help="A radius in linf, in [0, 1].")
+@click.option("--no-autoattack", is_flag=True, help="Skip what takes longest.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@plugin_option
+def audit(
+    key: str,
+    zoo: Path,
+    data: Path | None,
+    target: str | None,
+    probe: str,
+    limit: int,
+    eps: str,
+    no_autoattack: bool,
+    device: str,
+    plugins: tuple[Path, ...],
+) -> int:
+    """Try every check on the encoder KEY of the zoo: a line each, and a verdict.
+
+    KEY is the name of its folder. Exits with 0 where nothing was found, and 1 where something was.
+    """
+    from robench import api
+    from robench.audit.findings import Verdict, summary
+    from robench.bench import Bench
+    from robench.catalog import Catalog
+    from robench.progress import bar
+    from robench.store import Store
+
+    store = Store(Path("results"), zoo, _note)
+    where = api.find_device(device)
+    bench = Bench(Catalog(plugins), store, api.data_root(data), where, bar, click.echo)
+    checks = api.audit(
+        key, bench, target=target, probe=probe, limit=limit, eps=eps, autoattack=not no_autoattack
+    )
+    click.echo(f"{key}: probe {probe}, {limit} test images, linf, eps {eps}")
+    findings = []
+    for finding in checks:
+        findings.append(finding)
+        click.echo(str(finding))
+    click.echo(summary(findings))
+    return 0 if all(finding.verdict is Verdict.OK for finding in findings) else 1
+
+
+@cli.command()
 @data_option
 def doctor(data: Path | None) -> None:
     """Show versions, devices and data, and how to get what is missing."""

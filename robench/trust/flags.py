@@ -60,7 +60,7 @@ ROUNDING = 1e-3
 """Of the logits' spread: how far two computations of the same logits may differ.
 
 Float32 sums in another order move them by some 1e-6 (docs/trust.md has measurements); a BatchNorm
-that uses its batch's statistics moves them by a tenth and more.
+that uses its batch's statistics moves them by some hundredths.
 """
 
 SMALLEST_SPREAD = 1000 * torch.finfo(torch.float32).eps

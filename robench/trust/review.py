@@ -60,14 +60,14 @@ def drawn_flags(trials: Sequence[Trial]) -> list[tuple[str, ...]]:
         (trial.model, _series(trial))
         for together in by_model.values()
         for trial in together
-        if _misses_grey(trial) or any(_beaten(trial, other) for other in together)
+        if misses_grey(trial) or any(beaten(trial, other) for other in together)
     }
     drawn = []
     for trial in trials:
         found = own_flags(trial)
         if (trial.model, _series(trial)) in betrayed:
             found |= {MASKED}
-        if any(_far_below(trial, other) for other in by_model[trial.model]):
+        if any(far_below(trial, other) for other in by_model[trial.model]):
             found |= {GAP}
         drawn.append(tuple(sorted(found)))
     return drawn
@@ -83,18 +83,18 @@ def own_flags(trial: Trial) -> frozenset[str]:
     if n < _available(trial):
         found.add(SUBSET)
     signs = (
-        _over(counts.get(flags.FLAT, 0), right, flags.NO_GRADIENT),
-        _over(counts.get(flags.ZERO_GRADIENTS, 0), right, flags.NO_GRADIENT),
-        _over(counts.get(flags.UNRESOLVED, 0), n, flags.NO_GRADIENT),
-        _over(counts.get(flags.SQUARE, 0), n, flags.SQUARE_ALONE),
-        _misses_grey(trial),
+        over(counts.get(flags.FLAT, 0), right, flags.NO_GRADIENT),
+        over(counts.get(flags.ZERO_GRADIENTS, 0), right, flags.NO_GRADIENT),
+        over(counts.get(flags.UNRESOLVED, 0), n, flags.NO_GRADIENT),
+        over(counts.get(flags.SQUARE, 0), n, flags.SQUARE_ALONE),
+        misses_grey(trial),
     )
     if any(signs):
         found.add(MASKED)
     return frozenset(found)
 
 
-def _over(count: int, n: int, line: float) -> bool:
+def over(count: int, n: int, line: float) -> bool:
     """Whether the share is over the line, beyond the sampling error of these images."""
     return 0 < count <= n and wilson(count, n).low > line
 
@@ -106,8 +106,8 @@ def _available(trial: Trial) -> int:
     return trial.counts.get(flags.TEST_IMAGES, n + (trial.limit is not None and n >= trial.limit))
 
 
-def _misses_grey(trial: Trial) -> bool:
-    return _over(trial.counts.get(flags.MISSED_GREY, 0), len(trial.outcome.label), flags.MISSED)
+def misses_grey(trial: Trial) -> bool:
+    return over(trial.counts.get(flags.MISSED_GREY, 0), len(trial.outcome.label), flags.MISSED)
 
 
 def _series(trial: Trial) -> str:
@@ -116,7 +116,7 @@ def _series(trial: Trial) -> str:
     return str(Spec(spec.name, tuple(item for item in spec.arguments if item[0] != "eps")))
 
 
-def _beaten(trial: Trial, other: Trial) -> bool:
+def beaten(trial: Trial, other: Trial) -> bool:
     """Whether an attack that cannot be stronger than this one leaves fewer images standing."""
     if not trial.eps or trial.norm != other.norm:
         return False
@@ -127,17 +127,22 @@ def _beaten(trial: Trial, other: Trial) -> bool:
     less = ours.name == AUTOATTACK and theirs.name != AUTOATTACK
     if not (smaller or (same_ball and (shorter or less))):
         return False
-    _, differences = on_same_images(trial.outcome, other.outcome)
-    return differences.sum() > 0 and exact_mcnemar(differences) < flags.SIGNIFICANT
+    return leaves_fewer(other.outcome, trial.outcome)
 
 
-def _far_below(trial: Trial, other: Trial) -> bool:
+def leaves_fewer(one: Outcome, other: Outcome) -> bool:
+    """Whether an attack leaves fewer images standing than another does, beyond sampling error."""
+    _, differences = on_same_images(other, one)
+    return bool(differences.sum() > 0) and exact_mcnemar(differences) < flags.SIGNIFICANT
+
+
+def far_below(trial: Trial, other: Trial) -> bool:
     """Whether ``other``, AutoAttack, leaves far less standing than this PGD in the same ball."""
     names = parse(trial.attack).name, parse(other.attack).name
     if names != (PGD, AUTOATTACK) or (trial.norm, trial.eps) != (other.norm, other.eps):
         return False
     images, differences = on_same_images(trial.outcome, other.outcome)
-    return _over(int(differences.sum()), len(images), flags.FAR_BELOW)
+    return over(int(differences.sum()), len(images), flags.FAR_BELOW)
 
 
 def _size(eps: str) -> Fraction:

@@ -141,3 +141,11 @@ def test_senseless_arguments_are_refused_in_one_line(
 def test_l2_and_l1_may_reach_further_than_one() -> None:
     assert PGD(eps=2.0, norm="l2").ball == L2(2.0)
     assert PGD(eps=12.0, norm="l1").ball == L1(12.0)
+
+
+@pytest.mark.parametrize(("steps", "notes"), [(19, ("few-steps",)), (20, ()), (21, ())])
+def test_less_than_the_standard_budget_is_noted(
+    model: nn.Module, images: Tensor, labels: Tensor, steps: int, notes: tuple[str, ...]
+) -> None:
+    made = PGD(steps=steps)(model, images, labels, Generator().manual_seed(0))
+    assert made.notes == notes
