@@ -11,6 +11,7 @@ from robench.tensors.ascend import ascend
 from robench.tensors.balls import Linf
 from robench.tensors.batchnorm import ADVERSARIAL, add_adversarial_branch, through_branch
 from robench.tensors.contrast import nt_xent
+from robench.tensors.modes import frozen
 from robench.tensors.projector import projector
 from robench.tensors.views import simclr_views
 
@@ -79,7 +80,8 @@ class CLAE(Objective):
             embedding = self._embed(attacked)
             return nt_xent([embedding.detach(), embedding], self.temperature)
 
-        return ascend(loss, views, self.ball, steps=1, step_size=self.ball.eps)
+        with frozen(self):
+            return ascend(loss, views, self.ball, steps=1, step_size=self.ball.eps)
 
     def _embed(self, images: Tensor) -> Tensor:
         embedding: Tensor = self.projector(self.encoder(images))

@@ -5,6 +5,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from robench.tensors.convolution import Conv2d
+
 
 class Normalise(nn.Module):
     """Images in [0, 1] to ``(images - mean) / std``."""
@@ -25,10 +27,10 @@ class BasicBlock(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False),
+            Conv2d(inputs, width, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
         )
         self.shortcut = _shortcut(inputs, width, stride)
@@ -47,13 +49,13 @@ class Bottleneck(nn.Module):
         super().__init__()
         outputs = width * self.expansion
         self.body = nn.Sequential(
-            nn.Conv2d(inputs, width, 1, bias=False),
+            Conv2d(inputs, width, 1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, stride, padding=1, bias=False),
+            Conv2d(width, width, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width, outputs, 1, bias=False),
+            Conv2d(width, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
         self.shortcut = _shortcut(inputs, outputs, stride)
@@ -72,7 +74,7 @@ def residual_network(
     the resolution.
     """
     layers: list[nn.Module] = [
-        nn.Conv2d(3, width, 3, padding=1, bias=False),
+        Conv2d(3, width, 3, padding=1, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
     ]
@@ -88,4 +90,4 @@ def residual_network(
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return nn.Sequential(Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
