@@ -62,7 +62,7 @@ def _merged(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(str, specs.values()))
 
 
-_SHORT_RLE = "robust-linear(epochs=15, decay='3,5,10')"  # a tenth of RoCL's
+_SHORT_RLE = "robust-linear(epochs=10, decay='2,3,7')"  # a fifteenth of RoCL's
 
 FULL = Scale("full")
 
