@@ -75,6 +75,25 @@ def test_flags_of_one_row_stand_at_its_number(elsewhere: Path) -> None:
     assert again.out.partition("\n\n")[2] == done.out.partition("\n\n")[2]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"file": "../clean.npz"}, {"file": "/dev/zero"}, {"n": 0}, {"correct": 13}, {"correct": -1}],
+)
+def test_a_row_of_somebody_else_s_that_cannot_be_is_made_again(
+    elsewhere: Path, change: dict[str, object]
+) -> None:
+    torch.save(rocl().entries, "a.pt")
+    assert robench("evaluate", "a.pt", *GRID, *PROBE).code == 0
+    folder, content = result(elsewhere)
+    (folder.parent / "clean.npz").write_bytes((folder / "clean.npz").read_bytes())
+    content["rows"][0] |= change
+    (folder / "result.json").write_text(json.dumps(content))
+    done = robench("evaluate", "a.pt", *GRID, *PROBE)
+    assert done.code == 0
+    assert "[1/2] clean" in done.out
+    assert "[2/2]" not in done.out
+
+
 def test_known_numbers_are_not_made_again(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(rocl().entries, "a.pt")
     first = robench("evaluate", "a.pt", *GRID, *PROBE)

@@ -92,7 +92,14 @@ def _spec_text() -> st.SearchStrategy[str]:
         ]
     )
     built = st.lists(st.one_of(pieces, st.text(max_size=3)), max_size=14).map("".join)
-    return st.one_of(built, any_text(), built.map(lambda inside: f"pgd(eps={inside})"))
+    often = st.sampled_from(
+        ["-", "(", "[", "'a'", "not ", "+1", "\\", "1/", "9", ",", "=", "if 1else'a'"]
+    )
+    long = st.builds(
+        lambda piece, count, end: f"pgd(eps='a'+{piece * count}{end})",
+        *(often, st.integers(1, 4500), st.sampled_from(["", "1", ")", "'"])),
+    )
+    return st.one_of(built, any_text(), long, built.map(lambda inside: f"pgd(eps={inside})"))
 
 
 def _specs(text: str, folder: Path) -> bool:

@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from commands import robench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -143,6 +144,22 @@ def test_a_figure_takes_no_name_for_a_formula(tmp_path, grid) -> None:
     assert drawn is not None
     paths = picture.save([drawn], tmp_path)
     assert all(path.stat().st_size > 1000 for path in paths)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ls", "a\x1b[2Jb"),
+        ("run", "--methods", "'\x1b]0;owned\x07'"),
+        ("run", "--eps", "\u202e8/255"),
+        ("compare", "plain", "clae", "--out", "no\x1b[2Jwhere"),
+    ],
+)
+def test_a_terminal_gets_no_codes_in_an_error(words: tuple[str, ...]) -> None:
+    done = robench(*words)
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert done.err.rstrip("\n").isprintable()
 
 
 def test_a_checkpoint_s_table_shows_its_file_s_name() -> None:

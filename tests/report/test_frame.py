@@ -25,6 +25,12 @@ def test_a_row_says_what_its_cell_says(result):
     assert row["key"] == one.cell.key
 
 
+@pytest.mark.parametrize("eps", ["x", "1/0", "none", "8/255 ", "9" * 200])
+def test_an_eps_that_is_no_number_spoils_no_report(result, eps):
+    results = [result(attack="pgd", norm="linf", eps=eps), result(attack="clean")]
+    assert list(frame(results)["eps"]) == ["", eps]
+
+
 def test_order_does_not_depend_on_the_order_given(grid):
     results = grid(seeds=(0, 1))
     shuffled = random.Random(3).sample(results, len(results))
