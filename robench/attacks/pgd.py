@@ -60,7 +60,7 @@ class PGD(Attack):
     ) -> Attacked:
         images = images.contiguous()  # another layout would be drawn and rounded in another order
         with evaluating(model), frozen(model):
-            quick = folded(model, images[:_COMPARED])
+            quick = stand_in(model, images[:_COMPARED])
             attacked = self._climb(quick, images, labels, generator)
             for _ in range(self.restarts - 1):
                 with torch.no_grad():
