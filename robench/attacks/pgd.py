@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from robench.contracts import Attack, Attacked
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Ball, ball
+from robench.tensors.folding import stand_in
 from robench.tensors.modes import draw_seed, evaluating, frozen
 
 _COMPARED = 8  # images that the folded model is held against; all of them would cost a step's time
