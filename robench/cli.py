@@ -361,6 +361,8 @@ def list_(
         signature = catalog.signature(kind, name)
         if signature:
             click.echo(f"{'':14} {signature}")
+        for variant in catalog.variants(kind, name):
+            click.echo(f"{'':14} {variant}")
 
 
 def _list_results(out: Path | None, zoo: Path) -> None:
@@ -368,7 +370,7 @@ def _list_results(out: Path | None, zoo: Path) -> None:
 
     if out and not (out / "cells").is_dir():
         raise SpecError(f"no results in {out}; `robench run --out {out}` makes some")
-    folders = [out] if out else sorted(path.parent for path in Path("results").glob("*/cells"))
+    folders = [out] if out else sorted(path.parent for path in Path("results").glob("**/cells"))
     if not folders:
         click.echo("no results yet; `robench run` makes some")
     for folder in folders:
@@ -382,6 +384,41 @@ def _list_results(out: Path | None, zoo: Path) -> None:
                 f"{labels.target}, {attack}, seed {cell.seed}, n {cell.n}{flags}  {cell.key}"
             )
         click.echo(f"{folder}: {len(results)} cells")
+
+
+@cli.group(cls=Commands, invoke_without_command=True)
+@click.pass_context
+def presets(context: click.Context) -> None:
+    """List presets, or show what one runs and where its settings come from."""
+    if context.invoked_subcommand is None:
+        _list_presets()
+
+
+@presets.command("list")
+def list_presets() -> None:
+    """List the presets."""
+    _list_presets()
+
+
+def _list_presets() -> None:
+    from robench.catalog import Catalog
+
+    catalog = Catalog()
+    names = catalog.names("presets")
+    for name in names:
+        click.echo(f"{name:{max(map(len, names))}}  {catalog.summary('presets', name)}")
+
+
+@presets.command()
+@click.argument("name")
+@click.option("--json", "structured", is_flag=True, help="One JSON object, for programs.")
+def show(name: str, structured: bool) -> None:
+    """Show all that the preset NAME sets: its sources, and where it parts from paper and code."""
+    from robench.catalog import Catalog
+    from robench.preset_text import as_json, as_text, shown
+
+    preset = shown(name, Catalog())
+    click.echo(as_json(preset) if structured else as_text(preset), nl=structured)
 
 
 @cli.command()

@@ -121,6 +121,16 @@ def test_the_paper_s_methods_have_one_scale() -> None:
     assert len({scale(evaluation, CATALOG) for evaluation in cut}) == 1
 
 
+def test_steps_come_at_the_same_share_of_a_shorter_training() -> None:
+    def falls(epochs: int) -> tuple[tuple[int, float], ...]:
+        request = Request(preset="paper/clae", methods=parse_list("clae(base=uel)"), epochs=epochs)
+        return plan(request, CATALOG)[0].probing.pretraining.recipe.falls
+
+    assert falls(301) == ((120, 0.1), (160, 0.05), (200, 0.01))
+    assert falls(30) == ((12, 0.1), (16, 0.05), (20, 0.01))
+    assert falls(1) == ((1, 0.1), (1, 0.05), (1, 0.01))  # after the end
+
+
 def test_a_scale_needs_no_plug_in_at_hand() -> None:
     evaluation = plan(replace(SMALL, methods=parse_list("mirror")), CATALOG)[0]
     assert scale(evaluation, Catalog()) == scale(evaluation, CATALOG)

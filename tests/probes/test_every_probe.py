@@ -52,7 +52,9 @@ def logits(model: nn.Module, data: Data) -> Tensor:
 
 
 def test_the_folder_holds_the_probes_of_the_field() -> None:
-    assert {"linear", "linear-sgd", "robust-linear", "slf", "alf", "aff"} <= set(NAMES)
+    assert {"linear", "linear-adam", "linear-sgd", "robust-linear", "slf", "alf", "aff"} <= set(
+        NAMES
+    )
 
 
 def test_only_full_finetuning_finetunes() -> None:

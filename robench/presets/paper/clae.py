@@ -18,8 +18,9 @@ SIMCLR = (
         "SimCLR/main.py:21-22, modules/simclr_BN.py:34-38, 71-72",
     ),
     Setting(
-        "SimCLR: views, in this order",
-        "crop of 0.08 to 1; flip; colour jitter (0.8, 0.8, 0.8, 0.2) with p 0.8; grayscale p 0.2",
+        "SimCLR: views",
+        "in this order: crop of 0.08 to 1; flip; colour jitter (0.8, 0.8, 0.8, 0.2) with p 0.8; "
+        "grayscale p 0.2",
         "SimCLR/modules/transformations/simclr.py:11-26",
     ),
     Setting("SimCLR: loss", "NT-Xent, mean over 2N", "SimCLR/modules/nt_xent.py:30-55"),
@@ -50,8 +51,9 @@ INSTANCE = (
         "Plain/main.py:34, models/resnet_cifar.py:154-155",
     ),
     Setting(
-        "Plain, UEL: views, in this order",
-        "crop of 0.2 to 1; colour jitter (0.4, 0.4, 0.4, 0.4), always; grayscale p 0.2; flip",
+        "Plain, UEL: views",
+        "in this order: crop of 0.2 to 1; colour jitter (0.4, 0.4, 0.4, 0.4), always; "
+        "grayscale p 0.2; flip",
         "Plain/main.py:128-133",
     ),
     Setting(
@@ -108,7 +110,7 @@ EVALUATION = (
     ),
     Setting(
         "LR features",
-        "SimCLR: 512, before the projector; Plain, UEL: the 128 of the projector",
+        "SimCLR: the 512 before the projector; Plain, UEL: the 128 after it",
         "SimCLR/eval_lr.py:58-63, Plain/eval.py:177, 195-197",
     ),
     Setting("LR optimiser", "Adam, lr 3e-4", "SimCLR/eval_lr.py:205, Plain/eval.py:180"),

@@ -13,8 +13,9 @@ TRAINING = (
     Setting("input", "pixels in [0, 1], not normalised", "src/data_loader.py:17-23"),
     Setting("projector", "linear to 2048, ReLU, linear to 128", "src/models/projector.py:9-19"),
     Setting(
-        "views, in this order",
-        "colour jitter (0.4, 0.4, 0.4, 0.1) with p 0.8; grayscale p 0.2; flip; crop of 0.08 to 1",
+        "views",
+        "in this order: colour jitter (0.4, 0.4, 0.4, 0.1) with p 0.8; grayscale p 0.2; flip; "
+        "crop of 0.08 to 1",
         "src/data_loader.py:8-23, argument.py:129",
     ),
     Setting("temperature", "0.5", "src/argument.py:130"),

@@ -33,7 +33,7 @@ preset = replace(
             "gradient of the similarities",
             "of NT-Xent, both sides",
             "the key side is detached (src/loss.py:55)",
-            "the code's; plain without a base gives the paper's",
+            "the code's; plain without a base has the gradient of the formula",
         ),
         *rocl.SHARED,
     ),
