@@ -23,12 +23,13 @@ _TEST_STEPS = 20  # of the attack that epochs are compared by
 
 @dataclass(frozen=True)
 class AFF(Probe):
-    """Encoder and linear layer by SGD on TRADES, from crops and flips; a copy is finetuned.
+    """Adversarial full finetuning: a copy of the encoder and a linear layer, by SGD on TRADES.
 
     The defaults are ACL's and RobustSSL's (ACL's train_trades.py:23-71; RobustSSL's
-    Vanilla_Finetuning/utils.py:820-824, 843-849, 859-862): PGD-10 in training, beta 6, a layer
-    that starts from zero; ACL's own CIFAR-10 run has ``epochs=100, decay='40,60'``. ``branch``
-    "adversarial" starts from that BatchNorm branch, as ACL does (train_trades.py:377-381).
+    Vanilla_Finetuning/utils.py:843-849, 859-862): PGD-10 in training, beta 6, a layer that starts
+    from zero. For ACL on CIFAR-10 both take ``epochs=100, decay='40,60'`` (ACL's readme.md;
+    utils.py:820-824). ``branch`` "adversarial" starts from that BatchNorm branch, as ACL does
+    (train_trades.py:377-381).
 
     The last epoch counts, and the held-out part is trained on too. ``select`` keeps it out, and the
     epoch that withstands PGD-20 best on it counts, as in ACL's code (train_trades.py:317-363).

@@ -13,13 +13,13 @@ from robench.probes._training import Schedule, crop_and_flip, pixels
 
 @dataclass(frozen=True)
 class ALF(Probe):
-    """A linear layer by SGD on PGD's images, made from crops and flips; the encoder is frozen.
+    """Adversarial linear finetuning: SGD on PGD's images only; the encoder is frozen.
 
     The defaults are DynACL's (test_LF.py:29-63), which RobustSSL keeps for CIFAR-10
-    (Vanilla_Finetuning/utils.py:669-673, 805-841): each batch is replaced by its adversaries, ten
-    steps of cross-entropy PGD from a random start (test_LF.py:157-162), the encoder stays in eval
-    mode, the layer starts from zero, the last epoch counts. On CIFAR-100 both take lr 0.05.
-    Nothing is selected, so the held-out part is trained on too.
+    (Vanilla_Finetuning/utils.py:669-673, 805-841): crops and flips are replaced by their
+    adversaries, ten steps of cross-entropy PGD from a random start (test_LF.py:157-162); the
+    encoder stays in eval mode, the layer starts from zero, the last epoch counts. On CIFAR-100
+    both take lr 0.05. Nothing is selected, so the held-out part is trained on too.
     """
 
     lr: float = 0.01

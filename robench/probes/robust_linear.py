@@ -13,7 +13,7 @@ from robench.probes._training import Schedule, pixels
 
 @dataclass(frozen=True)
 class RobustLinear(Probe):
-    """A linear layer by SGD on PGD's images, made anew in each epoch; the encoder is frozen.
+    """RoCL's robust linear evaluation: SGD on PGD's images only; the encoder is frozen.
 
     RoCL's code (src/linear_eval.py:147-221 as src/total_process.sh:23 calls it: ``--adv_img`` and
     not ``--clean``) passes images without augmentation to cross-entropy PGD from a random start

@@ -12,7 +12,7 @@ from robench.probes._training import Schedule, crop_and_flip, pixels
 
 @dataclass(frozen=True)
 class SLF(Probe):
-    """A linear layer by SGD on clean images, cropped and flipped; the encoder is frozen.
+    """Standard linear finetuning: SGD on crops and flips of clean images; the encoder is frozen.
 
     The defaults are DynACL's (test_LF.py:29-63), which RobustSSL keeps for CIFAR-10
     (Vanilla_Finetuning/utils.py:805-841): the encoder in eval mode (:140, 161), a layer that
