@@ -277,7 +277,7 @@ def test_results_are_listed_in_words(elsewhere: Path) -> None:
     finished(elsewhere)
     done = robench("ls", "results", "--out", "out")
     clean, attacked, total = done.out.splitlines()
-    assert "%  mirror blobs -> blobs, clean, seed 0, n 16  mirror-blobs-tiny-s0-" in clean
+    assert "%  mirror blobs -> blobs, clean, seed 0, n 16, flagged subset  mirror-blobs-" in clean
     assert "mirror blobs -> blobs, pgd linf 8/255, seed 0, n 16" in attacked
     assert total == "out: 2 cells"
 

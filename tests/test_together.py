@@ -27,14 +27,15 @@ def test_four_processes_one_of_which_is_killed(tmp_path: Path) -> None:
     several = [launch(tmp_path, *words(*grid)) for grid in (*GRIDS, GRIDS[0])]
     said = ["", "", "", ""]
     assert several[0].stdout is not None
-    while "pretraining" not in said[0]:  # one encoder is there, and it is in the midst of things
-        line = several[0].stdout.readline()
-        assert line
+    # One encoder is there, and it is in the midst of things; or the others were so much quicker.
+    while "pretraining" not in said[0] and (line := several[0].stdout.readline()):
         said[0] += line
     several[0].kill()
     for number, process in enumerate(several):
         out, err = process.communicate(timeout=300)
-        assert process.returncode == (0 if number else -signal.SIGKILL), err
+        assert process.returncode == 0 or (number == 0 and process.returncode == -signal.SIGKILL), (
+            err
+        )
         assert "damaged" not in err
         said[number] += out
     computed = "".join(said)

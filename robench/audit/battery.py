@@ -203,8 +203,9 @@ def _recomputed(subject: Subject) -> tuple[Verdict, str]:
             chosen = subject.index[start : start + BATCH]
             labels = torch.tensor(test.labels[chosen], device=device)
             images = to_images(test.images[chosen], device)
-            np.save(file, attack(subject.model, images, labels, dice(start)).images.cpu().numpy())
-            read = torch.from_numpy(np.load(file)).to(device)
+            made = attack(subject.model, images, labels, dice(start))
+            np.save(file, made.images.cpu().numpy(), allow_pickle=False)
+            read = torch.from_numpy(np.load(file, allow_pickle=False)).to(device)
             predicted = subject.logits(list(torch.split(read, max(1, len(read) // 3)))).argmax(1)
             right.append((predicted == labels).cpu().numpy())
     outcome = subject.trial(spec).outcome
