@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from robench.contracts import Attack, Attacked
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Ball, ball
-from robench.tensors.fold import folded
 from robench.tensors.modes import draw_seed, evaluating, frozen
+from robench.tensors.stand_in import stand_in
 
-_COMPARED = 8  # images that the folded model is held against; all of them would cost a step's time
+_COMPARED = 8  # images that the stand-in is held against; all of them would cost a step's time
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class PGD(Attack):
     ) -> Attacked:
         images = images.contiguous()  # another layout would be drawn and rounded in another order
         with evaluating(model), frozen(model):
-            quick = folded(model, images[:_COMPARED])
+            quick = stand_in(model, images[:_COMPARED])
             attacked = self._climb(quick, images, labels, generator)
             for _ in range(self.restarts - 1):
                 with torch.no_grad():

@@ -138,7 +138,7 @@ def test_with_fewer_and_more_classes(classes: int, predict: Predict) -> None:
 def every_step_taken() -> Iterator[None]:
     """Search as the package does: through the model itself, and on after a success."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("robench.attacks.autoattack.folded", lambda model, images: model)
+        patch.setattr("robench.attacks.autoattack.stand_in", lambda model, images: model)
         patch.setattr("robench.attacks.autoattack.stop_at_success", lambda attack: None)
         yield
 

@@ -1,4 +1,4 @@
-"""Folding BatchNorm changes rounding and nothing else, and leaves the model as it was."""
+"""A stand-in computes what the model does but for rounding, and leaves the model as it was."""
 
 import pytest
 import torch
@@ -9,8 +9,8 @@ from robench.encoders.resnet18 import ResNet18
 from robench.encoders.resnet50 import ResNet50
 from robench.tensors.batchnorm import BRANCHES, add_adversarial_branch, use_branch
 from robench.tensors.features import fingerprint
-from robench.tensors.fold import folded
 from robench.tensors.modes import preserved_random_state
+from robench.tensors.stand_in import stand_in
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_values_and_gradients_are_those_of_the_model(
 ) -> None:
     model = lived_in(build)
     use_branch(model, branch)
-    quick = folded(model, images)
+    quick = stand_in(model, images)
     assert norms(quick) == 0 < norms(model)
     for found, expected in zip(
         value_and_gradient(quick, images), value_and_gradient(model, images), strict=True
@@ -62,7 +62,7 @@ def test_values_and_gradients_are_those_of_the_model(
 def test_the_model_stays_as_it_was(images: Tensor) -> None:
     model = lived_in(ResNet8)
     before, layout = fingerprint(model), next(model.parameters()).stride()
-    quick = folded(model, images)
+    quick = stand_in(model, images)
     assert quick is not model
     assert fingerprint(model) == before
     assert next(model.parameters()).stride() == layout
@@ -73,35 +73,10 @@ def test_the_model_stays_as_it_was(images: Tensor) -> None:
 def test_train_mode_is_not_copied(images: Tensor) -> None:
     model = lived_in(ResNet8)
     expected = model(images).detach()
-    quick = folded(model, images)
+    quick = stand_in(model, images)
     model.train()
     assert not any(part.training for part in quick.modules())
     torch.testing.assert_close(quick(images), expected)
-
-
-class Unusual(nn.Conv2d):
-    """Not quite a convolution."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return super().forward(images).abs()
-
-
-@pytest.mark.parametrize(
-    "layers",
-    [
-        (Unusual(3, 4, 3), nn.BatchNorm2d(4)),
-        (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)),
-        (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)),
-    ],
-    ids=["subclass", "apart", "statistics of the batch"],
-)
-def test_what_no_convolution_can_hold_is_left(
-    layers: tuple[nn.Module, ...], images: Tensor
-) -> None:
-    model = nn.Sequential(*layers, nn.Flatten()).double().eval()
-    quick = folded(model, images)
-    assert norms(quick) == 1
-    torch.testing.assert_close(quick(images), model(images).detach())
 
 
 class Sly(nn.Module):
@@ -140,4 +115,4 @@ def test_a_model_whose_copy_would_be_another_comes_back_itself(
 ) -> None:
     model = kind().double().eval()
     with preserved_random_state():
-        assert folded(model, images) is model
+        assert stand_in(model, images) is model
