@@ -14,8 +14,8 @@ from torch import Generator, Tensor, nn
 from robench.attacks._until_fooled import stop_at_success
 from robench.contracts import Attack, Attacked
 from robench.tensors.balls import Ball, ball
-from robench.tensors.folding import stand_in
 from robench.tensors.modes import draw_seed, evaluating, frozen, preserved_random_state
+from robench.tensors.stand_in import stand_in
 
 if TYPE_CHECKING:
     import pyautoattack
@@ -85,10 +85,9 @@ class AutoAttack(Attack):
         with evaluating(model), frozen(model), preserved_random_state(), _fresh_checks():
             with torch.no_grad():
                 classes = model(images[:1]).shape[1]
+            quick = stand_in(model, images)
             with _heard() as warnings:
-                official = self._official(
-                    model, stand_in(model, images), classes, seed, images.device
-                )
+                official = self._official(model, quick, classes, seed, images.device)
                 reached = _images_given_to(official.square)
                 attacked, predicted = official.run_standard_evaluation(
                     images, labels, batch_size=len(images)

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from robench.contracts import Attack, Attacked
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Ball, ball
-from robench.tensors.folding import stand_in
 from robench.tensors.modes import draw_seed, evaluating, frozen
+from robench.tensors.stand_in import stand_in
 
-_COMPARED = 8  # images that the folded model is held against; all of them would cost a step's time
+_COMPARED = 8  # images that the stand-in is held against; all of them would cost a step's time
 
 STANDARD_STEPS = 20  # RoCL's evaluation, src/total_process.sh:19-20
 

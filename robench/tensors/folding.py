@@ -4,13 +4,11 @@ import copy
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
 
 from robench.tensors.batchnorm import CLEAN, DualBatchNorm2d
 from robench.tensors.convolution import Conv2d
-
-_CLOSE = 1e-3  # of the largest logit: far over float32's rounding, far under another function
 
 
 def folded(module: nn.Module) -> nn.Module:
@@ -34,22 +32,6 @@ def folded(module: nn.Module) -> nn.Module:
     return copied.requires_grad_(False)
 
 
-def stand_in(model: nn.Module, images: Tensor) -> nn.Module:
-    """The `folded` copy of anybody's ``model``, where it is one; else ``model`` itself.
-
-    The copy is held against the model on ``images`` [B, 3, H, W]: where a label differs, or a logit
-    by more than rounding, or no copy can be made, it is not used. On a CPU its weights are
-    channels-last, which oneDNN's kernels prefer.
-    """
-    try:
-        quick = folded(model)
-    except (RuntimeError, TypeError):
-        return model
-    if images.device.type == "cpu":
-        quick = quick.to(memory_format=torch.channels_last)
-    return quick if _agree(model, quick, images) else model
-
-
 def _fold(sequence: nn.Sequential) -> None:
     for i, (first, second) in enumerate(pairwise(list(sequence))):
         norm = second
@@ -64,11 +46,3 @@ def _fold(sequence: nn.Sequential) -> None:
         if norm.running_mean is not None and isinstance(first.weight, nn.Parameter):
             sequence[i] = fuse_conv_bn_eval(first, norm)
             sequence[i + 1] = nn.Identity().eval()
-
-
-def _agree(model: nn.Module, quick: nn.Module, images: Tensor) -> bool:
-    with torch.no_grad():
-        expected, found = model(images), quick(images)
-    same = torch.equal(found.argmax(1), expected.argmax(1))
-    apart = (found - expected).abs().max().item()
-    return same and apart <= _CLOSE * expected.abs().max().item()

@@ -1,4 +1,4 @@
-"""Folding BatchNorm changes rounding and nothing else, and leaves the model as it was."""
+"""A stand-in computes what the model does but for rounding, and leaves the model as it was."""
 
 import pytest
 import torch
@@ -9,8 +9,8 @@ from robench.encoders.resnet18 import ResNet18
 from robench.encoders.resnet50 import ResNet50
 from robench.tensors.batchnorm import BRANCHES, add_adversarial_branch, use_branch
 from robench.tensors.features import fingerprint
-from robench.tensors.folding import stand_in
 from robench.tensors.modes import preserved_random_state
+from robench.tensors.stand_in import stand_in
 
 
 @pytest.fixture
@@ -77,31 +77,6 @@ def test_train_mode_is_not_copied(images: Tensor) -> None:
     model.train()
     assert not any(part.training for part in quick.modules())
     torch.testing.assert_close(quick(images), expected)
-
-
-class Unusual(nn.Conv2d):
-    """Not quite a convolution."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return super().forward(images).abs()
-
-
-@pytest.mark.parametrize(
-    "layers",
-    [
-        (Unusual(3, 4, 3), nn.BatchNorm2d(4)),
-        (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)),
-        (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)),
-    ],
-    ids=["subclass", "apart", "statistics of the batch"],
-)
-def test_what_no_convolution_can_hold_is_left(
-    layers: tuple[nn.Module, ...], images: Tensor
-) -> None:
-    model = nn.Sequential(*layers, nn.Flatten()).double().eval()
-    quick = stand_in(model, images)
-    assert norms(quick) == 1
-    torch.testing.assert_close(quick(images), model(images).detach())
 
 
 class Sly(nn.Module):
