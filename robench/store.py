@@ -3,9 +3,13 @@
 ```
 ZOO/<pretraining>/card.json, encoder.safetensors
 ZOO/<pretraining>/probes/<probing>.safetensors
+ZOO/<pretraining>/training/                      how far a training is, until its encoder is there
 OUT/cells/<evaluation>.json, <evaluation>.npz    one answer, and what happened to each image
 OUT/examples/<evaluation>.npz                    a few attacked images to look at
+OUT/unfinished/<evaluation>/                     how far an attack is, until its cell is there
 ```
+
+Beside what a process computes lies its lease, ``.<name>.lease``.
 
 Every file is written under another name first and then renamed, the JSON last, so that an answer is
 there whole or not at all. Zoos and results may be somebody else's, so no file is ever unpickled,
@@ -15,8 +19,9 @@ none is read beyond the limits below, and names are one printable line.
 import hashlib
 import io
 import json
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -31,9 +36,12 @@ from torch import Tensor
 from robench import arrays, bounded
 from robench.answers import SCHEMA, Card, Cell, Examples, Result
 from robench.contracts import Outcome
+from robench.leases import Busy, Lease, Leases
 from robench.questions import Evaluation, Pretraining, Probing, Question, key
 from robench.replacing import replacing
 from robench.spec import SpecError
+from robench.states import States
+from robench.stopping import Stop
 
 Answer = TypeVar("Answer", Card, Cell)
 Whole = TypeVar("Whole")
@@ -68,6 +76,7 @@ class Store:
         self._folders = [out] if shelf is None else [out, shelf]
         self._writing = False
         self._told: set[Path] = set()
+        self._leases = Leases()
 
     def prepare(self) -> None:
         """Make the folders, and see that they can be written and read.
@@ -81,6 +90,7 @@ class Store:
                 with suppress(_DamagedError):
                     _content(path)
         self._writing = True
+        self._sweep()
 
     # --- cells
 
@@ -109,8 +119,20 @@ class Store:
         cell = Cell(**{**_shallow(cell), "outcome_sha256": hashlib.sha256(arrays).hexdigest()})
         _write(self.out / "examples" / f"{cell.key}.npz", _npz(_examples(examples)))
         _write(cells / f"{cell.key}.npz", arrays)
-        _write(cells / f"{cell.key}.json", _CELL.dump_json(cell, indent=1))
+        _write(cells / f"{cell.key}.json", _sealed(_CELL.dump_json(cell)))
+        unfinished = self.out / "unfinished"
+        shutil.rmtree(unfinished / cell.key, ignore_errors=True)
+        with suppress(OSError):  # others' work is there
+            unfinished.rmdir()
         return Result(cell, outcome)
+
+    def amend(self, cell: Cell) -> None:
+        """Write a stored cell's flags anew, if they changed; a shelf's cell stays as it is."""
+        path = self.out / "cells" / f"{cell.key}.json"
+        stored = self._result(path)
+        if stored is not None and stored.cell.flags != cell.flags:
+            flagged = Cell(**{**_shallow(stored.cell), "flags": cell.flags, "schema": SCHEMA})
+            _write(path, _sealed(_CELL.dump_json(flagged)))
 
     def examples(self, cell: Cell) -> Examples | None:
         """The cell's images to look at, where they were kept."""
@@ -148,8 +170,11 @@ class Store:
         folder = self.zoo / card.key
         data = safetensors.torch.save(weights)
         card = Card(**{**_shallow(card), "weights_sha256": hashlib.sha256(data).hexdigest()})
+        with suppress(OSError):  # of damaged weights: whoever reads now must not judge these by it
+            (folder / "card.json").unlink()
         _write(folder / "encoder.safetensors", data)
-        _write(folder / "card.json", _CARD.dump_json(card, indent=1))
+        _write(folder / "card.json", _sealed(_CARD.dump_json(card)))
+        shutil.rmtree(folder / "training", ignore_errors=True)
         return card
 
     def probe(self, probing: Probing) -> dict[str, Tensor] | None:
@@ -167,6 +192,64 @@ class Store:
 
     def _probe(self, probing: Probing) -> Path:
         return self.zoo / key(probing.pretraining) / "probes" / f"{key(probing)}.safetensors"
+
+    # --- work that goes on
+
+    def lease(self, question: Question) -> Lease:
+        """The right to compute the answer, for as long as the block that it opens.
+
+        Raises Busy where another process has it.
+        """
+        return self._take(self._lease(question))
+
+    def check_lease(self, question: Question) -> None:
+        """Raise Busy where another process computes the answer."""
+        self._leases.check(self._lease(question))
+
+    def report_lease(self) -> Lease:
+        """The right to write the report. Raises Busy where another process writes it."""
+        return self._take(self.out / ".report.lease")
+
+    def training(self, pretraining: Pretraining, about: Mapping[str, str], stop: Stop) -> States:
+        """How far the training of an encoder is, until `save_encoder`."""
+        folder = self.zoo / key(pretraining) / "training"
+        return States(folder, about, self._warn, stop)
+
+    def attacking(self, evaluation: Evaluation, about: Mapping[str, str]) -> States:
+        """How far an attack is, until `save_result`."""
+        return States(self.out / "unfinished" / key(evaluation), about, self._warn)
+
+    def _lease(self, question: Question) -> Path:
+        match question:
+            case Pretraining():
+                return self.zoo / key(question) / ".encoder.lease"
+            case Probing():
+                file = self._probe(question)
+                return file.with_name(f".{file.stem}.lease")
+            case Evaluation():
+                return self.out / "cells" / f".{key(question)}.lease"
+
+    def _take(self, path: Path) -> Lease:
+        try:
+            return self._leases.take(path)
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
+
+    def _sweep(self) -> None:
+        """Remove what is worth nothing any more of processes that were killed."""
+        for card in self.zoo.glob("*/card.json"):
+            if card.with_name("encoder.safetensors").exists():
+                shutil.rmtree(card.with_name("training"), ignore_errors=True)
+        for folder in (self.out / "unfinished").glob("*"):
+            if (self.out / "cells" / f"{folder.name}.json").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+        for root, places in (
+            (self.out, (".report.lease", "cells/.*.lease")),
+            (self.zoo, ("*/.encoder.lease", "*/probes/.*.lease")),
+        ):
+            for lease in [path for place in places for path in root.glob(place)]:
+                with suppress(Busy, OSError):
+                    self._leases.take(lease).release()
 
     # --- damage
 
@@ -213,11 +296,26 @@ def _cells(folder: Path) -> list[Path]:
     return list((folder / "cells").glob("*.json"))
 
 
+def _sealed(answer: bytes) -> bytes:
+    """An answer in JSON with the hash of its content, to be written."""
+    content = json.loads(answer)
+    sealed = {**content, "sha256": _seal(content)}
+    return json.dumps(sealed, indent=1, ensure_ascii=False).encode()
+
+
+def _seal(content: dict[str, Any]) -> str:
+    """The SHA-256 of all fields but ``sha256``, also of those that this robench does not know."""
+    fields = {name: value for name, value in content.items() if name != "sha256"}
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _content(path: Path) -> bytes:
     """What a JSON file holds. Raises StoreError where a newer robench wrote it."""
     try:
         data = bounded.read(path, _MOST_JSON)
-        schema = json.loads(data).get("schema")
+        content = json.loads(data)
+        schema = content.get("schema")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise _DamagedError(f"not JSON: {error}") from None
     if isinstance(schema, int) and schema > SCHEMA:
@@ -225,6 +323,9 @@ def _content(path: Path) -> bytes:
             f"{path} was written by a newer robench (schema {schema}, this one reads up to "
             f"{SCHEMA}); update robench, or choose another folder with --out or --zoo"
         )
+    # Schema 1 had no seal; a seal that is there counts whatever the schema says.
+    if (schema != 1 or "sha256" in content) and content.get("sha256") != _seal(content):
+        raise _DamagedError("its fields differ from what was written")
     return data
 
 

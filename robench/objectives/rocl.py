@@ -3,14 +3,14 @@
 from typing import ClassVar
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from robench.contracts import Encoder, Objective
 from robench.recipe import Recipe
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Linf
 from robench.tensors.contrast import nt_xent
-from robench.tensors.modes import evaluating
+from robench.tensors.folding import folded
 from robench.tensors.projector import projector
 from robench.tensors.views import rocl_views
 
@@ -31,7 +31,8 @@ class RoCL(Objective):
     """
 
     # Two GPUs of 256 images; peak 15 x 0.1 after 10 epochs from 0.1 (src/argument.py:110-125,
-    # rocl_train.py:111-116).
+    # rocl_train.py:111-116). The cosine's period is all epochs, and handing over to it takes one
+    # more at the peak (warmup_scheduler/scheduler.py:25-32).
     paper: ClassVar[Recipe] = Recipe(
         epochs=1000,
         batch=512,
@@ -41,6 +42,8 @@ class RoCL(Objective):
         warmup=10,
         warmup_start=1 / 15,
         update="epoch",
+        hold=1,
+        span="all",
     )
 
     def __init__(
@@ -78,26 +81,23 @@ class RoCL(Objective):
 
     def adversary(self, views: Tensor, targets: Tensor, generator: Generator) -> Tensor:
         """Views [B, 3, H, W] pushed away from their targets by PGD on NT-Xent, within the ball."""
-        with evaluating(self):
-            # In eval mode an embedding depends on its own image alone: once serves every step. Not
-            # under no_grad: older torch's autocast would keep the weights that it cast there for
-            # the loss that follows, and no gradient would reach them (pytorch #158232).
-            target = self.projector(self.encoder(targets)).detach()
+        network = folded(nn.Sequential(self.encoder, self.projector))
+        with torch.no_grad():
+            # In eval mode an embedding depends on its own image alone: once serves every step.
+            target = network(targets)
 
-            def loss(attacked: Tensor) -> Tensor:
-                embedding = self.projector(self.encoder(attacked))
-                return nt_xent(
-                    [embedding, target], self.temperature, stop_gradient=self.stop_gradient
-                )
+        def loss(attacked: Tensor) -> Tensor:
+            pair = [network(attacked), target]
+            return nt_xent(pair, self.temperature, stop_gradient=self.stop_gradient)
 
-            return ascend(
-                loss,
-                views,
-                self.ball,
-                steps=self.steps,
-                step_size=self.step_size,
-                generator=generator,
-            )
+        return ascend(
+            loss,
+            views,
+            self.ball,
+            steps=self.steps,
+            step_size=self.step_size,
+            generator=generator,
+        )
 
     def _contrast(self, views: list[Tensor]) -> Tensor:
         embeddings = self.projector(self.encoder(torch.cat(views))).chunk(len(views))

@@ -1,7 +1,7 @@
 """LARS, and the learning-rate schedules."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -52,10 +52,13 @@ class LARS(Optimizer):
         weight_size, gradient_size = weights.norm(), gradient.norm()
         scale = group["trust"] * weight_size / (gradient_size + decay * weight_size + group["eps"])
         scale = torch.where((weight_size > 0) & (gradient_size > 0), scale, torch.ones_like(scale))
-        change = (gradient + decay * weights) * scale
-        velocity = self.state[weights].setdefault("velocity", torch.zeros_like(weights))
-        velocity.mul_(group["momentum"]).add_(change)
-        weights.sub_(group["lr"] * velocity)
+        if "velocity" not in self.state[weights]:
+            self.state[weights]["velocity"] = torch.zeros_like(weights)
+        velocity = self.state[weights]["velocity"]
+        # In place, since on a CPU every pass over the weights shows.
+        velocity.mul_(group["momentum"]).addcmul_(gradient, scale)
+        velocity.addcmul_(weights, decay * scale)
+        weights.sub_(velocity, alpha=group["lr"])
 
 
 def optimizer(
@@ -64,19 +67,31 @@ def optimizer(
     """The optimiser of that name: "sgd", "adam" (which has no ``momentum``) or "lars"."""
     match name:
         case "sgd":
-            return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+            return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
         case "adam":
-            return Adam(parameters, lr=lr, weight_decay=weight_decay)
+            return Adam(parameters, lr=lr, weight_decay=weight_decay, fused=True)
         case "lars":
             return LARS(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
     raise ValueError(f"no optimiser '{name}'; choose sgd, adam or lars")
 
 
-def warmup_cosine(time: float, warmup: float, end: float, start: float = 0.0) -> float:
-    """The learning rate at ``time`` as a share of its peak; the three times are in the same unit.
+def warmup_cosine(
+    time: float, warmup: float, end: float, start: float = 0.0, hold: float = 0.0
+) -> float:
+    """The learning rate at ``time`` as a share of its peak; all times are in the same unit.
 
-    Linear from ``start`` to 1 over ``warmup``, then half a cosine down to 0 at ``end``.
+    Linear from ``start`` to 1 over ``warmup``, 1 for ``hold`` more, then half a cosine down to 0 at
+    ``end``.
     """
     if time < warmup:
         return start + (1 - start) * time / warmup
-    return 0.5 * (1 + math.cos(math.pi * (time - warmup) / max(end - warmup, 1e-12)))
+    peak = warmup + hold
+    return 0.5 * (1 + math.cos(math.pi * max(time - peak, 0.0) / max(end - peak, 1e-12)))
+
+
+def stepwise(epoch: int, falls: Sequence[tuple[int, float]]) -> float:
+    """The learning rate in ``epoch``, from 0, as a share of its start.
+
+    ``falls`` are pairs of an epoch and the share from there on, in order.
+    """
+    return next((share for at, share in reversed(falls) if epoch >= at), 1.0)

@@ -3,15 +3,33 @@
 from collections.abc import Sequence
 from typing import cast
 
+import torch
 from torch import Tensor, nn
+
+from robench.tensors.convolution import Conv2d
 
 
 class Normalise(nn.Module):
-    """Images in [0, 1] to ``(images - mean) / std``."""
+    """Images in [0, 1] to ``(images - mean) / std``; it has no weights.
 
-    def __init__(self, mean: float, std: float) -> None:
+    Each is one number, or three with commas between, one for each channel. Raises ValueError for
+    anything else, and a ``std`` that is not positive.
+    """
+
+    mean: Tensor | float
+    std: Tensor | float
+
+    def __init__(self, mean: float | str, std: float | str) -> None:
         super().__init__()
-        self.mean, self.std = mean, std
+        for name, given in (("mean", mean), ("std", std)):
+            numbers = _numbers(name, given)
+            if name == "std" and min(numbers) <= 0:
+                raise ValueError(f"std={given} must be positive")
+            if len(numbers) == 1:
+                setattr(self, name, numbers[0])
+            else:
+                # Not saved: encoders keep the names of their weights.
+                self.register_buffer(name, torch.tensor(numbers)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         return (images - self.mean) / self.std
@@ -25,10 +43,10 @@ class BasicBlock(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False),
+            Conv2d(inputs, width, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
         )
         self.shortcut = _shortcut(inputs, width, stride)
@@ -47,13 +65,13 @@ class Bottleneck(nn.Module):
         super().__init__()
         outputs = width * self.expansion
         self.body = nn.Sequential(
-            nn.Conv2d(inputs, width, 1, bias=False),
+            Conv2d(inputs, width, 1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, stride, padding=1, bias=False),
+            Conv2d(width, width, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width, outputs, 1, bias=False),
+            Conv2d(width, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
         self.shortcut = _shortcut(inputs, outputs, stride)
@@ -72,7 +90,7 @@ def residual_network(
     the resolution.
     """
     layers: list[nn.Module] = [
-        nn.Conv2d(3, width, 3, padding=1, bias=False),
+        Conv2d(3, width, 3, padding=1, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
     ]
@@ -85,7 +103,19 @@ def residual_network(
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), inputs
 
 
+def _numbers(name: str, given: float | str) -> list[float]:
+    try:
+        numbers = [float(part) for part in str(given).split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 3):
+        raise ValueError(
+            f"{name}={given} should be one number, or three with commas between, in quotes"
+        )
+    return numbers
+
+
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return nn.Sequential(Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))

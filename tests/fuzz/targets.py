@@ -45,7 +45,7 @@ from robench.sources import batches, npz, parquet
 from robench.sources.cifar import CIFAR10
 from robench.sources.decode import decode, fitted
 from robench.spec import Spec, SpecError, parse, parse_list
-from robench.store import Store, StoreError
+from robench.store import Store, StoreError, _seal
 
 _PROVENANCE = Provenance("0", "", {}, "cpu", 1, "fp32", "2026-01-01T00:00:00+00:00")
 _TRAINING = Pretraining("plain", "resnet8(width=2)", "shapes10", Recipe(1, 64), 0)
@@ -188,6 +188,7 @@ def _cells(files: tuple[Any, bytes, bytes], folder: Path) -> bool:
     if isinstance(content, dict):
         content["outcome_sha256"] = hashlib.sha256(arrays).hexdigest()
         name = content["key"] = _key(Evaluation, content.get("evaluation"))
+        content["sha256"] = _seal(content)
     for part in ("cells", "examples"):
         (folder / part).mkdir()
     (folder / "cells" / f"{name}.json").write_text(json.dumps(content))
@@ -245,6 +246,7 @@ def _cards(files: tuple[Any, bytes], folder: Path) -> bool:
     if isinstance(content, dict):
         content["weights_sha256"] = hashlib.sha256(weights).hexdigest()
         name = content["key"] = _key(Pretraining, content.get("pretraining"))
+        content["sha256"] = _seal(content)
     place = folder / "zoo" / name
     (place / "probes").mkdir(parents=True)
     (place / "card.json").write_text(json.dumps(content))
