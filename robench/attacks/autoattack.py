@@ -15,6 +15,7 @@ from robench.attacks._until_fooled import stop_at_success
 from robench.contracts import Attack, Attacked
 from robench.tensors.balls import Ball, ball
 from robench.tensors.modes import draw_seed, evaluating, frozen, preserved_random_state
+from robench.tensors.stand_in import stand_in
 
 if TYPE_CHECKING:
     import pyautoattack
