@@ -48,7 +48,7 @@ def fit_logistic(
     def objective() -> Tensor:
         weights, bias = point[:-1], constant * point[-1]
         shares = torch.addmm(bias, inputs, weights).log_softmax(1)
-        loss = -shares[rows, labels].mean() + (penalty * weights.square()).sum() / 2
+        loss: Tensor = -shares[rows, labels].mean() + (penalty * weights.square()).sum() / 2
         excess = shares.exp_()
         excess[rows, labels] -= 1
         excess /= len(features)
