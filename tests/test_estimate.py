@@ -98,10 +98,11 @@ def test_a_probe_s_passes_are_its_schedule(probe: str, passes: float) -> None:
         ("clean", 10, (1, 1)),
         ("pgd(steps=20)", 10, (20, 20)),
         ("pgd(steps=20, restarts=5)", 10, (20, 100)),
-        ("autoattack", 10, (100, 100 + 9 * 300 + 5000 / 3)),
-        ("autoattack", 100, (100, 100 + 9 * 300 + 5000 / 3)),
-        ("autoattack", 5, (100, 100 + 4 * 300 + 5000 / 3)),
-        ("autoattack", 2, (100, 100 + 1 * 200 + 5000 / 3)),
+        ("autoattack", 10, (1, 100 + 9 * 300 + 5000 / 3)),
+        ("autoattack", 100, (1, 100 + 9 * 300 + 5000 / 3)),
+        ("autoattack", 5, (1, 100 + 4 * 300 + 5000 / 3)),
+        ("autoattack", 2, (1, 100 + 1 * 200 + 5000 / 3)),
+        ("autoattack(norm=l1, eps=12)", 10, (60, 500 + 5 * 100 + 9 * 200 + 5000 / 3)),
     ],
 )
 def test_an_attack_s_passes_are_its_budget(
