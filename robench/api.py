@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -10,18 +10,29 @@ from typing import TYPE_CHECKING, overload
 import torch
 
 from robench.answers import Card, Curve, Examples, Result
-from robench.bench import Bench, restore
+from robench.bench import Bench, find_card, restore
 from robench.catalog import Catalog
 from robench.contracts import Encoder, Progress
 from robench.plan import Request, plan, scale
 from robench.progress import bar
 from robench.questions import Evaluation
-from robench.spec import Spec, SpecError, exact, nearest, parse, parse_list, show_number
+from robench.spec import (
+    Spec,
+    SpecError,
+    exact,
+    nearest,
+    parse,
+    parse_list,
+    parse_number,
+    show_number,
+)
 from robench.store import Store, StoreError, published
+from robench.trust.review import review
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from robench.audit.findings import Finding
     from robench.report.compare import Comparison
     from robench.reproduction.run import Reproduction, Task
 
@@ -165,15 +176,24 @@ def reproduction_folder(asked: "Task", out: Path | str | None) -> Path:
 def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:
     """Answer the evaluations, and report on them and on what else is stored at the same scale.
 
-    What is stored and has the place of one of them in the table stays out of the report.
+    What is stored and has the place of one of them in the table stays out of the report. Flags that
+    show only beside other cells are written into the cells of the results folder.
     """
     bench.store.prepare()
-    results = tuple(bench.answers(evaluations))
+    answered = list(bench.answers(evaluations))
     scales = {scale(evaluation, bench.catalog) for evaluation in evaluations}
-    others = (r for r in bench.store.results() if scale(r.cell.evaluation, bench.catalog) in scales)
-    reported = one_each([*results, *others])
-    if reported:
-        write_report(bench.store, reported, bench.catalog)
+    with bench.reporting():  # the last of several processes to write has read what all have found
+        stored = list(bench.store.results())
+        reviewed = review(stored)
+        for before, after in zip(stored, reviewed, strict=True):
+            if after is not before:
+                bench.store.amend(after.cell)
+        known = {result.cell.key: result for result in reviewed}
+        results = tuple(known.get(result.cell.key, result) for result in answered)
+        others = (r for r in known.values() if scale(r.cell.evaluation, bench.catalog) in scales)
+        reported = one_each([*results, *others])
+        if reported:
+            write_report(bench.store, reported, bench.catalog)
     return Results(results, tuple(bench.failures), bench.store.out)
 
 
@@ -255,11 +275,16 @@ def _stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
 
 
 def stored(store: Store) -> list[Result]:
-    """Every stored answer, the latest last. Raises SpecError where there is none."""
-    results = sorted(store.results(), key=lambda r: (r.cell.provenance.finished, r.cell.key))
+    """Every stored answer, the latest last, with the flags that all of them ask for.
+
+    Raises SpecError where there is none.
+    """
+    results = sorted(
+        review(store.results()), key=lambda r: (r.cell.provenance.finished, r.cell.key)
+    )
     if not results:
         raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
-    return results
+    return sorted(results, key=lambda r: (r.cell.provenance.finished, r.cell.key))
 
 
 def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[Result]:
@@ -338,16 +363,47 @@ def load_encoder(
     """
     damages: list[str] = []
     store = Store(Path("results"), Path(zoo), damages.append)
-    card = store.card_by_key(key)
-    if card is None:
-        known = [card.key for card in store.cards()]
-        hint = nearest(key, known) if known else "it is empty; `robench run` fills it"
-        raise SpecError(f"no encoder '{key}' in {zoo}; {' '.join([*damages, hint])}")
+    card = find_card(store, key, damages)
     weights = store.encoder(card)
     if weights is None:
         why = " ".join(damages) or "its weights are missing; `robench run` trains it again"
         raise SpecError(f"cannot load '{key}' from {zoo}: {why}")
     return restore(Catalog(_paths(plugins)), card, weights)
+
+
+def audit(
+    key: str,
+    bench: Bench,
+    *,
+    target: str | None = None,
+    probe: str = "linear",
+    limit: int = 200,
+    eps: str = "8/255",
+    autoattack: bool = True,
+) -> "Iterator[Finding]":
+    """Try the whole battery of checks on the encoder of the zoo with that key.
+
+    ``target`` is the data set of the probe and of the attacks, the encoder's own by default. Raises
+    SpecError, before any compute, for what does not exist or is out of range.
+    """
+    from robench.audit.battery import audit
+    from robench.audit.subject import Asked
+
+    catalog, card = bench.catalog, find_card(bench.store, key)
+    radius = parse_number(eps)
+    if not 0 < radius <= 1:
+        raise SpecError(f"--eps {eps} is no radius in linf; give one in (0, 1], such as 8/255")
+    if limit < 1:
+        raise SpecError(f"--limit {limit} is too few; give 1 or more")
+    source = card.pretraining.dataset
+    asked = Asked(
+        target=source if target is None else str(catalog.resolve("datasets", parse(target))),
+        probe=str(catalog.resolve("probes", parse(probe))),
+        limit=limit,
+        eps=radius,
+        autoattack=autoattack,
+    )
+    return audit(bench, card, asked)
 
 
 def specs(names: Names) -> tuple[Spec, ...]:

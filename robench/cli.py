@@ -43,9 +43,9 @@ def main() -> None:
     except click.ClickException as error:
         code = _complain(error.format_message())
     except (click.Abort, KeyboardInterrupt):
-        code = _complain("interrupted; the same command goes on from what is finished", 130)
+        code = _complain("interrupted; the same command goes on from here", 130)
     except Terminated:
-        code = _complain("stopped; the same command goes on from what is finished", 143)
+        code = _complain("stopped; the same command goes on from here", 143)
     except Exception as error:
         if not _is_input(error):
             raise
@@ -59,7 +59,7 @@ def _is_input(error: Exception) -> bool:
 
 
 def _complain(message: str, code: int = 2) -> int:
-    click.echo(f"robench: {' '.join(message.split())}", err=True)
+    _note(" ".join(message.split()))
     return code
 
 
@@ -367,6 +367,7 @@ def list_(
 
 def _list_results(out: Path | None, zoo: Path) -> None:
     from robench.store import Store
+    from robench.trust.review import review
 
     if out and not (out / "cells").is_dir():
         raise SpecError(f"no results in {out}; `robench run --out {out}` makes some")
@@ -374,7 +375,7 @@ def _list_results(out: Path | None, zoo: Path) -> None:
     if not folders:
         click.echo("no results yet; `robench run` makes some")
     for folder in folders:
-        results = list(Store(folder, zoo, _note).results())
+        results = review(Store(folder, zoo, _note).results())
         for result in results:
             cell, labels = result.cell, result.cell.labels
             attack = " ".join(word for word in (labels.attack, cell.norm, cell.eps) if word)
@@ -625,6 +626,61 @@ def evaluate(
 
 
 @cli.command()
+@click.argument("key")
+@click.option(
+    "--zoo",
+    type=click.Path(path_type=Path),
+    default=Path("zoo"),
+    show_default=True,
+    help="Folder of encoders.",
+)
+@data_option
+@click.option("--target", help="The data set to probe and attack on.  [default: the encoder's own]")
+@click.option("--probe", default="linear", show_default=True, help="The classifier on features.")
+@click.option("--limit", type=int, default=200, show_default=True, metavar="N", help="Test images.")
+@click.option("--eps", default="8/255", show_default=True, help="A radius in linf, in [0, 1].")
+@click.option("--no-autoattack", is_flag=True, help="Skip what takes longest.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@plugin_option
+def audit(
+    key: str,
+    zoo: Path,
+    data: Path | None,
+    target: str | None,
+    probe: str,
+    limit: int,
+    eps: str,
+    no_autoattack: bool,
+    device: str,
+    plugins: tuple[Path, ...],
+) -> int:
+    """Try every check on the encoder KEY of the zoo: a line each, and a verdict.
+
+    KEY is the name of its folder. Exits with 0 where nothing was found, and 1 where something was.
+    """
+    from robench import api
+    from robench.audit.findings import Verdict, summary
+    from robench.bench import Bench
+    from robench.catalog import Catalog
+    from robench.progress import bar
+    from robench.store import Store
+
+    store = Store(Path("results"), zoo, _note)
+    where = api.find_device(device)
+    bench = Bench(Catalog(plugins), store, api.data_root(data), where, bar, click.echo)
+    checks = api.audit(
+        key, bench, target=target, probe=probe, limit=limit, eps=eps, autoattack=not no_autoattack
+    )
+    click.echo(f"{key}: probe {probe}, {limit} test images, linf, eps {eps}")
+    findings = []
+    for finding in checks:
+        findings.append(finding)
+        click.echo(str(finding))
+    click.echo(summary(findings))
+    return 0 if all(finding.verdict is Verdict.OK for finding in findings) else 1
+
+
+@cli.command()
 @data_option
 def doctor(data: Path | None) -> None:
     """Show versions, devices and data, and how to get what is missing."""
@@ -648,7 +704,9 @@ def _seeds(text: str | None) -> tuple[int, ...]:
 
 
 def _note(line: str) -> None:
-    click.echo(f"robench: {line}", err=True)
+    # Messages quote files, and a terminal would obey the codes in them.
+    shown = "".join(c if c.isprintable() else "?" for c in line)
+    click.echo(f"robench: {shown}", err=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,45 @@ class Progress(Protocol):
     """Hands the items on one by one and shows how far it is; never decides anything."""
 
     def __call__(self, items: Sequence[Item], label: str) -> Iterable[Item]: ...
+
+
+@dataclass(frozen=True)
+class State:
+    """Where long work is: tensors by name, and beside them values that JSON can hold."""
+
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any]
+
+
+class Checkpoints(Protocol):
+    """Keeps the state of long work, so that it can go on after an interruption."""
+
+    def load(self) -> State | None:
+        """The state to go on from, or None to start at the beginning; its tensors are on the CPU.
+
+        Each tensor has the strides that it was kept with.
+        """
+        ...
+
+    def reached(self, state: Callable[[], State]) -> None:
+        """The work is at a point that it can go on from, and ``state()`` is all that it takes.
+
+        Keeps it where it is time to; raises what stops the process where it was asked to stop.
+        """
+        ...
+
+
+class _Forgetful:
+    def load(self) -> State | None:
+        """Nothing."""
+        return None
+
+    def reached(self, state: Callable[[], State]) -> None:
+        """Keep nothing."""
+
+
+FORGETFUL: Checkpoints = _Forgetful()
+"""Keeps nothing: work that is interrupted starts again."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +220,21 @@ class Attack(ABC):
         ``model`` maps images to logits [B, K] and is in eval mode. The global random state is as
         before when the call returns.
         """
+
+    def resume(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        generator: Generator,
+        checkpoints: Checkpoints,
+    ) -> Attacked:
+        """The same as a call, going on from what ``checkpoints`` have.
+
+        For attacks whose call takes minutes; others start again. A state's tensors must stay as
+        they are while the attack goes on.
+        """
+        return self(model, images, labels, generator)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from robench.plan import Request, plan
 from robench.progress import silent
 from robench.questions import Evaluation, key
 from robench.spec import SpecError, parse_list
-from robench.store import Store
+from robench.store import Store, _sealed
 
 TOYS = [PLUGINS / f"{name}.py" for name in ("blobs", "tiny", "mirror", "nudge")]
 CATALOG = Catalog(TOYS)
@@ -364,6 +364,42 @@ def test_another_encoder_under_the_same_name_is_refused(lab: Lab, tmp_path: Path
         lab.answers(asked)
 
 
+def test_an_unknown_batchnorm_branch_is_one_line(lab: Lab) -> None:
+    path = next((lab.folder / "zoo").glob("*/card.json"))
+    card = path.read_text()
+    card = card.replace('"evaluated_branch": "clean"', '"evaluated_branch": "sparse"')
+    path.write_bytes(_sealed(card.encode()))
+    asked = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
+    with pytest.raises(SpecError, match=r"mirror-blobs.*: no BatchNorm branch 'sparse'; this enc"):
+        lab.answers(asked)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": lambda x: x / np.float32(255)}, r", test: images are float32 \[48, 3, 8, 8\]"),
+        ({"images": lambda x: x[:, :1]}, r"expected uint8 pixels in 0 to 255, \[n, 3, H, W\]"),
+        ({"labels": lambda y: y + 1}, "test: label 4 in row .* expected 0 to 3"),
+        ({"labels": lambda y: y[1:]}, "48 images but 47 labels"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused_before_any_compute(
+    fresh: Lab, monkeypatch: Any, change: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setattr("robench.bench.pretrain", pytest.fail)
+    blobs = CATALOG.component("datasets", "blobs")
+    load = blobs.load
+
+    def changed(self: Any, *places: Any) -> Data:
+        data = load(self, *places)
+        parts = {name: make(getattr(data.test, name)) for name, make in change.items()}
+        return replace(data, test=replace(data.test, **parts))
+
+    monkeypatch.setattr(blobs, "load", changed)
+    with pytest.raises(DataError, match=f"^blobs.*{message}"):
+        fresh.answers()
+
+
 # --- stopping
 
 
@@ -385,6 +421,82 @@ def test_what_is_finished_outlives_an_interruption(fresh: Lab) -> None:
     assert before.items() <= files(fresh.folder).items()
 
 
+# --- other processes
+
+
+def foreign(path: Path, beat: int = 0) -> Path:
+    """The lease of a process of another machine, which shows a sign of life with each call."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owner = {"token": "abc", "host": "elsewhere", "pid": 7, "machine": "elsewhere"}
+    path.write_text(f"{json.dumps(owner)}\n{beat:012}\n")
+    return path
+
+
+def test_work_of_others_is_left_to_them_and_waited_for(
+    fresh: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = plan(replace(REQUEST, methods=parse_list("mirror,mirror(noise=0.2)")), CATALOG)
+    first, clean, pgd = both[0].probing.pretraining, both[2], both[3]
+    encoder = foreign(fresh.folder / "zoo" / key(first) / ".encoder.lease")
+    cell = foreign(fresh.folder / "out" / "cells" / f".{key(pgd)}.lease")
+    pauses = 0
+
+    def pause(seconds: float) -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses < 3:
+            foreign(encoder, pauses)
+            foreign(cell, pauses)
+            assert len(list((fresh.folder / "out" / "cells").glob("*.json"))) == 1
+        elif pauses == 3:
+            encoder.unlink()  # it gave up, or was done and its files were removed
+        else:
+            cell.unlink()
+
+    monkeypatch.setattr("robench.bench.time.sleep", pause)
+    results = fresh.answers(both)
+    assert [result.cell.key for result in results] == [key(asked) for asked in both]
+    assert pauses >= 3
+    waits = [line for line in fresh.said if "waiting" in line]
+    assert waits[0] == ("waiting for what others compute of 3 cells: process 7 on elsewhere")
+    done = [line for line in fresh.said if line.startswith("[")]
+    assert done[0].startswith("[3/4]")  # the clean accuracy of the second encoder
+    assert clean.attack == "clean"
+    assert len(done) == 4
+
+
+def test_a_dead_process_of_another_machine_is_waited_for_and_succeeded(
+    fresh: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ASKED[0].probing
+    leases = [
+        foreign(fresh.folder / "zoo" / key(first.pretraining) / ".encoder.lease"),
+        foreign(fresh.folder / "zoo" / key(first.pretraining) / "probes" / f".{key(first)}.lease"),
+        foreign(fresh.folder / "out" / "cells" / f".{key(ASKED[1])}.lease"),
+    ]
+    monkeypatch.setattr("robench.leases.PATIENCE", 0.05)
+    monkeypatch.setattr("robench.bench.PAUSE", 0.02)
+    assert len(fresh.answers()) == 2
+    assert not [path for path in leases if path.exists()]
+
+
+def test_what_another_process_found_meanwhile_is_not_computed(
+    fresh: Lab, tmp_path_factory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(done := tmp_path_factory.mktemp("done"))
+    lease = foreign(fresh.folder / "zoo" / key(ASKED[0].probing.pretraining) / ".encoder.lease")
+
+    def pause(seconds: float) -> None:
+        for part in ("zoo", "out"):
+            shutil.copytree(done / part, fresh.folder / part, dirs_exist_ok=True)
+        lease.unlink()
+
+    monkeypatch.setattr("robench.bench.time.sleep", pause)
+    for stage in ("pretrain", "probe", "evaluate"):
+        monkeypatch.setattr(f"robench.bench.{stage}", pytest.fail)
+    assert len(fresh.answers()) == 2
+
+
 # --- what is on record
 
 
@@ -393,6 +505,9 @@ def test_a_cell_says_how_it_was_made(lab: Lab) -> None:
     assert (clean.norm, clean.eps, attacked.norm, attacked.eps) == ("", "", "linf", "8/255")
     assert clean.n == attacked.n == 16
     assert attacked.correct < clean.correct
+    assert clean.flags == attacked.flags == ("subset",)
+    assert clean.counts == {"test-images": 48, "recomputed-otherwise": 0}
+    assert attacked.counts == {**clean.counts, "flat": 0, "unresolved": 0, "missed-grey": 0}
     assert attacked.provenance.versions["torch"] == importlib.metadata.version("torch")
     assert attacked.provenance.precision == "fp32"
     card = json.loads(next((lab.folder / "zoo").glob("*/card.json")).read_bytes())

@@ -1,6 +1,7 @@
 """AutoAttack (Croce & Hein 2020, arXiv 2003.01690): the official package behind an adapter."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor, nn
 
+from robench.attacks._until_fooled import stop_at_success
 from robench.contracts import Attack, Attacked
 from robench.tensors.balls import Ball, ball
 from robench.tensors.modes import draw_seed, evaluating, frozen, preserved_random_state
+from robench.tensors.stand_in import stand_in
 
 if TYPE_CHECKING:
     import pyautoattack
+    from pyautoattack.square import SquareAttack
 
 _NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}  # the package's names
 
@@ -49,6 +53,9 @@ class AutoAttack(Attack):
     - ``no-dlr``: APGD-DLR was left out, for want of 4 classes;
     - any other warning of the package in its own words.
 
+    Counts, in images of this call: ``square``, which Square alone fooled; ``zero-gradients``, the
+    most at whose start a run of APGD-DLR found no gradient (none is counted under 4 classes).
+
     Raises ValueError for an unknown norm or an eps that is not positive (linf: or over 1).
     """
 
@@ -78,27 +85,39 @@ class AutoAttack(Attack):
         with evaluating(model), frozen(model), preserved_random_state(), _fresh_checks():
             with torch.no_grad():
                 classes = model(images[:1]).shape[1]
+            quick = stand_in(model, images)
             with _heard() as warnings:
-                official = self._official(model, classes, seed, images.device)
-                attacked, _ = official.run_standard_evaluation(
+                official = self._official(model, quick, classes, seed, images.device)
+                reached = _images_given_to(official.square)
+                attacked, predicted = official.run_standard_evaluation(
                     images, labels, batch_size=len(images)
                 )
-        missing = ["no-dlr"] if "apgd-t" not in official.attacks_to_run else []
-        return Attacked(attacked.detach(), tuple(dict.fromkeys(missing + warnings)))
+        notes = [_note(warning) for warning in warnings]
+        standing = int((predicted == labels).sum())
+        counts = {"square": sum(reached) - standing if reached else 0}
+        if "apgd-t" in official.attacks_to_run:
+            counts["zero-gradients"] = max(map(_zero_gradients, warnings), default=0)
+        else:
+            notes.insert(0, "no-dlr")
+        return Attacked(attacked.detach(), tuple(dict.fromkeys(notes)), counts)
 
     def _official(
-        self, model: nn.Module, classes: int, seed: int, device: torch.device
+        self, model: nn.Module, quick: nn.Module, classes: int, seed: int, device: torch.device
     ) -> "pyautoattack.AutoAttack":
         from pyautoattack import AutoAttack as Official
 
         official = Official(
-            model,
+            model,  # has the last word on each image; the attacks search through the quick one
             norm=_NORMS[self.norm],
             eps=self.eps,
             seed=seed,
             version="standard",
             device=device,
         )
+        for climbing in (official.apgd, official.apgd_targeted):
+            climbing.model = quick
+            stop_at_success(climbing)
+        official.fab.predict = official.square.predict = quick
         for targeted in (official.apgd_targeted, official.fab):
             targeted.n_target_classes = min(targeted.n_target_classes, classes - 1)
         if classes < 4:
@@ -127,17 +146,40 @@ def _fresh_checks() -> Iterator[None]:
         sys.setprofile(profile)
 
 
+def _images_given_to(square: "SquareAttack") -> list[int]:
+    """A list that grows, with each batch which ``square`` is to attack, by the batch's length."""
+    lengths: list[int] = []
+    perturb = square.perturb
+
+    def counted(images: Tensor, labels: Tensor) -> Tensor:
+        lengths.append(len(images))
+        attacked: Tensor = perturb(images, labels)
+        return attacked
+
+    square.perturb = counted
+    return lengths
+
+
+def _note(warning: str) -> str:
+    return next((note for words, note in _NOTES.items() if words in warning), warning)
+
+
+def _zero_gradients(warning: str) -> int:
+    # Each target's run warns of the images that it begins with, so numbers of runs overlap.
+    found = re.search(r"there are (\d+) points with zero gradient", warning)
+    return int(found[1]) if found else 0
+
+
 @contextmanager
 def _heard() -> Iterator[list[str]]:
-    """Collect the package's warnings as notes and print none; its progress, at DEBUG, passes."""
+    """Collect the package's warnings and print none; its progress, at DEBUG, passes."""
     logger = logging.getLogger("auto-attack")
-    notes: list[str] = []
+    warnings: list[str] = []
 
     def keep(record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        message = record.getMessage()
-        notes.append(next((note for words, note in _NOTES.items() if words in message), message))
+        warnings.append(record.getMessage())
         return False
 
     level, disabled = logger.level, logger.disabled
@@ -145,7 +187,7 @@ def _heard() -> Iterator[list[str]]:
     logger.disabled = False  # logging.config disables loggers that it does not know
     logger.addFilter(keep)
     try:
-        yield notes
+        yield warnings
     finally:
         logger.removeFilter(keep)
         logger.disabled = disabled

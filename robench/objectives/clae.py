@@ -13,6 +13,7 @@ from robench.tensors.ascend import ascend
 from robench.tensors.balls import Linf
 from robench.tensors.bases import base_of
 from robench.tensors.batchnorm import ADVERSARIAL, add_adversarial_branch, through_branch
+from robench.tensors.modes import frozen
 
 
 class CLAE(Objective):
@@ -96,7 +97,8 @@ class CLAE(Objective):
             embedding = self._embed(attacked)
             return self.contrast(embedding.detach(), embedding, self.temperature)
 
-        return ascend(loss, views, self.ball, steps=1, step_size=self.ball.eps)
+        with frozen(self):
+            return ascend(loss, views, self.ball, steps=1, step_size=self.ball.eps)
 
     def _embed(self, images: Tensor) -> Tensor:
         embedding: Tensor = self.projector(self.encoder(images))

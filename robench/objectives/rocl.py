@@ -3,14 +3,15 @@
 from typing import ClassVar
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from robench.contracts import Encoder, Objective
 from robench.recipe import Recipe
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Linf
 from robench.tensors.contrast import nt_xent
-from robench.tensors.modes import evaluating
+from robench.tensors.early import differentiated
+from robench.tensors.folding import folded
 from robench.tensors.projector import projector
 from robench.tensors.views import rocl_views
 
@@ -77,30 +78,28 @@ class RoCL(Objective):
         first, second = (self.augment(images, generator) for _ in range(2))
         adversary = self.adversary(first, second, generator)
         regulariser = self._contrast([adversary, second]) / self.lamda
+        regulariser = differentiated(regulariser, self.parameters())
         return self._contrast([first, second, adversary]) + regulariser
 
     def adversary(self, views: Tensor, targets: Tensor, generator: Generator) -> Tensor:
         """Views [B, 3, H, W] pushed away from their targets by PGD on NT-Xent, within the ball."""
-        with evaluating(self):
-            # In eval mode an embedding depends on its own image alone: once serves every step. Not
-            # under no_grad: older torch's autocast would keep the weights that it cast there for
-            # the loss that follows, and no gradient would reach them (pytorch #158232).
-            target = self.projector(self.encoder(targets)).detach()
+        network = folded(nn.Sequential(self.encoder, self.projector))
+        with torch.no_grad():
+            # In eval mode an embedding depends on its own image alone: once serves every step.
+            target = network(targets)
 
-            def loss(attacked: Tensor) -> Tensor:
-                embedding = self.projector(self.encoder(attacked))
-                return nt_xent(
-                    [embedding, target], self.temperature, stop_gradient=self.stop_gradient
-                )
+        def loss(attacked: Tensor) -> Tensor:
+            pair = [network(attacked), target]
+            return nt_xent(pair, self.temperature, stop_gradient=self.stop_gradient)
 
-            return ascend(
-                loss,
-                views,
-                self.ball,
-                steps=self.steps,
-                step_size=self.step_size,
-                generator=generator,
-            )
+        return ascend(
+            loss,
+            views,
+            self.ball,
+            steps=self.steps,
+            step_size=self.step_size,
+            generator=generator,
+        )
 
     def _contrast(self, views: list[Tensor]) -> Tensor:
         embeddings = self.projector(self.encoder(torch.cat(views))).chunk(len(views))

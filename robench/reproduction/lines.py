@@ -9,8 +9,8 @@ from scipy.stats import t
 
 from robench.answers import Result
 from robench.questions import Evaluation
-from robench.report.stats import Interval, mean_sd, wilson
 from robench.reproduction.grid import Place
+from robench.stats.single import Interval, mean_sd, wilson
 
 
 class Lies(Enum):

@@ -7,7 +7,7 @@ from torch import Generator, nn
 
 from robench.contracts import Data, Encoder, Probe, ProbeError, Progress
 from robench.tensors.features import fingerprint
-from robench.tensors.modes import evaluating
+from robench.tensors.modes import evaluating, only_evaluating
 
 
 def probe(
@@ -15,12 +15,12 @@ def probe(
 ) -> nn.Sequential:
     """The classifier, images [B, 3, H, W] to logits [B, K], that the probe fits on the data.
 
-    A probe that finetunes is given a copy of the encoder. Raises ProbeError where the encoder's
-    parameters or buffers changed on the way.
+    A probe that finetunes is given a copy of the encoder. Raises ProbeError where the encoder was
+    called in train mode, or its parameters, buffers or BatchNorm branch changed on the way.
     """
     before = fingerprint(encoder)
     probed = copy.deepcopy(encoder).eval() if method.finetunes else encoder
-    with evaluating(probed):
+    with evaluating(encoder), evaluating(probed), only_evaluating(encoder, ProbeError):
         layer = method.fit(
             probed, data.train, data.held_out, len(data.classes), generator, progress
         )

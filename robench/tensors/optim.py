@@ -52,10 +52,13 @@ class LARS(Optimizer):
         weight_size, gradient_size = weights.norm(), gradient.norm()
         scale = group["trust"] * weight_size / (gradient_size + decay * weight_size + group["eps"])
         scale = torch.where((weight_size > 0) & (gradient_size > 0), scale, torch.ones_like(scale))
-        change = (gradient + decay * weights) * scale
-        velocity = self.state[weights].setdefault("velocity", torch.zeros_like(weights))
-        velocity.mul_(group["momentum"]).add_(change)
-        weights.sub_(group["lr"] * velocity)
+        if "velocity" not in self.state[weights]:
+            self.state[weights]["velocity"] = torch.zeros_like(weights)
+        velocity = self.state[weights]["velocity"]
+        # In place, since on a CPU every pass over the weights shows.
+        velocity.mul_(group["momentum"]).addcmul_(gradient, scale)
+        velocity.addcmul_(weights, decay * scale)
+        weights.sub_(velocity, alpha=group["lr"])
 
 
 def optimizer(
@@ -64,9 +67,9 @@ def optimizer(
     """The optimiser of that name: "sgd", "adam" (which has no ``momentum``) or "lars"."""
     match name:
         case "sgd":
-            return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+            return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
         case "adam":
-            return Adam(parameters, lr=lr, weight_decay=weight_decay)
+            return Adam(parameters, lr=lr, weight_decay=weight_decay, fused=True)
         case "lars":
             return LARS(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
     raise ValueError(f"no optimiser '{name}'; choose sgd, adam or lars")

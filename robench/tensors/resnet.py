@@ -6,6 +6,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from robench.tensors.convolution import Conv2d
+from robench.tensors.recompute import sparingly
+
 
 class Normalise(nn.Module):
     """Images in [0, 1] to ``(images - mean) / std``; it has no weights.
@@ -41,10 +44,10 @@ class BasicBlock(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False),
+            Conv2d(inputs, width, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
         )
         self.shortcut = _shortcut(inputs, width, stride)
@@ -63,13 +66,13 @@ class Bottleneck(nn.Module):
         super().__init__()
         outputs = width * self.expansion
         self.body = nn.Sequential(
-            nn.Conv2d(inputs, width, 1, bias=False),
+            Conv2d(inputs, width, 1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, stride, padding=1, bias=False),
+            Conv2d(width, width, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width, outputs, 1, bias=False),
+            Conv2d(width, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
         self.shortcut = _shortcut(inputs, outputs, stride)
@@ -79,16 +82,26 @@ class Bottleneck(nn.Module):
         return cast(Tensor, self.activation(self.body(images) + self.shortcut(images)))
 
 
+class Network(nn.Sequential):
+    """Layers one after the other; the blocks of large batches spare memory."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's own name)
+        for layer in self:
+            block = isinstance(layer, BasicBlock | Bottleneck)
+            input = sparingly(layer, input) if block else layer(input)  # noqa: A001
+        return input
+
+
 def residual_network(
     block: type[BasicBlock] | type[Bottleneck], depths: Sequence[int], width: int
-) -> tuple[nn.Sequential, int]:
+) -> tuple["Network", int]:
     """Stem, stages and global average pooling, with the width of the features.
 
     Stage i has ``depths[i]`` blocks of ``width * 2**i`` channels; each stage but the first halves
     the resolution.
     """
     layers: list[nn.Module] = [
-        nn.Conv2d(3, width, 3, padding=1, bias=False),
+        Conv2d(3, width, 3, padding=1, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
     ]
@@ -98,7 +111,7 @@ def residual_network(
             stride = 2 if stage > 0 and i == 0 else 1
             layers.append(block(inputs, width * 2**stage, stride))
             inputs = width * 2**stage * block.expansion
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), inputs
+    return Network(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), inputs
 
 
 def _numbers(name: str, given: float | str) -> list[float]:
@@ -116,4 +129,4 @@ def _numbers(name: str, given: float | str) -> list[float]:
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return nn.Sequential(Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))

@@ -15,6 +15,7 @@ from robench.contracts import Data, Encoder, Probe, ProbeError, Progress, Split
 from robench.probes.linear import Linear
 from robench.progress import silent
 from robench.stages.probe import probe, trained
+from robench.tensors.batchnorm import ADVERSARIAL, add_adversarial_branch, use_branch
 from robench.tensors.features import fingerprint, to_images
 from robench.tensors.modes import preserved_random_state
 
@@ -66,6 +67,23 @@ class Careless(Probe):
         return nn.Dropout()
 
 
+@dataclass(frozen=True)
+class Switcher(Probe):
+    """Leaves the encoder on another BatchNorm branch than it found it on."""
+
+    def fit(
+        self,
+        encoder: Encoder,
+        train: Split,
+        held_out: Split,
+        classes: int,
+        generator: Generator,
+        progress: Progress,
+    ) -> nn.Module:
+        use_branch(encoder, ADVERSARIAL)
+        return nn.Dropout()
+
+
 @pytest.fixture
 def encoder() -> Iterator[Encoder]:
     with preserved_random_state():
@@ -82,10 +100,22 @@ def data() -> Data:
     return Data(*parts, classes=("zero", "one"))
 
 
-@pytest.mark.parametrize("faulty", [Trainer(), Careless()], ids=["trained", "train-mode"])
-def test_a_changed_encoder_is_refused(encoder: Encoder, data: Data, faulty: Probe) -> None:
-    with pytest.raises(ProbeError, match=f"{type(faulty).__name__} changed the encoder"):
-        probe(faulty, encoder, data, Generator(), silent)
+def test_a_probe_that_trains_its_backbone_is_refused(encoder: Encoder, data: Data) -> None:
+    with pytest.raises(ProbeError, match="Trainer changed the encoder"):
+        probe(Trainer(), encoder, data, Generator(), silent)
+
+
+def test_a_probe_that_looks_in_train_mode_is_refused(encoder: Encoder, data: Data) -> None:
+    before = fingerprint(encoder)
+    with pytest.raises(ProbeError, match="ResNet8 is in train mode while it should only be"):
+        probe(Careless(), encoder, data, Generator(), silent)
+    assert fingerprint(encoder) == before  # not even one batch was seen
+
+
+def test_a_probe_that_switches_the_branch_is_refused(encoder: Encoder, data: Data) -> None:
+    add_adversarial_branch(encoder, momentum=0.1)
+    with pytest.raises(ProbeError, match="Switcher changed the encoder"):
+        probe(Switcher(), encoder, data, Generator(), silent)
 
 
 def test_the_classifier_comes_in_eval_mode(encoder: Encoder, data: Data) -> None:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from robench.report.stats import mean_sd, wilson
+from robench.stats.single import mean_sd, wilson
 
 
 def plain_wilson(correct, n):
