@@ -45,8 +45,8 @@ def markdown(made: Reproduction) -> str:
         *_orders(made),
         *_bullets("Sources of the published values:", _sources(made.lines)),
         *_bullets("Failed:", made.failures),
-        f"At full scale this table takes {made.full_cost} from nothing on {made.device}, told from "
-        "single steps timed on this machine.",
+        f"At full scale this table takes {made.full_cost} from nothing on {made.device}: a rough "
+        "time, told from single steps on this machine.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -151,7 +151,9 @@ def _order(order: Order) -> str:
 def _measured(steps: Sequence[Step]) -> str:
     first, *_ = steps
     return _value(first.higher) + "".join(
-        f" {'≈' if step.tied else '>'} {_value(step.lower)} ({_p(step)})" for step in steps
+        f" {'≈' if step.tied else '>'} {_value(step.lower)} "
+        f"({_p(step)}{', a tie' if step.tied else ''})"
+        for step in steps
     )
 
 
@@ -161,9 +163,7 @@ def _value(line: Line) -> str:
 
 
 def _p(step: Step) -> str:
-    if step.p is None:
-        return "no images in common"
-    return f"p = {step.p:.2g}" + (", a tie" if step.tied else "")
+    return "no images in common" if step.p is None else f"p = {step.p:.2g}"
 
 
 def _held(held: Held) -> str:

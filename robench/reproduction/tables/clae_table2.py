@@ -4,7 +4,7 @@ from robench.reproduction.tables import Column, PaperTable
 from robench.reproduction.wording import row
 
 table = PaperTable(
-    title="CLAE (Ho & Vasconcelos 2020), table 2: clean linear accuracy, ResNet-18",
+    title="CLAE (Ho and Vasconcelos 2020), table 2: clean linear accuracy, ResNet-18",
     paper="CLAE2020",
     tables=(),
     columns=(Column("clean"),),

@@ -4,7 +4,7 @@ from robench.reproduction.tables import Column, PaperTable
 from robench.reproduction.wording import row
 
 table = PaperTable(
-    title="RoCL (Kim, Tack & Hwang 2020), table 1: CIFAR-10, ResNet-18, white-box attacks",
+    title="RoCL (Kim, Tack and Hwang 2020), table 1: CIFAR-10, ResNet-18, white-box attacks",
     paper="RoCL2020",
     tables=("README Results (presumably the Table 1 RoCL row)", "Table 1 white-box"),
     columns=(

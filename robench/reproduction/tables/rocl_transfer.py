@@ -4,7 +4,7 @@ from robench.reproduction.tables import Column, PaperTable
 from robench.reproduction.wording import row
 
 table = PaperTable(
-    title="RoCL (Kim, Tack & Hwang 2020), transfer between CIFAR-10 and CIFAR-100, ResNet-18",
+    title="RoCL (Kim, Tack and Hwang 2020), transfer between CIFAR-10 and CIFAR-100, ResNet-18",
     paper="RoCL2020",
     tables=("transfer table",),
     columns=(Column("clean"), Column("pgd", "linf", "8/255")),
