@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom
 
 from robench.contracts import Outcome
 from robench.stats.single import Interval
@@ -47,10 +46,18 @@ def exact_mcnemar(differences: npt.NDArray[np.int64]) -> float:
     chances = np.ones(1)
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
         coins = np.zeros(size * count + 1)
-        coins[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        coins[::size] = _heads(count)
         chances = np.convolve(chances, coins)
     sums = 2 * np.arange(len(chances)) - (len(chances) - 1)
     return min(1.0, float(chances[np.abs(sums) >= abs(int(differences.sum()))].sum()))
+
+
+def _heads(tosses: int) -> list[float]:
+    """The chances of 0, 1, .. ``tosses`` heads with a fair coin, by whole numbers."""
+    ways = [1]
+    for heads in range(tosses):
+        ways.append(ways[-1] * (tosses - heads) // (heads + 1))
+    return [way / 2**tosses for way in ways]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -1,10 +1,11 @@
 """How sure a number is: an interval for one accuracy, the spread over seeds."""
 
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import binomtest
 
 
 class Interval(NamedTuple):
@@ -21,8 +22,12 @@ def wilson(correct: int, n: int) -> Interval:
     """
     if n < 1 or not 0 <= correct <= n:
         raise ValueError(f"{correct} of {n} images correct: no accuracy can be computed from that")
-    interval = binomtest(correct, n).proportion_ci(confidence_level=0.95, method="wilson")
-    return Interval(float(interval.low), float(interval.high))
+    z = NormalDist().inv_cdf(0.975)
+    middle = correct + z * z / 2
+    reach = z * math.sqrt(correct * (n - correct) / n + z * z / 4)
+    low = 0.0 if correct == 0 else (middle - reach) / (n + z * z)
+    high = 1.0 if correct == n else (middle + reach) / (n + z * z)
+    return Interval(low, high)
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:

@@ -1,0 +1,67 @@
+"""Everything about pretraining on a GPU: images a second, the share of its rate, hours, memory.
+
+    python benchmarks/gpu.py
+
+The baseline is that of `pretrain_step.py`, on the same card and in turns, with TF32 as torch has it
+by default. To see that it runs where there is no GPU:
+
+    python benchmarks/gpu.py --device cpu --batch 16 --encoder "resnet8(width=8)"
+"""
+
+import argparse
+from typing import Any
+
+import torch
+from measuring import show
+from pretrain_step import METHODS, make, measure
+from torch import Generator
+
+from robench.progress import silent
+from robench.recipe import Recipe
+from robench.stages.pretrain import pretrain
+
+EPOCHS, IMAGES = 1000, 50_000
+"""RoCL's schedule (src/argument.py:125) and the training images of CIFAR."""
+
+
+def peak(method: str, batch: int, encoder: str, device: str) -> float | None:
+    """The most memory that two training steps hold on a GPU, in GB, CIFAR's pixels included."""
+    if torch.device(device).type != "cuda":
+        return None
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    pixels = torch.zeros(IMAGES, 3, 32, 32, dtype=torch.uint8, device=device)
+    recipe = Recipe(epochs=1, batch=batch, optimizer="lars", lr=1.5, precision="bf16")
+    dice = Generator(device=device).manual_seed(0)
+    pretrain(
+        make(method, encoder, torch.device(device)), pixels[: 2 * batch], recipe, dice, silent, ""
+    )
+    return torch.cuda.max_memory_allocated(device) / 1e9
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--methods", nargs="*", default=METHODS)
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--encoder", default="resnet18")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--pairs", type=int, default=10)
+    asked = parser.parse_args()
+    table: dict[str, list[object]] = {
+        "": ["images/s", "times the baseline", "of bf16 rate", "hours, 1000 epochs", "peak GB"]
+    }
+    rows: list[dict[str, Any]] = []
+    for method in asked.methods:
+        row = measure(
+            method,
+            batch=asked.batch,
+            encoder=asked.encoder,
+            device=asked.device,
+            pairs=asked.pairs,
+        )
+        row["hours"] = EPOCHS * (IMAGES // asked.batch) * row["seconds"] / 3600
+        row["peak_gigabytes"] = peak(method, asked.batch, asked.encoder, asked.device)
+        rows.append(row)
+        shown = "images_per_second", "times_as_fast", "share_of_bf16", "hours", "peak_gigabytes"
+        table[method] = [row[name] for name in shown]
+    show({"benchmark": "gpu", "rows": rows}, table)

@@ -1,0 +1,91 @@
+"""Seconds before anything is computed: ``--help``, and a finished grid of 24 cells again.
+
+    python benchmarks/startup.py
+
+The grid is part of the published one, in a copy that has its report already. A hook counts the
+forward passes of any module, of which a finished grid needs none.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from measuring import machine, show
+
+HELP = [sys.executable, "-m", "robench.cli", "--help"]
+GRID = "--preset cifar-small --sources cifar10 --attacks pgd --norm linf"
+CELLS = 24  # three methods, two targets, clean and three radii
+COUNTED = """
+import atexit, sys
+from torch.nn.modules.module import register_module_forward_pre_hook
+from robench.cli import main
+calls = 0
+def count(module, inputs):
+    global calls
+    calls += 1
+register_module_forward_pre_hook(count)
+atexit.register(lambda: print("passes", calls, file=sys.stderr))
+main()
+"""
+
+
+def seconds(command: list[str], folder: Path) -> tuple[float, float, str]:
+    """Wall and processor seconds of a process, and what it said on stderr."""
+    before = os.times()
+    done = subprocess.run(command, cwd=folder, text=True, capture_output=True, check=True)
+    after = os.times()
+    cpu = after.children_user + after.children_system
+    cpu -= before.children_user + before.children_system
+    return after.elapsed - before.elapsed, cpu, done.stderr
+
+
+def grid(root: Path, repeats: int) -> tuple[list[tuple[float, float, str]], int]:
+    """The times of a finished grid, and how many cells it reports."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(root / "results" / "cifar-small", folder / "out")
+        shutil.copytree(root / "zoo", folder / "zoo")
+        arguments = ["run", *GRID.split(), "--out", "out", "--zoo", "zoo"]
+        command = [sys.executable, "-c", COUNTED, *arguments]
+        seconds(command, folder)  # writes the report
+        planned = subprocess.run(
+            [sys.executable, "-m", "robench.cli", *arguments, "--dry-run"],
+            cwd=folder,
+            text=True,
+            capture_output=True,
+            check=True,
+        )
+        cells = int(planned.stdout.split(" cell", 1)[0])
+        return [seconds(command, folder) for _ in range(repeats)], cells
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--root", type=Path, default=Path(), help="A checkout of robench.")
+    parser.add_argument("--repeats", type=int, default=5)
+    asked = parser.parse_args()
+    helped = [seconds(HELP, asked.root) for _ in range(asked.repeats)]
+    again, cells = grid(asked.root, asked.repeats)
+    passes = [int(said.rpartition("passes ")[2]) for _, _, said in again]
+    assert cells == CELLS, f"the grid has {cells} cells"
+    row = {
+        "benchmark": "startup",
+        **machine(),
+        "help_seconds": median(one[0] for one in helped),
+        "help_cpu_seconds": median(one[1] for one in helped),
+        "cells": cells,
+        "grid_seconds": median(one[0] for one in again),
+        "grid_cpu_seconds": median(one[1] for one in again),
+        "forward_passes": max(passes),
+    }
+    table: dict[str, list[object]] = {"": ["seconds", "of processors", "forward passes"]}
+    table["--help"] = [row["help_seconds"], row["help_cpu_seconds"], ""]
+    table[f"{cells} finished cells"] = [
+        row["grid_seconds"], row["grid_cpu_seconds"], row["forward_passes"]
+    ]  # fmt: skip
+    show(row, table)
