@@ -33,8 +33,8 @@ with mock.patch("robench.report.figures.picture.save", return_value=[]):
 GRID = (
     *("run", "--plugin", str(PLUGINS / "tiny.py"), "--encoders", "tiny"),
     *("--methods", "plain,clae,rocl(steps=1, hidden=32)", "--sources", "shapes10(size=8)"),
-    *("--attacks", "pgd(eps=2/255),autoattack(eps=96/255)"),
-    *("--epochs", "3", "--images", "384", "--limit", "30"),
+    *("--attacks", "pgd(eps=2/255, steps=80),autoattack(eps=96/255)"),
+    *("--epochs", "12", "--images", "384", "--limit", "30"),
 )
 """All three methods, several batches of each attack, an AutoAttack that soon has what it wants."""
 
