@@ -149,7 +149,8 @@ def reproduced(asked: "Task", bench: Bench) -> "Reproduction":
     from robench.reproduction.write import write
 
     made = reproduce(asked, bench)
-    write(made, bench.store.out)
+    with bench.reporting():
+        write(made, bench.store.out)
     return made
 
 

@@ -11,6 +11,7 @@ from robench.answers import Result
 from robench.questions import Evaluation
 from robench.reproduction.grid import Place
 from robench.stats.single import Interval, mean_sd, wilson
+from robench.trust.flags import SUBSET
 
 
 class Lies(Enum):
@@ -37,6 +38,11 @@ class Measured:
     flags: tuple[str, ...]
     results: Mapping[int, Result]
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether a flag forbids statements; that of fewer test images is in the interval."""
+        return not set(self.flags) <= {SUBSET}
+
 
 @dataclass(frozen=True)
 class Line:
@@ -54,10 +60,13 @@ class Line:
 
     @property
     def lies(self) -> Lies | None:
-        """Where the published value lies; None where it is unverified, or there is none."""
+        """Where the published value lies; None where there is none, or no statement can be made.
+
+        None can where the published value is unverified or the measured one is flagged.
+        """
         if self.measured is None or self.place.published is None:
             return None
-        if not self.place.published.verified:
+        if not self.place.published.verified or self.measured.doubtful:
             return None
         value, interval = float(self.place.published.value), self.measured.interval
         if value > interval.high:

@@ -91,7 +91,7 @@ def _held(group: Iterable[Line]) -> tuple[Held, ...]:
 
 def _verdict(step: Step, equal: bool) -> Verdict:
     higher, lower = _of(step.higher), _of(step.lower)
-    if higher.flags or lower.flags:
+    if higher.doubtful or lower.doubtful:
         return Verdict.FLAGGED
     if equal:
         return Verdict.EQUAL

@@ -16,6 +16,7 @@ from robench.reproduction.lines import Line, lines
 from robench.reproduction.orders import Order, orders
 from robench.reproduction.scales import FULL, Scale
 from robench.reproduction.tables import PaperTable, Settings
+from robench.trust.review import review
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def task(
 def reproduce(task: Task, bench: Bench) -> Reproduction:
     """Run what is missing, and set the published values beside the measured ones."""
     bench.store.prepare()
-    answers = {result.cell.evaluation: result for result in bench.answers(task.evaluations)}
+    answered = list(bench.answers(task.evaluations))
+    answers = {result.cell.evaluation: result for result in review(answered)}
     made = lines(task.places, answers)
     return Reproduction(
         name=task.name,

@@ -11,6 +11,7 @@ from robench.reproduction.lines import Line, Measured
 from robench.reproduction.orders import Held, Order, Step, Verdict
 from robench.reproduction.run import Reproduction
 from robench.reproduction.tables import Settings
+from robench.trust.flags import explain
 
 NONE = "–"
 
@@ -78,10 +79,16 @@ def _row(line: Line, made: Reproduction, letters: dict[str, str]) -> list[str]:
         fields += [_accuracy(measured, letters), difference(line)]
         fields += [f"[{low:.1f}, {high:.1f}]", f"{measured.n:,}"]
     if made.scale.full:
-        unverified = line.place.published is not None and not line.place.published.verified
-        told = line.lies.value if line.lies is not None else NONE
-        fields.append("? no statement" if unverified and measured is not None else told)
+        fields.append(_lies(line))
     return fields
+
+
+def _lies(line: Line) -> str:
+    if line.measured is None or line.place.published is None:
+        return NONE
+    if not line.place.published.verified:
+        return "? no statement"
+    return "no statement (flagged)" if line.lies is None else line.lies.value
 
 
 def difference(line: Line) -> str:
@@ -110,7 +117,9 @@ def _notes(made: Reproduction) -> list[str]:
         notes.append(ONE)
     if any(one.sd is not None for one in measured):
         notes.append(SEVERAL)
-    notes += [f"({letter}) flagged: {flag}." for flag, letter in _letters(made.lines).items()]
+    cells = [result.cell for one in measured for result in one.results.values()]
+    for flag, letter in _letters(made.lines).items():
+        notes.append(f"({letter}) {explain(flag, [cell for cell in cells if flag in cell.flags])}.")
     return [*_bullets("Notes:", [*notes, *_not_run(made.lines), *made.table.remarks])]
 
 

@@ -30,7 +30,7 @@ def column(
         return "SimCLR" if "plain" in evaluation.probing.pretraining.objective else "RoCL"
 
     def plant(evaluation: Evaluation) -> Result:
-        flags = ("masked",) if name(evaluation) == flagged else ()
+        flags = ("odd",) if name(evaluation) == flagged else ()
         return answer(evaluation, np.arange(N) < right[name(evaluation)], flags)
 
     def told(value: Published) -> Published:

@@ -67,6 +67,8 @@ def test_it_prints_both_columns_and_writes_them(root: tuple[Path, Done]) -> None
     assert "| RoCL | shapes10 → shapes10 | pgd linf 2/255 | 41.50? |" in text
     assert "published SimCLR 61.25 > RoCL 52.50‡: " in text
     assert "exact: table 1, the toy's box" in text
+    assert "- (a) flagged: subset (12 of " in text  # which forbids no statement on the same images
+    assert "no statement, a measured value is flagged" not in text
     assert "- SimCLR: pretraining epochs 1 for 6; " in text
     assert "- RoCL: method rocl(steps=1) for rocl(steps=3); pretraining epochs 1 for 6; " in text
     assert len((out / "reproduction.csv").read_text(encoding="utf-8").splitlines()) == 1 + 6

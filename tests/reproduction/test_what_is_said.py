@@ -72,6 +72,15 @@ def test_at_full_scale_a_checked_value_lies_somewhere_and_an_unverified_one_does
     assert "| 77.03? | not run | – | – | – | – |" in supervised
 
 
+def test_a_flagged_value_is_not_spoken_of(tmp_path: Path) -> None:
+    def plant(evaluation: Evaluation) -> Result:
+        return answer(evaluation, np.arange(40) < 30, ("odd",))
+
+    made = reproduction(tmp_path, "rocl-table1", "full", plant=plant)
+    assert "no statement (flagged) |" in markdown(made)
+    assert all(line.lies is None for line in made.lines)
+
+
 def test_clae_says_in_words_that_nothing_is_published_here(tmp_path: Path) -> None:
     text = markdown(reproduction(tmp_path, "clae-table2", "cpu-hour"))
     assert "No number of the CLAE paper could be checked against the paper" in text
@@ -84,12 +93,12 @@ def test_failures_and_flags_are_shown(tmp_path: Path) -> None:
     def plant(evaluation: Evaluation) -> Result | None:
         if evaluation.probing.pretraining.objective.startswith("plain"):
             return None
-        return answer(evaluation, np.arange(40) < 30, ("masked",))
+        return answer(evaluation, np.arange(40) < 30, ("odd",))
 
     text = markdown(reproduction(tmp_path, "rocl-transfer", "cpu-hour", plant=plant))
     assert "| SimCLR | cifar10 → cifar100 | clean | – | failed | – |" in text
     assert "| 75.0 (a) |" in text
-    assert "- (a) flagged: masked." in text
+    assert "- (a) flagged: odd." in text
     assert "No order of methods can be told" in text
 
 
