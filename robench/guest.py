@@ -22,7 +22,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Generator, nn
 
-from robench import bounded
+from robench import arrays, bounded
 from robench.answers import Provenance
 from robench.bench import FAILURES, radius
 from robench.catalog import Catalog
@@ -392,10 +392,10 @@ def _attacked(
             checkpoints=states,
         )
     seconds = round(states.seconds, 3)
-    arrays, outcome = _npz(attempt.outcome), attempt.outcome
+    content, outcome = _npz(attempt.outcome), attempt.outcome
     correct, n = int((outcome.attacked_prediction == outcome.label).sum()), len(outcome.label)
-    digest = hashlib.sha256(arrays).hexdigest()
-    _write(folder / file, arrays)
+    digest = hashlib.sha256(content).hexdigest()
+    _write(folder / file, content)
     states.clear()
     return Row(
         attack=question.attack,
@@ -436,8 +436,7 @@ def _reviewed(found: Sequence[Row], settings: Settings, folder: Path) -> list[Ro
 
 
 def _outcome(path: Path) -> Outcome:
-    with np.load(path, allow_pickle=False) as arrays:
-        return Outcome(**arrays)
+    return Outcome(**arrays.read(bounded.read(path, _MOST_BYTES), _MOST_BYTES))
 
 
 def _generator(settings: Settings, purpose: str, device: torch.device) -> Generator:
@@ -460,7 +459,17 @@ def _known(folder: Path, settings: Settings) -> list[Row]:
         if Path(row.file).name == row.file
         and 0 <= row.correct <= row.n > 0
         and _sha256(folder / row.file) == row.file_sha256
+        and _has_outcome(folder, row)
     ]
+
+
+def _has_outcome(folder: Path, row: Row) -> bool:
+    try:
+        found = asdict(_outcome(folder / row.file))
+    except (OSError, ValueError, TypeError):
+        return False
+    kinds = "".join(array.dtype.kind for array in found.values())
+    return kinds == "iiiif" and all(array.shape == (row.n,) for array in found.values())
 
 
 def _save(

@@ -18,11 +18,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from robench import bounded
 from robench.contracts import State
 from robench.replacing import replacing
 from robench.stopping import Stop
@@ -31,6 +31,7 @@ EVERY = 30.0
 """Seconds between two states: with what it takes to write one, less than a minute can be lost."""
 
 _KEPT = 2
+_MOST_BYTES = 2**34
 _NAME = re.compile(r"(\d{8})-([0-9a-f]{16})\.safetensors\Z")
 
 
@@ -68,7 +69,7 @@ class States:
         for path in reversed(self._files()):
             try:
                 header, state = _read(path)
-            except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+            except Exception as error:  # a zoo may be somebody else's, and its files say anything
                 self._say(f"{path} is damaged ({error}); going on from the one before it, if any")
                 with suppress(OSError):
                     path.unlink()
@@ -154,7 +155,7 @@ def _encoded(state: State, header: dict[str, Any]) -> bytes:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], State]:
-    data = path.read_bytes()
+    data = bounded.read(path, _MOST_BYTES)
     if not path.name[9:].startswith(hashlib.sha256(data).hexdigest()[:16]):
         raise ValueError("its hash differs from its name's")
     length = int.from_bytes(data[:8], "little")
@@ -163,6 +164,9 @@ def _read(path: Path) -> tuple[dict[str, Any], State]:
         name: _restrided(tensor, header["strides"][name])
         for name, tensor in safetensors.torch.load(data).items()
     }
+    if not isinstance(header["about"], dict) or not isinstance(header["values"], dict):
+        raise ValueError("its header is no state's")
+    header["seconds"] = float(header["seconds"])
     return header, State(tensors, header["values"])
 
 
@@ -170,4 +174,7 @@ def _restrided(tensor: Tensor, strides: list[int]) -> Tensor:
     # Not only for speed: a sum takes its terms in the order of memory, and so rounds by it.
     if list(tensor.stride()) == strides:
         return tensor
+    last = sum((side - 1) * step for side, step in zip(tensor.shape, strides, strict=True))
+    if min(strides, default=0) < 0 or last >= max(tensor.numel(), 1):
+        raise ValueError("its numbers lie further apart than there are any")
     return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype).copy_(tensor)

@@ -32,6 +32,7 @@ from robench.sources.cifar import CIFAR10, Cifar
 from robench.sources.npz import KEYS
 from robench.sources.parquet import read as read_parquet
 from robench.spec import SpecError
+from robench.states import States
 from robench.store import Store
 
 Item = TypeVar("Item")
@@ -217,9 +218,30 @@ def test_beside_the_numbers_of_a_checkpoint(
     grid += ("--probe", "linear(strength=0.1)")
     assert robench("evaluate", "a.pt", *grid, "--limit", "2").code == 0
     (folder,) = Path("results/evaluate").iterdir()
-    for path in (folder / "result.json", *folder.glob("*.npz")):
-        path.write_bytes(bare(trap))
-        assert robench("evaluate", "a.pt", *grid, "--limit", "2").code == 0
+    for payload in (bare(trap), npz(trap, NAMES[:5])):
+        told = json.loads((folder / "result.json").read_bytes())
+        for row in told["rows"]:
+            (folder / row["file"]).write_bytes(payload)
+            row["file_sha256"] = hashlib.sha256(payload).hexdigest()
+        (folder / "result.json").write_text(json.dumps(told))
+        done = robench("evaluate", "a.pt", *grid, "--limit", "2")
+        assert done.code == 0, done
+        assert "] clean: " in done.out  # made again
+    (folder / "result.json").write_bytes(bare(trap))
+    assert robench("evaluate", "a.pt", *grid, "--limit", "2").code == 0
+    assert not trap.mark.exists()
+
+
+@pytest.mark.parametrize("content", [bare, npy, torch_zip])
+def test_in_the_state_of_unfinished_work(
+    tmp_path: Path, trap: Trap, content: Callable[[Trap], bytes]
+) -> None:
+    payload, said = content(trap), list[str]()
+    name = f"00000001-{hashlib.sha256(payload).hexdigest()[:16]}.safetensors"
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / name).write_bytes(payload)
+    assert States(tmp_path / "work", {}, said.append).load() is None
+    assert "is damaged" in said[0]
     assert not trap.mark.exists()
 
 

@@ -34,7 +34,7 @@ from robench.checkpoints.layouts import choose_branch, normalisation, recognise
 from robench.checkpoints.naming import trunk
 from robench.checkpoints.reading import read
 from robench.checkpoints.translate import translate
-from robench.contracts import DataError, Encoder
+from robench.contracts import DataError, Encoder, State
 from robench.plan import Request, plan, scale
 from robench.questions import Evaluation, Pretraining, Probing, key
 from robench.recipe import Recipe
@@ -45,6 +45,7 @@ from robench.sources import batches, npz, parquet
 from robench.sources.cifar import CIFAR10
 from robench.sources.decode import decode, fitted
 from robench.spec import Spec, SpecError, parse, parse_list
+from robench.states import States, _encoded
 from robench.store import Store, StoreError, _seal
 
 _PROVENANCE = Provenance("0", "", {}, "cpu", 1, "fp32", "2026-01-01T00:00:00+00:00")
@@ -270,6 +271,21 @@ def _cards(files: tuple[Any, bytes], folder: Path) -> bool:
     return bool(cards)
 
 
+# --- unfinished work
+
+
+@cache
+def _state() -> bytes:
+    tensors = {"a": torch.zeros(2, 3).t(), "b": torch.arange(4), "c": torch.tensor(1.0)}
+    return _encoded(State(tensors, {"step": 3}), {"about": {"data": "x"}, "seconds": 1.0})
+
+
+def _state_of_work(content: bytes, folder: Path) -> bool:
+    name = f"00000001-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
+    (folder / name).write_bytes(content)
+    return States(folder, {"data": "x"}, lambda line: None).load() is not None
+
+
 # --- checkpoints
 
 
@@ -359,7 +375,7 @@ def _npz(content: bytes, folder: Path) -> bool:
     return data.train.images.dtype == np.uint8
 
 
-def _encoded(form: str) -> bytes:
+def _drawn(form: str) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.arange(3072, dtype=np.uint8).reshape(32, 32, 3)).save(buffer, form)
     return buffer.getvalue()
@@ -369,7 +385,7 @@ def _encoded(form: str) -> bytes:
 def _parquets() -> list[bytes]:
     made = []
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    rows = [{"bytes": _encoded("PNG"), "path": f"{i}.png"} for i in range(3)]
+    rows = [{"bytes": _drawn("PNG"), "path": f"{i}.png"} for i in range(3)]
     table = pa.table({"img": pa.array(rows, kind), "label": pa.array([0, 1, 2], pa.int64())})
     for compression in ("none", "snappy", "gzip", "zstd"):
         for dictionary in (True, False):
@@ -418,7 +434,7 @@ def _pickle(content: bytes, folder: Path) -> bool:
 
 def _pictures() -> st.SearchStrategy[bytes]:
     forms = ("PNG", "WEBP", "JPEG", "BMP", "GIF", "TIFF", "PPM")
-    return st.one_of(edited([_encoded(form) for form in forms]), st.binary())
+    return st.one_of(edited([_drawn(form) for form in forms]), st.binary())
 
 
 def _picture(content: bytes, folder: Path) -> bool:
@@ -437,6 +453,7 @@ TARGETS = {
         Target("eps-lists", _grid, _radii),
         Target("cells", _cell_files, _cells),
         Target("cards", _card_files, _cards),
+        Target("states", lambda: edited([_state()]), _state_of_work),
         Target("state-dicts", _state_files, _states),
         Target("npz", lambda: edited_zip(_images()) | edited([_images()]), _npz),
         Target("parquet", lambda: edited(_parquets()), _parquet),
