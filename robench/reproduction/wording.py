@@ -6,8 +6,8 @@ from robench.published import Published
 from robench.reproduction.tables import Column, Row, Settings
 
 RUNS: Mapping[tuple[str, str], Settings] = {
-    ("SimCLR", "LE"): Settings("paper/simclr-rocl", "plain(base=rocl)"),
-    ("RoCL", "LE"): Settings("paper/rocl", "rocl"),
+    ("SimCLR", "LE"): Settings("paper/simclr-rocl", "plain(base=rocl)", "linear-sgd"),
+    ("RoCL", "LE"): Settings("paper/rocl", "rocl", "linear-sgd"),
     ("RoCL+rLE", "rLE"): Settings("paper/rocl", "rocl", "robust-linear"),
     ("Plain", "linear, Plain base"): Settings("paper/clae", "plain(base=plain)"),
     ("Plain + CLAE", "linear, Plain base"): Settings("paper/clae", "clae(base=plain)"),

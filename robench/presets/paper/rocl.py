@@ -159,14 +159,14 @@ SHARED = (
 """Differences that RoCL and the SimCLR of the same code have in common."""
 
 preset = Preset(
-    summary="RoCL by its authors' code: ResNet-18, 1000 epochs, LE, PGD-20: GPU days",
+    summary="RoCL by its authors' code: ResNet-18, 1000 epochs, LE and rLE, PGD-20: GPU days",
     methods=("rocl",),
     sources=("cifar10", "cifar100"),
     targets=("cifar10", "cifar100"),
     encoders=("resnet18(mean=0, std=1)",),
     recipe=None,
-    # rLE joins here, where there is a probe for it.
-    probes=("linear-sgd",),
+    # LE and robust LE (total_process.sh:17, 23).
+    probes=("linear-sgd", "robust-linear"),
     attacks=("pgd", "autoattack"),
     norms=("linf", "l2", "l1"),
     # PGD's own default step is their eps / 10.
