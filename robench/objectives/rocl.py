@@ -10,6 +10,7 @@ from robench.recipe import Recipe
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Linf
 from robench.tensors.contrast import nt_xent
+from robench.tensors.early import differentiated
 from robench.tensors.folding import folded
 from robench.tensors.projector import projector
 from robench.tensors.views import rocl_views
@@ -77,6 +78,7 @@ class RoCL(Objective):
         first, second = (self.augment(images, generator) for _ in range(2))
         adversary = self.adversary(first, second, generator)
         regulariser = self._contrast([adversary, second]) / self.lamda
+        regulariser = differentiated(regulariser, self.parameters())
         return self._contrast([first, second, adversary]) + regulariser
 
     def adversary(self, views: Tensor, targets: Tensor, generator: Generator) -> Tensor:

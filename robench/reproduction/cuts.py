@@ -13,6 +13,7 @@ def cuts(evaluation: Evaluation, full: Evaluation, catalog: Catalog) -> tuple[st
     here, there = probing.pretraining, whole.pretraining
     label = catalog.label
     pairs = [
+        ("method", label("methods", here.objective), label("methods", there.objective)),
         ("encoder", label("encoders", here.encoder), label("encoders", there.encoder)),
         *_schedules(here.recipe, there.recipe),
         ("probe", label("probes", probing.probe), label("probes", whole.probe)),

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from robench.contracts import FORGETFUL, Checkpoints, Objective, Progress, State
 from robench.recipe import Recipe
+from robench.stages.allocation import keep_freed_memory
 from robench.tensors.memory import is_out_of_memory
 from robench.tensors.optim import optimizer, stepwise, warmup_cosine
 
@@ -50,6 +51,7 @@ def pretrain(
     )
     objective.train()
     half = recipe.precision == "bf16"
+    keep_freed_memory()
     if half:
         # Channels-last is the layout that bfloat16 convolutions are fast in.
         objective.to(memory_format=torch.channels_last)

@@ -34,7 +34,10 @@ def ascend(
     for _ in range(steps):
         with torch.enable_grad():
             images.requires_grad_()
-            (gradient,) = torch.autograd.grad(loss(images).sum(), images)
+            total = loss(images).sum()
+        # Differentiated outside autocast, as torch has it: what was float32 stays float32.
+        with torch.autocast(images.device.type, enabled=False):
+            (gradient,) = torch.autograd.grad(total, images)
         images = images.detach()
         images = ball.project(images + step_size * ball.steepest(gradient), centre)
     return images

@@ -118,8 +118,8 @@ def _columns(images: Tensor, size: int, stride: int) -> Iterator[Tensor]:
     height, width = _halved(images, stride)
     channels = images.shape[1]
     bytes_each = height * width * size * size * channels * images.element_size()
-    each_time = max(1, _BYTES // bytes_each)
-    for some in torch.split(images.permute(0, 2, 3, 1), each_time):
+    parts = -(-len(images) * bytes_each // _BYTES)
+    for some in torch.split(images.permute(0, 2, 3, 1), -(-len(images) // parts)):
         padded = pad(some, (0, 0, half, half, half, half)).contiguous()
         each, down, right, _ = padded.stride()
         seen = padded.as_strided(

@@ -2,6 +2,7 @@
 
 import copy
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import nn
@@ -9,6 +10,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from robench.tensors.batchnorm import CLEAN, DualBatchNorm2d
 from robench.tensors.convolution import Conv2d
+from robench.tensors.resnet import Network
 
 
 def folded(module: nn.Module) -> nn.Module:
@@ -22,13 +24,15 @@ def folded(module: nn.Module) -> nn.Module:
     """
     with torch.no_grad():
         copied = copy.deepcopy(module).eval()
-        for sequence in [part for part in copied.modules() if type(part) is nn.Sequential]:
-            _fold(sequence)
+        for part in list(copied.modules()):
+            # Exact types: a subclass may do something else with its layers.
+            if type(part) in (nn.Sequential, Network):
+                _fold(cast(nn.Sequential, part))
         device = next((weights.device.type for weights in copied.parameters()), "cpu")
         if torch.is_autocast_enabled(device):
-            for part in copied.modules():
-                if isinstance(part, nn.Conv2d | nn.Linear):
-                    part.to(torch.get_autocast_dtype(device))
+            for layer in copied.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    layer.to(torch.get_autocast_dtype(device))
     return copied.requires_grad_(False)
 
 
@@ -37,7 +41,7 @@ def _fold(sequence: nn.Sequential) -> None:
         norm = second
         if isinstance(norm, DualBatchNorm2d):
             norm = norm.clean if norm.branch == CLEAN else norm.adversarial
-        # Exact types: a subclass, or weights that are computed, may mean something else.
+        # Computed weights may be something else by the next call.
         if not isinstance(first, nn.Conv2d) or type(first) not in (nn.Conv2d, Conv2d):
             continue
         if type(norm) is not nn.BatchNorm2d:

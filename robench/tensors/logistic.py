@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 
 def fit_logistic(
@@ -17,28 +16,49 @@ def fit_logistic(
 
     The bias is not penalised. ``features`` float64 [n, D], ``labels`` int64 [n]; returns float64
     [D + 1, classes], the last row being the bias.
+
+    The descent is in other coordinates, where the curvature is nearly the same in all directions:
+    along the features' principal axes, each scaled by the curvature that it has while all classes
+    are equally likely, variance / classes + strength. The optimum is the same, and several times
+    fewer steps away.
     """
-    rows = features.shape[1]
-    both = torch.zeros(rows + 1, classes, dtype=features.dtype, device=features.device)
+    mean = features.mean(0)
+    centred = features - mean
+    variance, axes = torch.linalg.eigh(centred.T @ centred / len(features))
+    scale = (variance.clamp(min=0) / classes + strength).rsqrt()
+    inputs = centred @ axes * scale
+    penalty = (strength * scale.square())[:, None]
+    # The bias is the weight of a constant input, whose variance is 1 and which is not penalised.
+    constant = classes**0.5
+    point = torch.zeros(len(mean) + 1, classes, dtype=features.dtype, device=features.device)
     if start is not None:
-        both.copy_(start)
-    both.requires_grad_()
+        point[:-1] = axes.T @ start[:-1] / scale[:, None]
+        point[-1] = (start[-1] + mean @ start[:-1]) / constant
+    point.grad = torch.zeros_like(point)
     optimizer = torch.optim.LBFGS(
-        [both],
+        [point],
         max_iter=steps,
         history_size=20,
         tolerance_grad=1e-7,
         tolerance_change=1e-12,
         line_search_fn="strong_wolfe",
     )
+    rows = torch.arange(len(features), device=features.device)
 
     def objective() -> Tensor:
-        optimizer.zero_grad()
-        logits = features @ both[:-1] + both[-1]
-        loss = cross_entropy(logits, labels) + strength / 2 * both[:-1].square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        weights, bias = point[:-1], constant * point[-1]
+        shares = torch.addmm(bias, inputs, weights).log_softmax(1)
+        loss: Tensor = -shares[rows, labels].mean() + (penalty * weights.square()).sum() / 2
+        excess = shares.exp_()
+        excess[rows, labels] -= 1
+        excess /= len(features)
+        assert point.grad is not None
+        torch.addmm(penalty * weights, inputs.T, excess, out=point.grad[:-1])
+        point.grad[-1] = constant * excess.sum(0)
         return loss
 
-    with torch.enable_grad():
+    with torch.no_grad():
         optimizer.step(objective)  # type: ignore[no-untyped-call]
-    return both.detach()
+        weights = axes @ (scale[:, None] * point[:-1])
+        bias = constant * point[-1] - mean @ weights
+    return torch.cat([weights, bias[None]])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from robench.tensors.convolution import Conv2d
+from robench.tensors.recompute import sparingly
 
 
 class Normalise(nn.Module):
@@ -81,9 +82,19 @@ class Bottleneck(nn.Module):
         return cast(Tensor, self.activation(self.body(images) + self.shortcut(images)))
 
 
+class Network(nn.Sequential):
+    """Layers one after the other; the blocks of large batches spare memory."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's own name)
+        for layer in self:
+            block = isinstance(layer, BasicBlock | Bottleneck)
+            input = sparingly(layer, input) if block else layer(input)  # noqa: A001
+        return input
+
+
 def residual_network(
     block: type[BasicBlock] | type[Bottleneck], depths: Sequence[int], width: int
-) -> tuple[nn.Sequential, int]:
+) -> tuple["Network", int]:
     """Stem, stages and global average pooling, with the width of the features.
 
     Stage i has ``depths[i]`` blocks of ``width * 2**i`` channels; each stage but the first halves
@@ -100,7 +111,7 @@ def residual_network(
             stride = 2 if stage > 0 and i == 0 else 1
             layers.append(block(inputs, width * 2**stage, stride))
             inputs = width * 2**stage * block.expansion
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), inputs
+    return Network(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), inputs
 
 
 def _numbers(name: str, given: float | str) -> list[float]:

@@ -15,7 +15,6 @@ from robench.reproduction.tables import Column, PaperTable, Row, Settings
 
 TOY = Scale(
     "toy",
-    encoder="resnet8",
     recipe=Recipe(epochs=1, batch=64, images=128),
     probe_images=128,
     limit=12,
@@ -68,7 +67,8 @@ def test_it_prints_both_columns_and_writes_them(root: tuple[Path, Done]) -> None
     assert "| RoCL | shapes10 → shapes10 | pgd linf 2/255 | 41.50? |" in text
     assert "published SimCLR 61.25 > RoCL 52.50‡: " in text
     assert "exact: table 1, the toy's box" in text
-    assert "SimCLR, RoCL: pretraining epochs 1 for 6; " in text
+    assert "- SimCLR: pretraining epochs 1 for 6; " in text
+    assert "- RoCL: method rocl(steps=1) for rocl(steps=3); pretraining epochs 1 for 6; " in text
     assert len((out / "reproduction.csv").read_text(encoding="utf-8").splitlines()) == 1 + 6
     assert len(list((out / "cells").glob("*.json"))) == 4
     assert len(list((folder / "zoo").glob("*/card.json"))) == 2
@@ -94,8 +94,7 @@ def test_a_dry_run_tells_both_costs_and_writes_nothing(root: tuple[Path, Done]) 
     done = robench(*COMMAND, "--dry-run", "--seeds", "0,1")
     lines = done.out.splitlines()
     assert lines[0] == "toy at toy: A toy, table 1"
-    cut = "  cut for SimCLR, RoCL: pretraining epochs 1 for"
-    assert any(line.startswith(cut) for line in lines)
+    assert any(line.startswith("  cut for SimCLR: pretraining epochs 1 for 6; ") for line in lines)
     assert "8 cells: 4 cached, 4 to compute; 4 encoders, 2 to pretrain" in lines
     assert lines[-2].startswith("in all about ")
     assert lines[-1].startswith("at full scale about ")
