@@ -33,7 +33,9 @@ def peak(method: str, batch: int, encoder: str, device: str) -> float | None:
     pixels = torch.zeros(IMAGES, 3, 32, 32, dtype=torch.uint8, device=device)
     recipe = Recipe(epochs=1, batch=batch, optimizer="lars", lr=1.5, precision="bf16")
     dice = Generator(device=device).manual_seed(0)
-    pretrain(make(method, encoder, torch.device(device)), pixels[: 2 * batch], recipe, dice, silent, "")
+    pretrain(
+        make(method, encoder, torch.device(device)), pixels[: 2 * batch], recipe, dice, silent, ""
+    )
     return torch.cuda.max_memory_allocated(device) / 1e9
 
 

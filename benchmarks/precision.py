@@ -2,7 +2,8 @@
 
     python benchmarks/precision.py --data data
 
-Each seed trains twice, once in each precision, from the same weights, on the same batches and views.
+Each seed trains twice, once in each precision, from the same weights, on the same batches and
+views.
 """
 
 import argparse

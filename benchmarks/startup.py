@@ -18,7 +18,7 @@ from statistics import median
 from measuring import machine, show
 
 HELP = [sys.executable, "-m", "robench.cli", "--help"]
-GRID = "--preset cifar-small --sources cifar10 --attacks pgd --norm linf"
+GRID = "--preset cifar-small --sources cifar10 --targets cifar10,cifar100 --attacks pgd"
 CELLS = 24  # three methods, two targets, clean and three radii
 COUNTED = """
 import atexit, sys

@@ -8,8 +8,11 @@ import numpy.typing as npt
 from robench.contracts import Outcome
 from robench.questions import Evaluation, Pretraining
 
-SCHEMA = 1
-"""The version of the files written now; a reader refuses newer ones."""
+SCHEMA = 2
+"""The version of the files written now; a reader refuses newer ones, and reads older ones.
+
+1 was the first; 2 has the hash of a file's content in the file.
+"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Labels:
 class Cell:
     """One evaluated question. ``norm`` is "linf", "l2", "l1" or "", ``eps`` exact text such as
     "8/255", or "". ``counts`` says on how many images the attack noticed what can be counted.
+    ``batch`` is how many images were attacked at a time where memory did not suffice for as many as
+    the evaluation says.
     """
 
     key: str
@@ -88,6 +93,7 @@ class Cell:
     outcome_sha256: str
     provenance: Provenance
     counts: dict[str, int] = field(default_factory=dict)
+    batch: int | None = None
     schema: int = SCHEMA
 
 

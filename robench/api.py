@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -10,19 +10,31 @@ from typing import TYPE_CHECKING, overload
 import torch
 
 from robench.answers import Card, Curve, Examples, Result
-from robench.bench import Bench, restore
+from robench.bench import Bench, find_card, restore
 from robench.catalog import Catalog
 from robench.contracts import Encoder, Progress
 from robench.plan import Request, plan, scale
 from robench.progress import bar
 from robench.questions import Evaluation
-from robench.spec import Spec, SpecError, exact, nearest, parse, parse_list, show_number
+from robench.spec import (
+    Spec,
+    SpecError,
+    exact,
+    nearest,
+    parse,
+    parse_list,
+    parse_number,
+    show_number,
+)
 from robench.store import Store, StoreError, published
+from robench.trust.review import review
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from robench.audit.findings import Finding
     from robench.report.compare import Comparison
+    from robench.reproduction.run import Reproduction, Task
 
 Names = str | Sequence[str] | None
 """As typed: ``"plain,rocl(steps=5)"``, or a list of such."""
@@ -106,18 +118,83 @@ def run(
     return answer(bench, evaluations)
 
 
+def reproduce(
+    table: str,
+    scale: str = "cpu-hour",
+    *,
+    seeds: Sequence[int] = (),
+    out: Path | str | None = None,
+    zoo: Path | str = "zoo",
+    data: Path | str | None = None,
+    device: str = "auto",
+    plugins: Path | str | Sequence[Path | str] = (),
+    progress: Progress = bar,
+    say: Callable[[str], None] = print,
+) -> "Reproduction":
+    """Run a published table again at a scale: whatever is not known yet, beside the paper's values.
+
+    The arguments are those of ``robench reproduce --help``. Raises SpecError, DataError or
+    StoreError, before any compute, for what does not exist or cannot be read or written.
+    """
+    catalog = Catalog(_paths(plugins))
+    asked = reproduction_task(table, scale, seeds, catalog)
+    store = Store(reproduction_folder(asked, out), Path(zoo), say)
+    bench = Bench(catalog, store, data_root(data), find_device(device), progress, say)
+    return reproduced(asked, bench)
+
+
+def reproduced(asked: "Task", bench: Bench) -> "Reproduction":
+    """Run a table again, and write ``reproduction.md`` and ``.csv`` into the results folder."""
+    from robench.reproduction.run import reproduce
+    from robench.reproduction.write import write
+
+    made = reproduce(asked, bench)
+    with bench.reporting():
+        write(made, bench.store.out)
+    return made
+
+
+def reproduction_task(table: str, scale: str, seeds: Sequence[int], catalog: Catalog) -> "Task":
+    """What running a published table again comes to.
+
+    Raises SpecError for what does not exist or cannot be, before any compute.
+    """
+    from robench import published
+    from robench.reproduction import scales, tables
+    from robench.reproduction.run import task
+
+    found = tables.find(table), scales.find(scale)
+    return task(table, *found, seeds, catalog, published.values())
+
+
+def reproduction_folder(asked: "Task", out: Path | str | None) -> Path:
+    """Where a reproduction's results go: ``out``, or a folder of its own for table and scale."""
+    if out is not None:
+        return Path(out)
+    return Path("results") / "reproduce" / f"{asked.name}-{asked.scale.name}"
+
+
 def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:
     """Answer the evaluations, and report on them and on what else is stored at the same scale.
 
-    What is stored and has the place of one of them in the table stays out of the report.
+    What is stored and has the place of one of them in the table stays out of the report. Flags that
+    show only beside other cells are written into the cells of the results folder.
     """
     bench.store.prepare()
-    results = tuple(bench.answers(evaluations))
+    answered = list(bench.answers(evaluations))
     scales = {scale(evaluation, bench.catalog) for evaluation in evaluations}
-    others = (r for r in bench.store.results() if scale(r.cell.evaluation, bench.catalog) in scales)
-    reported = one_each([*results, *others])
-    if reported:
-        write_report(bench.store, reported, bench.catalog)
+    with bench.reporting():  # the last of several processes to write has read what all have found
+        stored = list(bench.store.results())
+        reviewed = review(stored)
+        for before, after in zip(stored, reviewed, strict=True):
+            if after is not before:
+                bench.store.amend(after.cell)
+        known = {result.cell.key: result for result in reviewed}
+        results = tuple(known.get(result.cell.key, result) for result in answered)
+        others = (r for r in known.values() if scale(r.cell.evaluation, bench.catalog) in scales)
+        reported = one_each([*results, *others])
+        if reported:
+            write_report(bench.store, reported, bench.catalog)
     return Results(results, tuple(bench.failures), bench.store.out)
 
 
@@ -199,11 +276,16 @@ def _stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
 
 
 def stored(store: Store) -> list[Result]:
-    """Every stored answer, the latest last. Raises SpecError where there is none."""
-    results = sorted(store.results(), key=lambda r: (r.cell.provenance.finished, r.cell.key))
+    """Every stored answer, the latest last, with the flags that all of them ask for.
+
+    Raises SpecError where there is none.
+    """
+    results = sorted(
+        review(store.results()), key=lambda r: (r.cell.provenance.finished, r.cell.key)
+    )
     if not results:
         raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
-    return results
+    return sorted(results, key=lambda r: (r.cell.provenance.finished, r.cell.key))
 
 
 def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[Result]:
@@ -282,16 +364,47 @@ def load_encoder(
     """
     damages: list[str] = []
     store = Store(Path("results"), Path(zoo), damages.append)
-    card = store.card_by_key(key)
-    if card is None:
-        known = [card.key for card in store.cards()]
-        hint = nearest(key, known) if known else "it is empty; `robench run` fills it"
-        raise SpecError(f"no encoder '{key}' in {zoo}; {' '.join([*damages, hint])}")
+    card = find_card(store, key, damages)
     weights = store.encoder(card)
     if weights is None:
         why = " ".join(damages) or "its weights are missing; `robench run` trains it again"
         raise SpecError(f"cannot load '{key}' from {zoo}: {why}")
     return restore(Catalog(_paths(plugins)), card, weights)
+
+
+def audit(
+    key: str,
+    bench: Bench,
+    *,
+    target: str | None = None,
+    probe: str = "linear",
+    limit: int = 200,
+    eps: str = "8/255",
+    autoattack: bool = True,
+) -> "Iterator[Finding]":
+    """Try the whole battery of checks on the encoder of the zoo with that key.
+
+    ``target`` is the data set of the probe and of the attacks, the encoder's own by default. Raises
+    SpecError, before any compute, for what does not exist or is out of range.
+    """
+    from robench.audit.battery import audit
+    from robench.audit.subject import Asked
+
+    catalog, card = bench.catalog, find_card(bench.store, key)
+    radius = parse_number(eps)
+    if not 0 < radius <= 1:
+        raise SpecError(f"--eps {eps} is no radius in linf; give one in (0, 1], such as 8/255")
+    if limit < 1:
+        raise SpecError(f"--limit {limit} is too few; give 1 or more")
+    source = card.pretraining.dataset
+    asked = Asked(
+        target=source if target is None else str(catalog.resolve("datasets", parse(target))),
+        probe=str(catalog.resolve("probes", parse(probe))),
+        limit=limit,
+        eps=radius,
+        autoattack=autoattack,
+    )
+    return audit(bench, card, asked)
 
 
 def specs(names: Names) -> tuple[Spec, ...]:

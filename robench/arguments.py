@@ -8,10 +8,8 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
-from robench.contracts import Encoder
+from robench.contracts import Argument, Encoder
 from robench.spec import SpecError, Value, exact, show
-
-Native = bool | int | float | str | None
 
 _WORDS = {
     int: "a whole number",
@@ -56,13 +54,18 @@ def parameters(component: Any) -> dict[str, Parameter]:
         required = argument.default is argument.empty
         parameter = Parameter(argument.name, kinds, None, required)
         if not required:
-            default = argument.default
-            value = exact(default) if isinstance(default, float) else default
-            parameter = Parameter(
-                argument.name, kinds, canonical(value, parameter, component.__name__), False
-            )
+            default = _default(argument.default, parameter, component)
+            parameter = Parameter(argument.name, kinds, default, False)
         found[argument.name] = parameter
     return found
+
+
+def defaults(component: Any, base: Value) -> dict[str, Value]:
+    """Each argument's default, in canonical form, with what this ``base`` changes."""
+    takes = parameters(component)
+    changed = getattr(component, "bases", {}).get(base, {})
+    own = {name: _default(value, takes[name], component) for name, value in changed.items()}
+    return {name: parameter.default for name, parameter in takes.items()} | own
 
 
 def canonical(value: Value, parameter: Parameter, name: str) -> Value:
@@ -84,13 +87,18 @@ def canonical(value: Value, parameter: Parameter, name: str) -> Value:
     raise SpecError(f"{name}: {parameter.name}={show(value)} should be {wanted}")
 
 
-def native(value: Value, parameter: Parameter) -> Native:
+def native(value: Value, parameter: Parameter) -> Argument:
     """The canonical value as the component's constructor takes it."""
     if isinstance(value, Fraction):
         return float(value)
     if isinstance(value, int) and not isinstance(value, bool) and int not in parameter.types:
         return float(value)
     return value
+
+
+def _default(value: Any, parameter: Parameter, component: Any) -> Value:
+    meant = exact(value) if isinstance(value, float) else value
+    return canonical(meant, parameter, component.__name__)
 
 
 def _types(hint: Any) -> tuple[type, ...]:

@@ -3,9 +3,11 @@
 Nothing is computed twice.
 """
 
+import copy
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,26 +18,32 @@ from torch import nn
 
 from robench.answers import Card, Cell, Examples, Labels, Result
 from robench.catalog import Catalog
-from robench.contracts import Attack, Data, Encoder, Probe, Progress, Split
-from robench.provenance import gather
+from robench.contracts import Attack, Data, Encoder, Probe, ProbeError, Progress, Split
+from robench.leases import Busy, Lease
+from robench.provenance import gather, versions
 from robench.questions import Evaluation, Pretraining, Probing, generator, key
-from robench.spec import SpecError, parse, parse_number, show
+from robench.sources.checks import check_data
+from robench.spec import Spec, SpecError, nearest, parse, parse_number, show
 from robench.stages.evaluate import EvaluationError, evaluate
 from robench.stages.pretrain import TrainingError, pretrain
-from robench.stages.probe import ProbeError, probe
+from robench.stages.probe import classifier, probe, trained
 from robench.stages.subset import rows, training_subset
+from robench.stopping import at_safe_points
 from robench.store import Store
 from robench.tensors.batchnorm import CLEAN, add_adversarial_branch, branches, use_branch
 from robench.tensors.features import fingerprint
+from robench.tensors.memory import is_out_of_memory
 from robench.tensors.modes import preserved_random_state
+from robench.trust.review import review
 
 FAILURES = (TrainingError, ProbeError, EvaluationError)
 """What stops one cell and not the grid."""
 
-FLAGS = {
-    "randomized": "random",
-}
-"""What an attack may notice (`contracts.Attacked.notes`), and the flag for it."""
+PAUSE = 1.0
+"""Seconds between two looks at what other processes compute."""
+
+Shapes = dict[str, tuple[int, ...]]
+"""Of the weights of a module, by name."""
 
 
 @dataclass
@@ -54,6 +62,7 @@ class Bench:
     failures: list[str] = field(default_factory=list)
     _data: dict[str, Data] = field(default_factory=dict)
     _encoders: dict[Pretraining, tuple[Card, Encoder]] = field(default_factory=dict)
+    _told: str = ""
 
     def answers(self, evaluations: Sequence[Evaluation]) -> Iterator[Result]:
         """Each evaluation's result, from disk where it is known.
@@ -64,25 +73,69 @@ class Bench:
         known = {evaluation: self.store.result(evaluation) for evaluation in evaluations}
         for name in self._needed([e for e, result in known.items() if result is None]):
             self.data(name)  # missing files show here, and not hours later
+        numbers = {evaluation: f"[{i}/{len(known)}]" for i, evaluation in enumerate(known, 1)}
         hopeless: set[Pretraining | Probing] = set()
-        for number, (evaluation, result) in enumerate(known.items(), 1):
-            lost = not hopeless.isdisjoint({evaluation.probing, evaluation.probing.pretraining})
-            if result is None and not lost:
-                try:
-                    result = self._compute(evaluation, f"[{number}/{len(known)}]")
-                except FAILURES as error:
-                    self._encoders.clear()  # what broke a rule may have broken the encoder
-                    told = str(error)
-                    if isinstance(error, TrainingError):
-                        hopeless.add(evaluation.probing.pretraining)
-                    else:
-                        told = f"{self._title(evaluation)}: {told}"
-                    if isinstance(error, ProbeError):
-                        hopeless.add(evaluation.probing)
-                    self.say(f"failed: {told}")
-                    self.failures.append(told)
-            if result is not None:
-                yield result
+        waiting = [evaluation for evaluation, result in known.items() if result is None]
+        while waiting:
+            others: dict[Evaluation, Busy] = {}
+            for evaluation in waiting:
+                if hopeless.isdisjoint({evaluation.probing, evaluation.probing.pretraining}):
+                    try:
+                        known[evaluation] = self._answer(evaluation, numbers[evaluation])
+                    except Busy as error:
+                        others[evaluation] = error
+                    except FAILURES as error:
+                        self._fail(evaluation, error, hopeless)
+            self._wait(waiting, others)
+            waiting = list(others)
+        yield from (result for result in known.values() if result is not None)
+
+    def _answer(self, evaluation: Evaluation, number: str) -> Result:
+        """The answer, which another process may have found by now.
+
+        Raises Busy where one is about to.
+        """
+        self.store.check_lease(evaluation)
+        try:
+            return self.store.result(evaluation) or self._compute(evaluation, number)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise EvaluationError(f"memory does not suffice on {self.device}: {error}") from None
+
+    def _fail(
+        self, evaluation: Evaluation, error: Exception, hopeless: set[Pretraining | Probing]
+    ) -> None:
+        self._encoders.clear()  # what broke a rule may have broken the encoder
+        told = str(error)
+        if isinstance(error, TrainingError):
+            hopeless.add(evaluation.probing.pretraining)
+        else:
+            told = f"{self._title(evaluation)}: {told}"
+        if isinstance(error, ProbeError):
+            hopeless.add(evaluation.probing)
+        self.say(f"failed: {told}")
+        self.failures.append(told)
+
+    def _wait(self, waiting: Sequence[Evaluation], others: Mapping[Evaluation, Busy]) -> None:
+        """Give other processes time, where they have all that is left to do."""
+        if not others:
+            return
+        owners = "; ".join(sorted({str(error) for error in others.values()}))
+        told = f"waiting for what others compute of {len(others)} cells: {owners}"
+        if told != self._told:
+            self._told = told
+            self.say(told)
+        if len(others) == len(waiting):
+            time.sleep(PAUSE)
+
+    def reporting(self) -> Lease:
+        """The right to write the report, after the processes that write it now."""
+        while True:
+            try:
+                return self.store.report_lease()
+            except Busy:
+                time.sleep(PAUSE / 5)
 
     def data(self, name: str) -> Data:
         """The data set that a resolved spec describes, read once.
@@ -90,16 +143,22 @@ class Bench:
         Raises DataError where it cannot be read.
         """
         if name not in self._data:
-            self._data[name] = self.catalog.build("datasets", name).load(self.root, self.progress)
+            data = self.catalog.build("datasets", name).load(self.root, self.progress)
+            check_data(data, self.catalog.label("datasets", name))
+            self._data[name] = data
         return self._data[name]
 
     def encoder(self, pretraining: Pretraining) -> tuple[Card, Encoder]:
-        """The encoder, in eval mode, on its evaluated branch; trained if need be."""
+        """The encoder, in eval mode, on its evaluated branch; trained if need be.
+
+        Raises Busy where another process trains it.
+        """
         if pretraining not in self._encoders:
-            card = self.store.card(pretraining)
-            weights = None if card is None else self.store.encoder(card)
-            if card is None or weights is None:
-                card, weights = self._pretrain(pretraining)
+            found = self._stored(pretraining)
+            if found is None:
+                with self.store.lease(pretraining):
+                    found = self._stored(pretraining) or self._pretrain(pretraining)
+            card, weights = found
             # Fresh ones too: training may leave another memory format, and so other rounding.
             encoder = restore(self.catalog, card, weights)
             self._compare(card, pretraining)
@@ -107,31 +166,50 @@ class Bench:
             self._encoders = {pretraining: (card, encoder.to(self.device))}
         return self._encoders[pretraining]
 
+    def _stored(self, pretraining: Pretraining) -> tuple[Card, dict[str, torch.Tensor]] | None:
+        card = self.store.card(pretraining)
+        weights = None if card is None else self.store.encoder(card)
+        return None if card is None or weights is None else (card, weights)
+
     def _compare(self, card: Card, question: Pretraining) -> None:
         if question.dataset in self._data:
             data = training_subset(self.data(question.dataset), question.recipe.images)
             if hashlib.sha256(_all_images(data).tobytes()).hexdigest() != card.data_sha256:
                 self.say(f"note: {card.source} has changed since {card.key} was trained on it")
 
-    def classifier(self, probing: Probing) -> nn.Module:
-        """The fitted probe, features to logits; fitted if need be."""
+    def classifier(self, probing: Probing) -> nn.Sequential:
+        """Images to logits; fitted if need be.
+
+        It is the encoder, or the probe's finetuned copy of it, and a linear layer. Raises Busy
+        where another process fits it, or trains its encoder.
+        """
         _, encoder = self.encoder(probing.pretraining)
-        fitting = {
-            "weight": (len(self.data(probing.dataset).classes), encoder.width),
-            "bias": (len(self.data(probing.dataset).classes),),
-        }
-        weights = self.store.probe(probing)
-        if weights is not None:
-            shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-            if shapes != fitting:
-                self.store.drop_probe(probing, f"it has shapes {shapes}, expected {fitting}")
-                weights = None
-        if weights is None:
-            weights = self._fit(probing, encoder, fitting)
+        method = self.probe(probing)
         with torch.device("meta"):
-            layer = nn.Linear(encoder.width, fitting["bias"][0])
-        layer.load_state_dict(weights, assign=True)
-        return layer.to(self.device).eval()
+            layer = nn.Linear(encoder.width, len(self.data(probing.dataset).classes))
+        model = classifier(copy.deepcopy(encoder) if method.finetunes else encoder, layer)
+        part = trained(model, method)
+        fitting = _shapes(part.state_dict())
+        weights = self._fitted(probing, fitting)
+        if weights is None:
+            with self.store.lease(probing):
+                weights = self._fitted(probing, fitting) or self._fit(probing, encoder, fitting)
+        part.load_state_dict(weights, assign=True)
+        part.to(self.device)
+        return model.eval()
+
+    def _fitted(self, probing: Probing, fitting: Shapes) -> dict[str, torch.Tensor] | None:
+        weights = self.store.probe(probing)
+        if weights is not None and _shapes(weights) != fitting:
+            self.store.drop_probe(probing, f"it has {_unlike(_shapes(weights), fitting)}")
+            return None
+        return weights
+
+    def probe(self, probing: Probing) -> Probe:
+        """The probe that a question asks for."""
+        method = self.catalog.build("probes", probing.probe)
+        assert isinstance(method, Probe)
+        return method
 
     def labels(self, evaluation: Evaluation) -> Labels:
         """The names that a table prints for the evaluation."""
@@ -163,8 +241,7 @@ class Bench:
 
     def trained(self, pretraining: Pretraining) -> bool:
         """Whether the zoo has the encoder, whole."""
-        card = self.store.card(pretraining)
-        return card is not None and self.store.encoder(card) is not None
+        return self._stored(pretraining) is not None
 
     def _pretrain(self, question: Pretraining) -> tuple[Card, dict[str, torch.Tensor]]:
         data = training_subset(self.data(question.dataset), question.recipe.images)
@@ -179,11 +256,25 @@ class Bench:
             objective = self.catalog.build_objective(question.objective, encoder)
         dice = generator(question, "training", self.device)
         pixels = torch.from_numpy(images).to(self.device)
-        start = time.perf_counter()
-        losses = pretrain(
-            objective.to(self.device), pixels, question.recipe, dice, self.progress, name
-        )
-        seconds = time.perf_counter() - start
+        data_sha256 = hashlib.sha256(images.tobytes()).hexdigest()
+        about = {**self._about(), "data": data_sha256, "first weights": fingerprint(objective)}
+        with at_safe_points() as stop:
+            states = self.store.training(question, about, stop)
+            try:
+                losses = pretrain(
+                    objective.to(self.device),
+                    pixels,
+                    question.recipe,
+                    dice,
+                    self.progress,
+                    name,
+                    states,
+                )
+            except TrainingError as error:
+                latest = states.latest()
+                kept = f"; the last good state is {latest}" if latest is not None else ""
+                raise TrainingError(f"{error}{kept}") from None
+        seconds = states.seconds
         card = Card(
             key=key(question),
             method=method,
@@ -196,7 +287,7 @@ class Bench:
             evaluated_branch=CLEAN,
             losses=tuple(losses),
             seconds=round(seconds, 3),
-            data_sha256=hashlib.sha256(images.tobytes()).hexdigest(),
+            data_sha256=data_sha256,
             weights_sha256="",
             provenance=gather(self.device, question.recipe.precision),
         )
@@ -205,45 +296,57 @@ class Bench:
         self.say(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f} in {seconds:.0f} s")
         return card, weights
 
-    def _fit(
-        self, question: Probing, encoder: Encoder, fitting: dict[str, tuple[int, ...]]
-    ) -> dict[str, torch.Tensor]:
+    def _fit(self, question: Probing, encoder: Encoder, fitting: Shapes) -> dict[str, torch.Tensor]:
         data = training_subset(self.data(question.dataset), question.images)
-        method = self.catalog.build("probes", question.probe)
-        assert isinstance(method, Probe)
+        method = self.probe(question)
         dice = generator(question, "probe", self.device)
-        weights = _on_cpu(probe(method, encoder, data, dice, self.progress))
-        shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-        if shapes != fitting:
+        model = probe(method, encoder, data, dice, self.progress)
+        weights = _on_cpu(trained(model, method))
+        if _shapes(weights) != fitting:
             raise ProbeError(
-                f"{type(method).__name__} gave a classifier with {shapes or 'no weights'}; "
-                f"a linear one of these features has {fitting}"
+                f"{type(method).__name__} gave a classifier with "
+                f"{_unlike(_shapes(weights), fitting)}"
             )
         self.store.save_probe(question, weights)
         return weights
 
     def _compute(self, question: Evaluation, number: str) -> Result:
+        card, _ = self.encoder(question.probing.pretraining)
+        model = self.classifier(question.probing)
+        with self.store.lease(question):
+            return self.store.result(question) or self._attack(question, number, card, model)
+
+    def _attack(
+        self, question: Evaluation, number: str, card: Card, model: nn.Sequential
+    ) -> Result:
         labels = self.labels(question)
-        card, encoder = self.encoder(question.probing.pretraining)
-        classifier = self.classifier(question.probing)
         data = self.data(question.probing.dataset)
         index = rows(len(data.test), question.limit)
         attack = self.catalog.build("attacks", question.attack)
         assert isinstance(attack, Attack)
         norm, eps = radius(question.attack)
         title = self._title(question)
-        start = time.perf_counter()
-        attempt = evaluate(
-            nn.Sequential(encoder, classifier),
-            attack,
-            data.test,
-            index,
-            question.batch,
-            lambda batch: generator(question, f"attack {batch}", self.device),
-            self.progress,
-            title,
-        )
-        seconds = time.perf_counter() - start
+        about = {
+            **self._about(),
+            "data": _sha256(data.test, index),
+            "encoder": card.weights_sha256,
+            "probe": fingerprint(trained(model, self.probe(question.probing))),
+        }
+        states = self.store.attacking(question, about)
+        with states.kept_when_stopped():
+            attempt = evaluate(
+                model,
+                attack,
+                data.test,
+                index,
+                question.batch,
+                len(data.classes),
+                lambda batch: generator(question, f"attack {batch}", self.device),
+                self.progress,
+                title,
+                checkpoints=states,
+            )
+        seconds = states.seconds
         outcome = attempt.outcome
         correct = int((outcome.attacked_prediction == outcome.label).sum())
         cell = Cell(
@@ -254,17 +357,19 @@ class Bench:
             seed=question.probing.pretraining.seed,
             n=len(index),
             correct=correct,
-            flags=tuple(sorted({FLAGS[note] for note in attempt.notes if note in FLAGS})),
+            flags=(),
             notes=attempt.notes,
             counts=attempt.counts,
+            batch=attempt.batch if attempt.batch < question.batch else None,
             seconds=round(seconds, 3),
             evaluation=question,
             encoder_sha256=card.weights_sha256,
-            probe_sha256=fingerprint(classifier),
-            data_sha256=_sha256(data.test, index),
+            probe_sha256=about["probe"],
+            data_sha256=about["data"],
             outcome_sha256="",
             provenance=gather(self.device, "fp32"),
         )
+        (cell,) = (result.cell for result in review([Result(cell, outcome)]))
         shown = slice(len(attempt.clean))
         examples = Examples(
             labels,
@@ -282,26 +387,61 @@ class Bench:
         self.say(f"{number} {title}: {share}, {seconds:.1f} s")
         return result
 
+    def _about(self) -> dict[str, str]:
+        """What a state's meaning depends on, whatever it is the state of."""
+        return {"device": self.device.type, "torch": versions()["torch"]}
+
+
+def find_card(store: Store, key: str, damages: Sequence[str] = ()) -> Card:
+    """The card of the encoder with that key.
+
+    Raises SpecError with the nearest keys where the zoo has none; ``damages`` go before them.
+    """
+    card = store.card_by_key(key)
+    if card is None:
+        known = [card.key for card in store.cards()]
+        hint = nearest(key, known) if known else "it is empty; `robench run` fills it"
+        raise SpecError(f"no encoder '{key}' in {store.zoo}; {' '.join([*damages, hint])}")
+    return card
+
 
 def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> Encoder:
     """The encoder of a card, in eval mode, on the branch that its features are taken from.
 
-    Raises SpecError where the component of that name is not the one that was trained.
+    Raises SpecError where the component of that name is not the one that was trained, or has no
+    such branch.
     """
-    with preserved_random_state():
-        encoder = catalog.build("encoders", card.pretraining.encoder)
-    assert isinstance(encoder, Encoder)
-    if len(card.branches) > 1:
-        add_adversarial_branch(encoder, momentum=0.01)  # no momentum is used in eval mode
+    spec = catalog.resolve("encoders", parse(card.pretraining.encoder))
     try:
+        with preserved_random_state():
+            _check_size(catalog, spec, weights)
+            encoder = catalog.build("encoders", spec)
+        assert isinstance(encoder, Encoder)
+        if len(card.branches) > 1:
+            add_adversarial_branch(encoder, momentum=0.01)  # no momentum is used in eval mode
         encoder.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise SpecError(
             f"{card.key} was trained with another {card.encoder} than there is now "
             f"({str(error).splitlines()[-1].strip()}); rename the new one, or use another --zoo"
         ) from None
-    use_branch(encoder, card.evaluated_branch)
+    try:
+        use_branch(encoder, card.evaluated_branch)
+    except ValueError as error:
+        raise SpecError(f"{card.key}, whose features its card takes there: {error}") from None
     return encoder.eval()
+
+
+def _check_size(catalog: Catalog, spec: Spec, weights: dict[str, torch.Tensor]) -> None:
+    """Raises ValueError where a card, which may be anybody's, asks for more than its weights are.
+
+    A component that cannot be drawn up without memory is not checked.
+    """
+    with suppress(RuntimeError, NotImplementedError), torch.device("meta"):
+        drawn = catalog.build("encoders", spec).state_dict()
+        needed, held = (sum(t.numel() for t in ts.values()) for ts in (drawn, weights))
+        if needed > held:
+            raise ValueError(f"it has {needed:,} numbers, the file {held:,}")
 
 
 def radius(attack: str) -> tuple[str, str]:
@@ -319,6 +459,17 @@ def radius(attack: str) -> tuple[str, str]:
 
 def _on_cpu(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _shapes(weights: Mapping[str, torch.Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def _unlike(shapes: Shapes, fitting: Shapes) -> str:
+    """What is wrong with shapes, and what should be there, in words."""
+    odd = {name: shape for name, shape in shapes.items() if fitting.get(name) != shape}
+    wanted = {name: shape for name, shape in fitting.items() if shapes.get(name) != shape}
+    return f"{f'shapes {odd}' if shapes else 'no weights'}, expected {wanted}"
 
 
 def _all_images(data: Data) -> npt.NDArray[np.uint8]:

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 
 from robench import plugins
-from robench.arguments import Native, Parameter, canonical, native, parameters
-from robench.contracts import Encoder, Metric, Objective
+from robench.arguments import Parameter, canonical, defaults, native, parameters
+from robench.contracts import Argument, Encoder, Metric, Objective
 from robench.presets import Preset
-from robench.spec import Spec, SpecError, nearest, parse, show
+from robench.recipe import Recipe
+from robench.spec import Spec, SpecError, Value, nearest, parse, show
 from robench.tensors.modes import preserved_random_state
 
 _PACKAGES: Mapping[str, str] = {
@@ -44,10 +45,11 @@ class Catalog:
             self._add(name, module)
 
     def names(self, kind: str) -> list[str]:
-        """Every name of a kind, sorted."""
+        """Every name of a kind, sorted; what lies in a folder has its name in front."""
         package = importlib.import_module(f"robench.{_PACKAGES[kind]}")
         folder = Path(next(iter(package.__path__)))
-        files = [p.stem.replace("_", "-") for p in folder.glob("*.py") if p.stem[0] != "_"]
+        paths = [p.relative_to(folder) for p in folder.rglob("*.py") if p.stem[0] != "_"]
+        files = [p.with_suffix("").as_posix().replace("_", "-") for p in paths]
         return sorted({*files, *(name for k, name in self._plugins if k == kind)})
 
     def component(self, kind: str, name: str) -> Any:
@@ -98,15 +100,32 @@ class Catalog:
         ]
         return f"{name}({', '.join(inside)})" if inside else ""
 
+    def variants(self, kind: str, name: str) -> list[str]:
+        """For each base that changes defaults of the component: how one types it, and which."""
+        if kind == "presets":
+            return []
+        component = self.component(kind, name)
+        takes = parameters(component)
+        lines = []
+        for base in getattr(component, "bases", {}):
+            usual = defaults(component, base)
+            changed = [f"{n}={show(usual[n])}" for n in takes if usual[n] != takes[n].default]
+            if changed:
+                lines.append(f"{name}(base={base}): {', '.join(changed)}")
+        return lines
+
     def resolve(self, kind: str, spec: Spec, preset: Sequence[Spec] = ()) -> Spec:
         """The spec with every argument written out: as typed, else by ``preset``, else by default.
 
-        Raises SpecError for an unknown name or argument, or a value of the wrong type or out of
-        range.
+        Defaults are those of its ``base``. An argument that came ``later`` and is at its default is
+        left out. Raises SpecError for an unknown name or argument, or a value of the wrong type or
+        out of range.
         """
         takes = self.parameters(kind, spec.name)
         known = [own for own in preset if own.name == spec.name]
         given = dict(spec.with_defaults(dict(known[0].arguments) if known else {}).arguments)
+        component = self.component(kind, spec.name)
+        left = defaults(component, given.get("base"))
         for argument in given:
             if argument not in takes:
                 hint = nearest(argument, list(takes)) if takes else "it takes none"
@@ -117,8 +136,11 @@ class Catalog:
                 raise SpecError(
                     f"{spec.name} needs {parameter.name}: write {self.signature(kind, spec.name)}"
                 )
-            value = given.get(parameter.name, parameter.default)
-            full[parameter.name] = canonical(value, parameter, spec.name)
+            value = given.get(parameter.name, left[parameter.name])
+            value = canonical(value, parameter, spec.name)
+            # Answers were stored before there was this argument: their keys say nothing of it.
+            if parameter.name not in _later(component) or value != parameter.default:
+                full[parameter.name] = value
         resolved = Spec(spec.name, tuple(full.items()))
         self._try(kind, resolved)
         return resolved
@@ -142,15 +164,34 @@ class Catalog:
         The arguments ``without`` are left out in any case.
         """
         full = parse(spec)
-        takes = self.parameters(kind, full.name)
+        usual = defaults(self.component(kind, full.name), full.get("base"))
         told = tuple(
             (name, value)
             for name, value in full.arguments
-            if name not in without and (name not in takes or value != takes[name].default)
+            if name not in without and (name not in usual or value != usual[name])
         )
         return str(Spec(full.name, told))
 
-    def _arguments(self, kind: str, spec: Spec) -> dict[str, Native]:
+    def arguments(self, kind: str, spec: str | Spec) -> dict[str, Value]:
+        """Every argument of a resolved spec, those too that it leaves out at their default."""
+        spec = parse(spec) if isinstance(spec, str) else spec
+        takes = self.parameters(kind, spec.name)
+        later = _later(self.component(kind, spec.name))
+        return {name: takes[name].default for name in later} | dict(spec.arguments)
+
+    def schedule(self, spec: str | Spec) -> Recipe | None:
+        """The schedule of its own that a resolved method has; None where it has none."""
+        spec = parse(spec) if isinstance(spec, str) else spec
+        method = self.component("methods", spec.name)
+        if not hasattr(method, "paper"):
+            return None
+        takes = parameters(method)
+        full = self.arguments("methods", spec)
+        recipe = method.schedule({name: native(value, takes[name]) for name, value in full.items()})
+        assert isinstance(recipe, Recipe)
+        return recipe
+
+    def _arguments(self, kind: str, spec: Spec) -> dict[str, Argument]:
         takes = self.parameters(kind, spec.name)
         return {name: native(value, takes[name]) for name, value in spec.arguments}
 
@@ -182,7 +223,8 @@ class Catalog:
             raise SpecError(f"no {kind[:-1]} '{name}'; {nearest(name, known)}")
         if (kind, name) in self._plugins:
             return self._plugins[kind, name]
-        return importlib.import_module(f"robench.{_PACKAGES[kind]}.{name.replace('-', '_')}")
+        path = name.replace("-", "_").replace("/", ".")
+        return importlib.import_module(f"robench.{_PACKAGES[kind]}.{path}")
 
     def _add(self, name: str, module: ModuleType) -> None:
         kind = plugins.kind_of(module, name)
@@ -192,6 +234,11 @@ class Catalog:
                 f"plug-in {name}: there is a {kind[:-1]} of that name already; rename the file"
             )
         self._plugins[kind, name] = module
+
+
+def _later(component: Any) -> tuple[str, ...]:
+    later: tuple[str, ...] = getattr(component, "later", ())
+    return later
 
 
 class _Stub(Encoder):

@@ -24,6 +24,7 @@ LISTS = (
     "probes",
     "metrics",
     "presets",
+    "published",
     "results",
 )
 
@@ -42,9 +43,9 @@ def main() -> None:
     except click.ClickException as error:
         code = _complain(error.format_message())
     except (click.Abort, KeyboardInterrupt):
-        code = _complain("interrupted; the same command goes on from what is finished", 130)
+        code = _complain("interrupted; the same command goes on from here", 130)
     except Terminated:
-        code = _complain("stopped; the same command goes on from what is finished", 143)
+        code = _complain("stopped; the same command goes on from here", 143)
     except Exception as error:
         if not _is_input(error):
             raise
@@ -58,7 +59,7 @@ def _is_input(error: Exception) -> bool:
 
 
 def _complain(message: str, code: int = 2) -> int:
-    click.echo(f"robench: {' '.join(message.split())}", err=True)
+    _note(" ".join(message.split()))
     return code
 
 
@@ -151,13 +152,38 @@ def place_options(command: Command) -> Command:
     path = click.Path(path_type=Path)
     options = [
         click.option("--out", type=path, help="Results folder.  [default: results/PRESET]"),
-        click.option(
-            "--zoo", type=path, default=Path("zoo"), show_default=True, help="Folder of encoders."
-        ),
+        zoo_option,
     ]
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def zoo_option(command: Command) -> Command:
+    """The option that says where encoders lie."""
+    return click.option(
+        "--zoo",
+        type=click.Path(path_type=Path),
+        default=Path("zoo"),
+        show_default=True,
+        help="Folder of encoders.",
+    )(command)
+
+
+def device_option(command: Command) -> Command:
+    """The option that says where to compute."""
+    return click.option(
+        "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+    )(command)
+
+
+def dry_run_option(command: Command) -> Command:
+    """The option to look before one leaps."""
+    return click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Print what is cached, what would be computed, and a rough time.",
+    )(command)
 
 
 def data_option(command: Command) -> Command:
@@ -175,12 +201,8 @@ def data_option(command: Command) -> Command:
 @place_options
 @data_option
 @plugin_option
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Print what is cached, what would be computed, and a rough time.",
-)
+@device_option
+@dry_run_option
 def run(
     preset: str,
     methods: str | None,
@@ -247,14 +269,87 @@ def run(
     return 1 if results.failures else 0
 
 
+@cli.command()
+@click.argument("table")
+@click.option(
+    "--scale",
+    default="cpu-hour",
+    show_default=True,
+    help="full, the paper's settings; or gpu-hour or cpu-hour, which claim nothing about them.",
+)
+@click.option("--seeds", help="Seeds of the pretraining, such as 0,1,2.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Results folder.  [default: results/reproduce/TABLE-SCALE]",
+)
+@zoo_option
+@data_option
+@plugin_option
+@device_option
+@dry_run_option
+def reproduce(
+    table: str,
+    scale: str,
+    seeds: str | None,
+    out: Path | None,
+    zoo: Path,
+    data: Path | None,
+    plugins: tuple[Path, ...],
+    device: str,
+    dry_run: bool,
+) -> int:
+    """Run a published table again, and print its values beside the measured ones.
+
+    TABLE is rocl-table1, rocl-transfer or clae-table2.
+    """
+    from robench import api
+    from robench.bench import Bench
+    from robench.catalog import Catalog
+    from robench.progress import bar
+    from robench.store import Store
+
+    catalog = Catalog(plugins)
+    asked = api.reproduction_task(table, scale, _seeds(seeds), catalog)
+    store = Store(api.reproduction_folder(asked, out), zoo, _note)
+    bench = Bench(catalog, store, api.data_root(data), api.find_device(device), bar, click.echo)
+    if dry_run:
+        from robench.reproduction.run import dry_run as planned
+
+        for line in planned(asked, bench):
+            click.echo(line)
+        return 0
+    from robench.reproduction.text import markdown
+
+    made = api.reproduced(asked, bench)
+    click.echo(f"\n{markdown(made)}\nThis table, as CSV too, and cells: {store.out}")
+    for failure in made.failures:
+        _note(f"failed: {failure}")
+    return 1 if made.failures else 0
+
+
 @cli.command("ls")
 @click.argument("kind", metavar="|".join(LISTS))
+@click.argument("words", nargs=-1)
 @place_options
 @plugin_option
-def list_(kind: str, out: Path | None, zoo: Path, plugins: tuple[Path, ...]) -> None:
-    """List components with their arguments, presets, or stored results."""
+def list_(
+    kind: str, words: tuple[str, ...], out: Path | None, zoo: Path, plugins: tuple[Path, ...]
+) -> None:
+    """List components with their arguments, presets, stored results, or published values.
+
+    WORDS choose among the published values, such as `robench ls published rocl cifar10 clean`.
+    """
     if kind not in LISTS:
         raise click.UsageError(f"cannot list '{kind}'; {nearest(kind, LISTS)}")
+    if kind == "published":
+        from robench.published import values
+        from robench.published.listing import listing
+
+        click.echo("\n".join(listing(values(), words)))
+        return
+    if words:
+        raise click.UsageError(f"unexpected '{words[0]}'; only `robench ls published` takes words")
     if kind == "results":
         _list_results(out, zoo)
         return
@@ -266,18 +361,21 @@ def list_(kind: str, out: Path | None, zoo: Path, plugins: tuple[Path, ...]) -> 
         signature = catalog.signature(kind, name)
         if signature:
             click.echo(f"{'':14} {signature}")
+        for variant in catalog.variants(kind, name):
+            click.echo(f"{'':14} {variant}")
 
 
 def _list_results(out: Path | None, zoo: Path) -> None:
     from robench.store import Store
+    from robench.trust.review import review
 
     if out and not (out / "cells").is_dir():
         raise SpecError(f"no results in {out}; `robench run --out {out}` makes some")
-    folders = [out] if out else sorted(path.parent for path in Path("results").glob("*/cells"))
+    folders = [out] if out else sorted(path.parent for path in Path("results").glob("**/cells"))
     if not folders:
         click.echo("no results yet; `robench run` makes some")
     for folder in folders:
-        results = list(Store(folder, zoo, _note).results())
+        results = review(Store(folder, zoo, _note).results())
         for result in results:
             cell, labels = result.cell, result.cell.labels
             attack = " ".join(word for word in (labels.attack, cell.norm, cell.eps) if word)
@@ -287,6 +385,41 @@ def _list_results(out: Path | None, zoo: Path) -> None:
                 f"{labels.target}, {attack}, seed {cell.seed}, n {cell.n}{flags}  {cell.key}"
             )
         click.echo(f"{folder}: {len(results)} cells")
+
+
+@cli.group(cls=Commands, invoke_without_command=True)
+@click.pass_context
+def presets(context: click.Context) -> None:
+    """List presets, or show what one runs and where its settings come from."""
+    if context.invoked_subcommand is None:
+        _list_presets()
+
+
+@presets.command("list")
+def list_presets() -> None:
+    """List the presets."""
+    _list_presets()
+
+
+def _list_presets() -> None:
+    from robench.catalog import Catalog
+
+    catalog = Catalog()
+    names = catalog.names("presets")
+    for name in names:
+        click.echo(f"{name:{max(map(len, names))}}  {catalog.summary('presets', name)}")
+
+
+@presets.command()
+@click.argument("name")
+@click.option("--json", "structured", is_flag=True, help="One JSON object, for programs.")
+def show(name: str, structured: bool) -> None:
+    """Show all that the preset NAME sets: its sources, and where it parts from paper and code."""
+    from robench.catalog import Catalog
+    from robench.preset_text import as_json, as_text, shown
+
+    preset = shown(name, Catalog())
+    click.echo(as_json(preset) if structured else as_text(preset), nl=structured)
 
 
 @cli.command()
@@ -493,6 +626,61 @@ def evaluate(
 
 
 @cli.command()
+@click.argument("key")
+@click.option(
+    "--zoo",
+    type=click.Path(path_type=Path),
+    default=Path("zoo"),
+    show_default=True,
+    help="Folder of encoders.",
+)
+@data_option
+@click.option("--target", help="The data set to probe and attack on.  [default: the encoder's own]")
+@click.option("--probe", default="linear", show_default=True, help="The classifier on features.")
+@click.option("--limit", type=int, default=200, show_default=True, metavar="N", help="Test images.")
+@click.option("--eps", default="8/255", show_default=True, help="A radius in linf, in [0, 1].")
+@click.option("--no-autoattack", is_flag=True, help="Skip what takes longest.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@plugin_option
+def audit(
+    key: str,
+    zoo: Path,
+    data: Path | None,
+    target: str | None,
+    probe: str,
+    limit: int,
+    eps: str,
+    no_autoattack: bool,
+    device: str,
+    plugins: tuple[Path, ...],
+) -> int:
+    """Try every check on the encoder KEY of the zoo: a line each, and a verdict.
+
+    KEY is the name of its folder. Exits with 0 where nothing was found, and 1 where something was.
+    """
+    from robench import api
+    from robench.audit.findings import Verdict, summary
+    from robench.bench import Bench
+    from robench.catalog import Catalog
+    from robench.progress import bar
+    from robench.store import Store
+
+    store = Store(Path("results"), zoo, _note)
+    where = api.find_device(device)
+    bench = Bench(Catalog(plugins), store, api.data_root(data), where, bar, click.echo)
+    checks = api.audit(
+        key, bench, target=target, probe=probe, limit=limit, eps=eps, autoattack=not no_autoattack
+    )
+    click.echo(f"{key}: probe {probe}, {limit} test images, linf, eps {eps}")
+    findings = []
+    for finding in checks:
+        findings.append(finding)
+        click.echo(str(finding))
+    click.echo(summary(findings))
+    return 0 if all(finding.verdict is Verdict.OK for finding in findings) else 1
+
+
+@cli.command()
 @data_option
 def doctor(data: Path | None) -> None:
     """Show versions, devices and data, and how to get what is missing."""
@@ -516,7 +704,9 @@ def _seeds(text: str | None) -> tuple[int, ...]:
 
 
 def _note(line: str) -> None:
-    click.echo(f"robench: {line}", err=True)
+    # Messages quote files, and a terminal would obey the codes in them.
+    shown = "".join(c if c.isprintable() else "?" for c in line)
+    click.echo(f"robench: {shown}", err=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 A component is a file: ``robench/attacks/pgd.py`` holds the one public class that implements the
 contract of its kind, and the file's name is the component's name. Every argument of the class has a
 type (bool, int, float, str, or one of these with None) and, but for what the stage hands in, a
-default; the catalog reads them from the signature.
+default; the catalog reads them from the signature. A class may name, in ``later``, arguments that
+it took on after answers were stored: they stay out of its specs, and so out of keys, while they
+are at their default.
 
 Legend: n images, B a batch, C = 3 channels, H and W pixels, K classes, D the encoder's width.
 Images are float32 in [0, 1], or uint8 in 0..255 where they are stored.
@@ -14,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +27,53 @@ from robench.tensors.balls import Ball
 
 Item = TypeVar("Item")
 
+Argument = bool | int | float | str | None
+"""What an argument of a component can be."""
+
 
 class Progress(Protocol):
     """Hands the items on one by one and shows how far it is; never decides anything."""
 
     def __call__(self, items: Sequence[Item], label: str) -> Iterable[Item]: ...
+
+
+@dataclass(frozen=True)
+class State:
+    """Where long work is: tensors by name, and beside them values that JSON can hold."""
+
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any]
+
+
+class Checkpoints(Protocol):
+    """Keeps the state of long work, so that it can go on after an interruption."""
+
+    def load(self) -> State | None:
+        """The state to go on from, or None to start at the beginning; its tensors are on the CPU.
+
+        Each tensor has the strides that it was kept with.
+        """
+        ...
+
+    def reached(self, state: Callable[[], State]) -> None:
+        """The work is at a point that it can go on from, and ``state()`` is all that it takes.
+
+        Keeps it where it is time to; raises what stops the process where it was asked to stop.
+        """
+        ...
+
+
+class _Forgetful:
+    def load(self) -> State | None:
+        """Nothing."""
+        return None
+
+    def reached(self, state: Callable[[], State]) -> None:
+        """Keep nothing."""
+
+
+FORGETFUL: Checkpoints = _Forgetful()
+"""Keeps nothing: work that is interrupted starts again."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +127,20 @@ class Encoder(nn.Module):
 class Objective(nn.Module, ABC):
     """A pretraining loss. It holds the encoder and its own projector, and makes its own views.
 
-    ``paper`` is the authors' schedule, used by the preset of that name.
+    ``paper`` is the authors' schedule, used by presets that have none of their own. A method that
+    comes on several bases says which by an argument ``base``; ``bases`` has, for each of them, the
+    defaults of other arguments that it changes, which the catalog fills in.
     """
 
     paper: ClassVar[Recipe]
+    later: ClassVar[tuple[str, ...]] = ()
+    bases: ClassVar[Mapping[str, Mapping[str, Argument]]] = {}
     encoder: Encoder
+
+    @classmethod
+    def schedule(cls, arguments: Mapping[str, Argument]) -> Recipe:
+        """The authors' schedule with these arguments, all of which are given."""
+        return cls.paper
 
     @abstractmethod
     def forward(self, images: Tensor, generator: Generator) -> Tensor:
@@ -97,11 +150,25 @@ class Objective(nn.Module, ABC):
         """
 
 
+class ProbeError(Exception):
+    """A probe cannot be fitted, or did what a probe must not do; the message says what."""
+
+
 class Probe(ABC):
     """Fits a linear classifier [B, D] -> [B, K] on the features of a frozen encoder.
 
-    Subclasses are frozen dataclasses.
+    One that ``finetunes`` trains the encoder too, in place: it is given a copy, and the copy is
+    evaluated and kept with the layer. Subclasses are frozen dataclasses.
     """
+
+    finetunes: ClassVar[bool] = False
+
+    def passes(self) -> float:
+        """Forward-and-backward passes of the encoder per training image, to estimate times from.
+
+        0 where each image is encoded once.
+        """
+        return 0.0
 
     @abstractmethod
     def fit(
@@ -115,7 +182,9 @@ class Probe(ABC):
     ) -> nn.Module:
         """Train on ``train``; whatever is selected is selected on ``held_out``.
 
-        The encoder is left unchanged. Returns an ``nn.Linear``, which is what the zoo keeps.
+        The encoder comes in eval mode and is left unchanged, unless the probe ``finetunes``.
+        Returns an ``nn.Linear``, which is what the zoo keeps. Raises ProbeError where that cannot
+        be had.
         """
 
 
@@ -151,6 +220,21 @@ class Attack(ABC):
         ``model`` maps images to logits [B, K] and is in eval mode. The global random state is as
         before when the call returns.
         """
+
+    def resume(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        generator: Generator,
+        checkpoints: Checkpoints,
+    ) -> Attacked:
+        """The same as a call, going on from what ``checkpoints`` have.
+
+        For attacks whose call takes minutes; others start again. A state's tensors must stay as
+        they are while the attack goes on.
+        """
+        return self(model, images, labels, generator)
 
 
 @dataclass(frozen=True)

@@ -3,65 +3,122 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from robench.bench import Bench, radius
 from robench.contracts import Attack, Encoder
-from robench.questions import Evaluation, Pretraining, generator
+from robench.questions import Evaluation, Pretraining, Probing, generator
 from robench.tensors.modes import evaluating, preserved_random_state
 
 _SMALL = 8, 32  # images in the timed batches, so that a timing takes a second and not a minute
+_TRAINING, _TEST = 50_000, 10_000  # images where all are used: CIFAR's
 _CLASSES = 10  # where an attack's budget depends on them; more change it little
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a part of a plan takes, in seconds: at least ``low`` and at most ``high``.
+
+    An attack that stops at the first success has a range: from the time when nothing withstands it
+    to the time when every image withstands it.
+    """
+
+    what: str
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        first, last = _words(self.low), _words(self.high)
+        return f"about {first}" if first == last else f"{first} to {last}"
 
 
 def estimate(bench: Bench, evaluations: Sequence[Evaluation]) -> Iterator[str]:
     """The plan in lines: what is cached, what would be computed, and a rough time for it.
 
-    Times are measured on single steps, here and now. An attack that stops at the first success has
-    a range: from the time when nothing withstands it to the time when every image withstands it.
+    Times are measured on single steps, here and now.
     """
     missing = [e for e in evaluations if bench.store.result(e) is None]
-    trainings = list(dict.fromkeys(e.probing.pretraining for e in missing))
+    trainings = dict.fromkeys(e.probing.pretraining for e in missing)
     untrained = [training for training in trainings if not bench.trained(training)]
     encoders = len({e.probing.pretraining for e in evaluations})
     yield (
         f"{_some(len(evaluations), 'cell')}: {len(evaluations) - len(missing)} cached, "
         f"{len(missing)} to compute; {_some(encoders, 'encoder')}, {len(untrained)} to pretrain"
     )
-    low = high = 0.0
-    for training in untrained:
-        seconds = _pretraining(bench, training)
-        low, high = low + seconds, high + seconds
+    parts = []
+    probings = dict.fromkeys(e.probing for e in missing)
+    unfitted = [probing for probing in probings if bench.store.probe(probing) is None]
+    for part in costs(bench, untrained, unfitted, missing):
+        parts.append(part)
+        yield f"  {part.what}: {part}"
+    yield f"in all {total(parts)}, on {bench.device}" if missing else "nothing to compute"
+
+
+def cost(bench: Bench, evaluations: Sequence[Evaluation]) -> Cost:
+    """What the evaluations would take from nothing, whatever is cached already."""
+    probings = list(dict.fromkeys(e.probing for e in evaluations))
+    trainings = list(dict.fromkeys(probing.pretraining for probing in probings))
+    return total(list(costs(bench, trainings, probings, evaluations)))
+
+
+def costs(
+    bench: Bench,
+    trainings: Sequence[Pretraining],
+    probings: Sequence[Probing],
+    evaluations: Sequence[Evaluation],
+) -> Iterator[Cost]:
+    """What each takes; a probe that sees features alone takes nothing worth telling."""
+    steps: dict[tuple[object, ...], float] = {}
+    for training in trainings:
+        alike = (training.objective, training.encoder, training.recipe, _size(bench, training))
+        if alike not in steps:
+            steps[alike] = _pretraining(bench, training)
         method = bench.catalog.label("methods", training.objective)
         source = bench.catalog.label("datasets", training.dataset)
-        yield f"  pretrain {method} on {source}, seed {training.seed}: {_span(seconds, seconds)}"
+        name = f"pretrain {method} on {source}, seed {training.seed}"
+        yield Cost(name, steps[alike], steps[alike])
     passes: dict[str, float] = {}
-    for evaluation in missing:
+    for evaluation in evaluations:
         architecture = evaluation.probing.pretraining.encoder
         if architecture not in passes:
-            size = _size(bench, evaluation.probing.dataset)
+            size = _size(bench, evaluation.probing)
             passes[architecture] = _pass(bench, architecture, size, evaluation.batch)
-    for evaluation in missing:
+    for probing in probings:
+        seen = bench.probe(probing).passes() * (probing.images or _TRAINING)
+        if seen:
+            seconds = passes[probing.pretraining.encoder] * seen
+            yield Cost(f"fit {_title(bench, probing)}", seconds, seconds)
+    for evaluation in evaluations:
         attack = bench.catalog.build("attacks", evaluation.attack)
         assert isinstance(attack, Attack)
-        count = evaluation.limit or 10_000
+        count = evaluation.limit or _TEST
         unit = passes[evaluation.probing.pretraining.encoder] * count
-        least, most = (unit * times for times in attack.passes(_CLASSES))
-        low, high = low + least, high + most
         labels = bench.labels(evaluation)
-        name = " ".join(word for word in (labels.attack, *radius(evaluation.attack)) if word)
-        yield (
-            f"  {labels.method} {labels.source} -> {labels.target}, {name}, "
-            f"{count} images: {_span(least, most)}"
-        )
-    yield f"in all {_span(low, high)}, on {bench.device}" if missing else "nothing to compute"
+        attacked = " ".join(word for word in (labels.attack, *radius(evaluation.attack)) if word)
+        name = f"{labels.method} {labels.source} -> {labels.target}, {attacked}, {count} images"
+        low, high = attack.passes(_CLASSES)
+        yield Cost(name, unit * low, unit * high)
+
+
+def total(parts: Sequence[Cost]) -> Cost:
+    """All the parts together."""
+    return Cost("in all", sum(part.low for part in parts), sum(part.high for part in parts))
+
+
+def _title(bench: Bench, probing: Probing) -> str:
+    label, trained = bench.catalog.label, probing.pretraining
+    return (
+        f"{label('probes', probing.probe)} on {label('datasets', probing.dataset)}, "
+        f"{label('methods', trained.objective)} {label('datasets', trained.dataset)}"
+    )
 
 
 def _pretraining(bench: Bench, question: Pretraining) -> float:
     recipe = question.recipe
-    total = recipe.images or 50_000
-    size = _size(bench, question.dataset)
+    available = recipe.images or _TRAINING
+    size = _size(bench, question)
     with preserved_random_state():
         encoder = bench.catalog.build("encoders", question.encoder)
         objective = bench.catalog.build_objective(question.objective, encoder).to(bench.device)
@@ -74,7 +131,7 @@ def _pretraining(bench: Bench, question: Pretraining) -> float:
             loss = objective(images, dice)
         loss.backward()
 
-    steps = recipe.epochs * (total // recipe.batch)
+    steps = recipe.epochs * (available // recipe.batch)
     return steps * _seconds(step, recipe.batch, bench.device)
 
 
@@ -92,8 +149,8 @@ def _pass(bench: Bench, architecture: str, size: int, batch: int) -> float:
         return _seconds(step, batch, bench.device) / batch
 
 
-def _size(bench: Bench, dataset: str) -> int:
-    return int(getattr(bench.catalog.build("datasets", dataset), "size", 32))
+def _size(bench: Bench, question: Pretraining | Probing) -> int:
+    return int(getattr(bench.catalog.build("datasets", question.dataset), "size", 32))
 
 
 def _seconds(step: Callable[[int], None], batch: int, device: torch.device) -> float:
@@ -130,14 +187,10 @@ def _some(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def _span(low: float, high: float) -> str:
-    first, last = _words(low), _words(high)
-    return f"about {first}" if first == last else f"{first} to {last}"
-
-
 def _words(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, math.ceil(seconds))} s"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 100 else f"{hours:,.0f} h"

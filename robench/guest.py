@@ -13,9 +13,8 @@ import hashlib
 import io
 import json
 import re
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Generator, nn
 
+from robench import arrays, bounded
 from robench.answers import Provenance
 from robench.bench import FAILURES, radius
 from robench.catalog import Catalog
@@ -31,21 +31,28 @@ from robench.checkpoints.layouts import Normalisation, choose_branch, normalisat
 from robench.checkpoints.naming import trunk
 from robench.checkpoints.reading import Checkpoint, read
 from robench.checkpoints.translate import load, normalise, translate
-from robench.contracts import Attack, Data, Encoder, Outcome, Probe, Progress
+from robench.contracts import Attack, Data, Encoder, Outcome, Probe, ProbeError, Progress
 from robench.plan import Request, plan
 from robench.provenance import gather
 from robench.questions import Evaluation
-from robench.report.files import replace
-from robench.report.stats import wilson
-from robench.report.words import attack_name
+from robench.report.files import replace as replace_file
+from robench.report.tables import markdown_escape
+from robench.report.words import attack_name, flag_letters, on_all
+from robench.sources.checks import check_data
 from robench.spec import Spec, SpecError, parse_number
 from robench.stages.evaluate import evaluate
 from robench.stages.probe import probe
 from robench.stages.subset import rows
+from robench.states import States
+from robench.stats.single import wilson
 from robench.store import StoreError
+from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
+from robench.trust.flags import NOTES, explain
+from robench.trust.review import Trial, drawn_flags
 
 PROBE, OWN = "probe", "own"
+_MOST_BYTES = 2**28  # of a result's files
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,8 @@ class Row:
     file: str
     file_sha256: str
     provenance: Provenance
+    counts: dict[str, int] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,7 @@ def evaluate_checkpoint(
     guest = admit(path, checkpoint, asked, evaluations[0], catalog, say)
     settings = guest.settings
     data = catalog.build("datasets", settings.dataset).load(root, progress)
+    check_data(data, settings.dataset)
     guest.encoder.to(device)
     model, unused = _model(checkpoint, guest, data)
     if unused:
@@ -165,20 +175,29 @@ def evaluate_checkpoint(
     _save(folder, path, settings, unused, list(known.values()))  # before hours are spent
     found: list[Row] = []
     failures: list[str] = []
+    unfit = False
     for number, question in enumerate(evaluations, 1):
         row = known.get(question.attack)
+        if row is None and unfit:
+            continue
         if row is None:
             try:
                 if model is None:
                     model = _probed(guest, catalog, data, device, progress)
-                row = _attacked(model, question, settings, catalog, data, folder, progress)
+                row = _attacked(model, question, settings, catalog, data, folder, progress, say)
+            except ProbeError as error:
+                unfit = True  # a second try would end the same
+                failures.append(str(error))
+                continue
             except FAILURES as error:
                 failures.append(f"{question.attack}: {error}")
                 continue
             say(f"[{number}/{len(evaluations)}] {row.name}: {_share(row)}, {row.seconds:.1f} s")
             known[row.attack] = row
         found.append(row)
+        known = {row.attack: row for row in _reviewed(list(known.values()), settings, folder)}
         _save(folder, path, settings, unused, list(known.values()))
+    found = [known[row.attack] for row in found]
     text = table(found, settings, path.name)
     if found:
         _write(folder / "table.md", f"{text}\n".encode())
@@ -251,19 +270,35 @@ def summary(unused: Sequence[str], prefix: str) -> str:
 def table(found: Sequence[Row], settings: Settings, name: str) -> str:
     """Accuracy with its 95% Wilson interval for each attack, and a line on how it was made."""
     head = "its own head" if settings.head == OWN else f"probe {settings.probe}"
-    lines = [
+    caption = (
         f"Accuracy of {name} ({settings.layout} layout, {settings.branch} BatchNorm, {head}) on "
-        f"{settings.dataset}, 95% Wilson intervals.",
+        f"{settings.dataset}, 95% Wilson intervals."
+    )
+    lines = [
+        markdown_escape(caption),
         "",
         "| attack | accuracy (%) | 95% interval | images |",
         "| --- | ---: | ---: | ---: |",
     ]
+    letters, common = flag_letters(found), on_all(found)
+    lines[0] += _raised(letters[flag] for flag in common)
     for row in found:
         low, high = 100 * row.low, 100 * row.high
         share = f"{100 * row.correct / row.n:.1f}"
-        notes = f" ({', '.join(row.notes)})" if row.notes else ""
-        lines.append(f"| {row.name}{notes} | {share} | {low:.1f} to {high:.1f} | {row.n:,} |")
+        share += _raised(letters[flag] for flag in row.flags if flag not in common)
+        plain = [note for note in row.notes if note not in NOTES]
+        notes = f" ({', '.join(plain)})" if plain else ""
+        shown = markdown_escape(f"{row.name}{notes}")
+        lines.append(f"| {shown} | {share} | {low:.1f} to {high:.1f} | {row.n:,} |")
+    for flag, letter in letters.items():
+        flagged = [row for row in found if flag in row.flags]
+        lines += ["", f"{_raised([letter])} {explain(flag, flagged)}"]
     return "\n".join(lines)
+
+
+def _raised(marks: Iterable[str]) -> str:
+    text = ",".join(marks)
+    return f"<sup>{text}</sup>" if text else ""
 
 
 def _plan(asked: Asked, catalog: Catalog) -> tuple[Evaluation, ...]:
@@ -321,8 +356,7 @@ def _probed(
     method = catalog.build("probes", guest.settings.probe)
     assert isinstance(method, Probe)
     dice = _generator(guest.settings, "probe", device)
-    classifier = probe(method, guest.encoder, data, dice, progress)
-    return nn.Sequential(guest.encoder, classifier.to(device)).eval()
+    return probe(method, guest.encoder, data, dice, progress).eval()
 
 
 def _attacked(
@@ -333,6 +367,7 @@ def _attacked(
     data: Data,
     folder: Path,
     progress: Progress,
+    say: Callable[[str], None],
 ) -> Row:
     attack = catalog.build("attacks", question.attack)
     assert isinstance(attack, Attack)
@@ -340,23 +375,28 @@ def _attacked(
     norm, eps = radius(question.attack)
     name = attack_name(label, norm, eps, with_norm=norm not in ("", "linf"))
     device = next(model.parameters()).device
-    start = time.perf_counter()
-    attempt = evaluate(
-        model,
-        attack,
-        data.test,
-        rows(len(data.test), settings.limit),
-        settings.batch,
-        lambda batch: _generator(settings, f"{question.attack} {batch}", device),
-        progress,
-        name,
-    )
-    seconds = round(time.perf_counter() - start, 3)
-    arrays, outcome = _npz(attempt.outcome), attempt.outcome
-    correct, n = int((outcome.attacked_prediction == outcome.label).sum()), len(outcome.label)
-    digest = hashlib.sha256(arrays).hexdigest()
     file = f"{_slug(f'{label}-{norm}{eps}'.strip('-'))}.npz"
-    _write(folder / file, arrays)
+    about = {"device": device.type, "attack": question.attack, "model": fingerprint(model)}
+    states = States(folder / f"{file}.unfinished", about, say)
+    with states.kept_when_stopped():
+        attempt = evaluate(
+            model,
+            attack,
+            data.test,
+            rows(len(data.test), settings.limit),
+            settings.batch,
+            len(data.classes),
+            lambda batch: _generator(settings, f"{question.attack} {batch}", device),
+            progress,
+            name,
+            checkpoints=states,
+        )
+    seconds = round(states.seconds, 3)
+    content, outcome = _npz(attempt.outcome), attempt.outcome
+    correct, n = int((outcome.attacked_prediction == outcome.label).sum()), len(outcome.label)
+    digest = hashlib.sha256(content).hexdigest()
+    _write(folder / file, content)
+    states.clear()
     return Row(
         attack=question.attack,
         name=name,
@@ -371,7 +411,32 @@ def _attacked(
         file=file,
         file_sha256=digest,
         provenance=gather(device, "fp32"),
+        counts=attempt.counts,
     )
+
+
+def _reviewed(found: Sequence[Row], settings: Settings, folder: Path) -> list[Row]:
+    """The rows with their flags, each in the light of all."""
+    trials = [
+        Trial(
+            model="",
+            attack=row.attack,
+            norm=row.norm,
+            eps=row.eps,
+            outcome=_outcome(folder / row.file),
+            notes=row.notes,
+            counts=row.counts,
+            limit=settings.limit,
+        )
+        for row in found
+    ]
+    return [
+        replace(row, flags=flags) for row, flags in zip(found, drawn_flags(trials), strict=True)
+    ]
+
+
+def _outcome(path: Path) -> Outcome:
+    return Outcome(**arrays.read(bounded.read(path, _MOST_BYTES), _MOST_BYTES))
 
 
 def _generator(settings: Settings, purpose: str, device: torch.device) -> Generator:
@@ -382,13 +447,29 @@ def _generator(settings: Settings, purpose: str, device: torch.device) -> Genera
 def _known(folder: Path, settings: Settings) -> list[Row]:
     """The rows of an earlier call with the same settings whose files are as they were written."""
     try:
-        content = json.loads((folder / "result.json").read_bytes())
+        content = json.loads(bounded.read(folder / "result.json", _MOST_BYTES))
         if TypeAdapter(Settings).validate_python(content["settings"]) != settings:
             return []
         found = _ROWS.validate_python(content["rows"])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+    except (OSError, ValueError, KeyError, TypeError, ValidationError, RecursionError):
         return []
-    return [row for row in found if _sha256(folder / row.file) == row.file_sha256]
+    return [
+        row
+        for row in found
+        if Path(row.file).name == row.file
+        and 0 <= row.correct <= row.n > 0
+        and _sha256(folder / row.file) == row.file_sha256
+        and _has_outcome(folder, row)
+    ]
+
+
+def _has_outcome(folder: Path, row: Row) -> bool:
+    try:
+        found = asdict(_outcome(folder / row.file))
+    except (OSError, ValueError, TypeError):
+        return False
+    kinds = "".join(array.dtype.kind for array in found.values())
+    return kinds == "iiiif" and all(array.shape == (row.n,) for array in found.values())
 
 
 def _save(
@@ -414,12 +495,15 @@ def _npz(outcome: Outcome) -> bytes:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    try:
+        return hashlib.sha256(bounded.read(path, _MOST_BYTES)).hexdigest()
+    except OSError:
+        return ""
 
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        replace(path, content)
+        replace_file(path, content)
     except OSError as error:
         raise StoreError(
             f"cannot write {path}: {error.strerror or error}; choose another folder with --out"

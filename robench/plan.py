@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Literal
 
 from robench.catalog import Catalog
-from robench.presets import Preset
+from robench.presets import EPS, Pairing, Preset
 from robench.questions import Evaluation, Pretraining, Probing
 from robench.recipe import Recipe
 from robench.spec import Spec, SpecError, Value, nearest, parse, parse_number, show
@@ -43,10 +43,14 @@ def plan(request: Request, catalog: Catalog) -> tuple[Evaluation, ...]:
 
     Raises SpecError for anything that does not exist or cannot be, before any compute.
     """
-    preset = catalog.preset(request.preset)
+    return grid(request, catalog.preset(request.preset), catalog)
+
+
+def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation, ...]:
+    """The same, where ``preset`` stands for the one that the request names."""
     own = tuple(parse(spec) for spec in preset.arguments)
 
-    def resolved(kind: str, typed: tuple[Spec, ...], default: tuple[str, ...]) -> list[str]:
+    def resolved(kind: str, typed: tuple[Spec, ...], default: Sequence[str]) -> list[str]:
         specs = typed or tuple(parse(spec) for spec in default)
         return _unique(str(catalog.resolve(kind, spec, own)) for spec in specs)
 
@@ -58,8 +62,11 @@ def plan(request: Request, catalog: Catalog) -> tuple[Evaluation, ...]:
         request.targets or request.sources,
         preset.targets,
     )
-    encoders = resolved("encoders", request.encoders, preset.encoders)
-    probes = resolved("probes", request.probes, preset.probes)
+    encoders, probes = {}, {}
+    for method in methods:
+        pairing = _pairing(preset, catalog, method)
+        encoders[method] = resolved("encoders", request.encoders, pairing.encoders)
+        probes[method] = resolved("probes", request.probes, pairing.probes)
     attacks = _attacks(request, preset, catalog, own)
     limit = _positive("limit", request.limit) or preset.limit
     recipes = {method: _recipe(request, preset, catalog, method) for method in methods}
@@ -78,10 +85,11 @@ def plan(request: Request, catalog: Catalog) -> tuple[Evaluation, ...]:
         )
         for seed in seeds
         for source in sources
-        for encoder in encoders
+        for encoder in _unique(encoder for paired in encoders.values() for encoder in paired)
         for method in methods
+        if encoder in encoders[method]
         for target in targets
-        for probe in probes
+        for probe in probes[method]
         for attack in attacks
     ]
     return tuple(dict.fromkeys(evaluations))
@@ -102,6 +110,20 @@ def scale(evaluation: Evaluation, catalog: Catalog) -> str:
     )
 
 
+def _pairing(preset: Preset, catalog: Catalog, method: str) -> Pairing:
+    """The encoders and probes of a method: those paired with it, or else the preset's."""
+    full = catalog.arguments("methods", method)
+    for pairing in preset.pairings:
+        for named in map(parse, pairing.methods):
+            if named.name == parse(method).name and set(named.arguments) <= set(full.items()):
+                return Pairing(
+                    (method,),
+                    encoders=pairing.encoders or preset.encoders,
+                    probes=pairing.probes or preset.probes,
+                )
+    return Pairing((method,), preset.encoders, preset.probes)
+
+
 def _epochs(recipe: Recipe) -> str:
     return "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
 
@@ -113,10 +135,9 @@ def _count(number: int | None) -> str:
 def _paper(catalog: Catalog, objective: str) -> Recipe | None:
     """The method's own schedule; None where the method is not at hand."""
     try:
-        paper: Recipe = catalog.component("methods", parse(objective).name).paper
-    except (SpecError, AttributeError):
+        return catalog.schedule(objective)
+    except SpecError:
         return None
-    return paper
 
 
 def _recipe(request: Request, preset: Preset, catalog: Catalog, method: str) -> Recipe:
@@ -143,9 +164,18 @@ def _recipe(request: Request, preset: Preset, catalog: Catalog, method: str) -> 
 def _cut(
     recipe: Recipe, epochs: int, images: int | None, precision: Literal["fp32", "bf16"]
 ) -> Recipe:
-    """The recipe at another length; the warm-up leaves at least one epoch."""
-    warmup = min(recipe.warmup, epochs - 1)
-    return replace(recipe, epochs=epochs, warmup=warmup, images=images, precision=precision)
+    """The recipe at another length.
+
+    The warm-up leaves at least one epoch; steps come at the same share of the training.
+    """
+    return replace(
+        recipe,
+        epochs=epochs,
+        warmup=min(recipe.warmup, epochs - 1),
+        falls=tuple((-(-at * epochs // recipe.epochs), share) for at, share in recipe.falls),
+        images=images,
+        precision=precision,
+    )
 
 
 def _precision(name: str | None) -> Literal["fp32", "bf16"] | None:
@@ -160,9 +190,11 @@ def _attacks(request: Request, preset: Preset, catalog: Catalog, own: Sequence[S
     found = [catalog.resolve("attacks", Spec("clean"))]
     for typed in request.attacks or tuple(parse(spec) for spec in preset.attacks):
         takes = catalog.parameters("attacks", typed.name)
+        radii = preset.radii.get(typed.name, preset.eps)
         norms: tuple[Value, ...] = (typed.get("norm"),)
         if "norm" in takes and not typed.has("norm"):
-            norms = tuple(_norm(norm) for norm in request.norms or preset.norms)
+            usual = [norm for norm in preset.norms if norm in radii]
+            norms = tuple(_norm(norm) for norm in request.norms or usual)
         for norm in norms:
             spec = typed if norm is None else typed.with_defaults({"norm": norm})
             if "eps" not in takes or typed.has("eps"):
@@ -170,8 +202,7 @@ def _attacks(request: Request, preset: Preset, catalog: Catalog, own: Sequence[S
                 found.append(catalog.resolve("attacks", spec, own))
                 continue
             # A norm typed in the spec that does not exist is refused by the attack itself.
-            radii = preset.radii.get(typed.name, preset.eps)
-            for eps in request.eps or radii.get(str(norm), ("8/255",)):
+            for eps in request.eps or {**EPS, **radii}.get(str(norm), ("8/255",)):
                 radius = _radius(parse_number(eps), str(norm))
                 found.append(catalog.resolve("attacks", spec.with_defaults({"eps": radius}), own))
     return _unique(str(spec) for spec in found)

@@ -30,9 +30,14 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 def installed() -> Iterator[tuple[str, ModuleType]]:
     """The modules that installed packages offer, with the names they give them.
 
-    Raises SpecError for one that cannot be imported.
+    What merely lies in the current folder is not installed, even where Python looks for modules
+    there. Raises SpecError for one that cannot be imported.
     """
-    for point in importlib.metadata.entry_points(group=_ENTRY_POINTS):
+    here = Path.cwd().resolve()
+    places = [place for place in sys.path if Path(place or ".").resolve() != here]
+    packages = {own.name: own for own in reversed([*importlib.metadata.distributions(path=places)])}
+    points = (p for own in packages.values() for p in own.entry_points.select(group=_ENTRY_POINTS))
+    for point in sorted(points, key=lambda point: point.name):
         try:
             yield point.name, importlib.import_module(point.value)
         except Exception as error:

@@ -7,6 +7,7 @@ two people who mean the same setting get the same text, the same key and the sam
 import ast
 import difflib
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +19,7 @@ _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+/[0-9]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]{1,2})?)", re.ASCII
 )
 _PATH = re.compile(r"[A-Za-z0-9_.~/][A-Za-z0-9_.~/+ -]*\Z")
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _LONGEST = 4096  # characters; nobody types a longer one, and the parser's stack is finite
 _LONGEST_NUMBER = 100  # characters; float() takes up to 308 digits
 
@@ -91,9 +93,12 @@ def parse_number(text: str) -> Fraction:
     if len(plain) > _LONGEST_NUMBER or not _NUMBER.fullmatch(plain):
         raise SpecError(f"'{text[:80]}' is not a number; write 8/255, 0.5 or 12")
     try:
-        return Fraction(plain)
+        number = Fraction(plain)
     except ZeroDivisionError:
         raise SpecError(f"'{text}' divides by zero; write 8/255, 0.5 or 12") from None
+    if len(show_number(number)) > _LONGEST_NUMBER:  # it could not be read back
+        raise SpecError(f"'{text}' has too many digits; write 8/255, 0.5 or 12")
+    return number
 
 
 def _plain(text: str) -> str:
@@ -132,7 +137,10 @@ def parse(text: str) -> Spec:
         if argument in arguments:
             raise SpecError(f"{name}: '{argument}' is given twice")
         arguments[argument] = _value(value.strip(), name, argument)
-    return Spec(name, tuple(arguments.items()))
+    spec = Spec(name, tuple(arguments.items()))
+    if len(str(spec)) > _LONGEST:  # it could not be read back
+        raise SpecError(form)
+    return spec
 
 
 def parse_list(text: str) -> tuple[Spec, ...]:
@@ -172,13 +180,7 @@ def _split(text: str, form: str) -> list[str]:
 
 def _value(text: str, name: str, argument: str) -> Value:
     if text[:1] in ("'", '"'):
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            value = None
-        if not isinstance(value, str):
-            raise SpecError(f"{name}: {argument}={text} cannot be read")
-        return value
+        return _unquoted(text, f"{name}: {argument}={text[:80]} cannot be read")
     if _NAME.match(text):
         return _word(text)
     if _PATH.match(text) and not _NUMBER.fullmatch(_plain(text)):
@@ -191,6 +193,18 @@ def _value(text: str, name: str, argument: str) -> Value:
             "write a number (8/255), a word, true or false, or quote the text"
         ) from None
     return int(number) if number.denominator == 1 else number
+
+
+def _unquoted(text: str, form: str) -> str:
+    # One literal and nothing after it: Python's parser would go into sums and brackets too.
+    if not _QUOTED.fullmatch(text):
+        raise SpecError(form)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on an unknown escape, which stands for itself
+            return str(ast.literal_eval(text))
+    except (ValueError, SyntaxError):
+        raise SpecError(form) from None
 
 
 def _word(text: str) -> Value:

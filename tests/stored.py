@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robench.answers import Cell, Examples, Labels, Provenance, Result
+from robench.bench import radius
 from robench.contracts import Outcome
 from robench.questions import Evaluation, Pretraining, Probing, key
 from robench.recipe import Recipe
@@ -26,6 +27,9 @@ def planted(
     epochs: int = 1,
     index: npt.NDArray[np.int64] | None = None,
     flags: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+    counts: dict[str, int] | None = None,
+    limit: int | None = None,
     data: str = "",
     finished: str = "2026-01-01T00:00:00+00:00",
 ) -> Result:
@@ -36,18 +40,19 @@ def planted(
     probing = Probing(
         Pretraining(method, "resnet8", "shapes10", Recipe(epochs, 64), seed), "linear", "shapes10"
     )
-    evaluation = Evaluation(probing, attack, 32)
+    evaluation = Evaluation(probing, attack, 32, limit)
     spec = parse(attack)
+    norm, eps = radius(attack)
     cell = Cell(
         key=key(evaluation),
         labels=Labels(method, "shapes10", "shapes10", "resnet8", "linear", spec.name),
-        norm="linf" if spec.has("eps") else "",
-        eps="8/255" if spec.has("eps") else "",
+        norm=norm,
+        eps=eps,
         seed=seed,
         n=len(right),
         correct=int(right.sum()),
         flags=flags,
-        notes=(),
+        notes=notes,
         seconds=1.0,
         evaluation=evaluation,
         encoder_sha256="",
@@ -55,6 +60,7 @@ def planted(
         data_sha256=data,
         outcome_sha256="",
         provenance=Provenance("0", "", {}, "cpu", 1, "float32", finished),
+        counts=counts or {},
     )
     size = np.full(len(right), 8 / 255, np.float32)
     outcome = Outcome(index, label, label, np.where(right, label, (label + 1) % 10), size)

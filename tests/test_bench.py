@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from commands import PLUGINS, files, finished
+from safetensors.torch import load, load_file
 
 from robench.answers import Result
 from robench.bench import Bench, radius
@@ -21,7 +22,7 @@ from robench.plan import Request, plan
 from robench.progress import silent
 from robench.questions import Evaluation, key
 from robench.spec import SpecError, parse_list
-from robench.store import Store
+from robench.store import Store, _sealed
 
 TOYS = [PLUGINS / f"{name}.py" for name in ("blobs", "tiny", "mirror", "nudge")]
 CATALOG = Catalog(TOYS)
@@ -293,6 +294,66 @@ def test_a_probe_that_breaks_its_word_costs_only_its_cells(
     assert same(results[0], lab.answers([ASKED[0]])[0])
 
 
+AFF = replace(REQUEST, probes=parse_list("aff(epochs=1, batch=64, steps=1)"), eps=("2/255",))
+
+
+def finetuned(folder: Path) -> Path:
+    return next((folder / "zoo").glob("*/probes/*-aff-*.safetensors"))
+
+
+def test_a_finetuned_encoder_is_kept_with_its_layer(lab: Lab, monkeypatch: Any) -> None:
+    asked = plan(AFF, CATALOG)
+    encoder = next((lab.folder / "zoo").glob("*/encoder.safetensors")).read_bytes()
+    before = lab.answers(asked)
+    kept, original = load_file(finetuned(lab.folder)), load(encoder)
+    assert set(kept) == {f"encoder.{name}" for name in original} | {"linear.weight", "linear.bias"}
+    moved = [name for name in original if not torch.equal(kept[f"encoder.{name}"], original[name])]
+    assert sorted(moved) == sorted(original)
+    assert next((lab.folder / "zoo").glob("*/encoder.safetensors")).read_bytes() == encoder
+    shutil.rmtree(lab.folder / "out")
+    monkeypatch.setattr("robench.bench.probe", pytest.fail)
+    assert all(same(one, other) for one, other in zip(before, lab.answers(asked), strict=True))
+
+
+def test_another_probe_sees_the_encoder_as_it_was(lab: Lab) -> None:
+    both = replace(AFF, probes=(*AFF.probes, *parse_list("linear")), eps=("8/255",))
+    results = {result.cell.evaluation: result for result in lab.answers(plan(both, CATALOG))}
+    known = Lab(lab.folder).answers(ASKED)
+    assert all(same(results[one.cell.evaluation], one) for one in known)
+    linear, aff = (
+        next(r.cell.probe_sha256 for q, r in results.items() if q.probing.probe.startswith(name))
+        for name in ("linear", "aff")
+    )
+    assert linear != aff
+
+
+def test_a_finetuned_encoder_of_other_shapes_is_made_again(lab: Lab) -> None:
+    asked = plan(AFF, CATALOG)
+    before = lab.answers(asked)
+    path = finetuned(lab.folder)
+    first = path.read_bytes()
+    wrong = load(first)
+    wrong["encoder.layers.0.weight"] = torch.zeros(4, 3, 5, 5)
+    lab.bench().store.save_probe(asked[0].probing, wrong)
+    shutil.rmtree(lab.folder / "out")
+    lab.said.clear()
+    after = lab.answers(asked)
+    assert "it has shapes {'encoder.layers.0.weight': (4, 3, 5, 5)}, expected" in lab.said[0]
+    assert all(same(one, other) for one, other in zip(before, after, strict=True))
+    assert path.read_bytes() == first
+
+
+def test_a_branch_that_is_not_there_costs_only_its_cells(lab: Lab) -> None:
+    bench = lab.bench()
+    probes = parse_list("aff(branch=adversarial),linear")
+    results = list(bench.answers(plan(replace(REQUEST, probes=probes), CATALOG)))
+    assert {result.cell.labels.probe for result in results} == {"linear"}
+    assert len(bench.failures) == 1
+    assert bench.failures[0].endswith(
+        "aff(branch=adversarial): no BatchNorm branch 'adversarial'; this encoder has clean"
+    )
+
+
 def test_another_encoder_under_the_same_name_is_refused(lab: Lab, tmp_path: Path) -> None:
     text = (PLUGINS / "tiny.py").read_text().replace("Conv2d(3, width, 3", "Conv2d(3, width, 5")
     (tmp_path / "tiny.py").write_text(text)
@@ -301,6 +362,42 @@ def test_another_encoder_under_the_same_name_is_refused(lab: Lab, tmp_path: Path
     asked = plan(replace(REQUEST, attacks=parse_list("nudge")), lab.catalog)
     with pytest.raises(SpecError, match="trained with another tiny than there is now"):
         lab.answers(asked)
+
+
+def test_an_unknown_batchnorm_branch_is_one_line(lab: Lab) -> None:
+    path = next((lab.folder / "zoo").glob("*/card.json"))
+    card = path.read_text()
+    card = card.replace('"evaluated_branch": "clean"', '"evaluated_branch": "sparse"')
+    path.write_bytes(_sealed(card.encode()))
+    asked = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
+    with pytest.raises(SpecError, match=r"mirror-blobs.*: no BatchNorm branch 'sparse'; this enc"):
+        lab.answers(asked)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": lambda x: x / np.float32(255)}, r", test: images are float32 \[48, 3, 8, 8\]"),
+        ({"images": lambda x: x[:, :1]}, r"expected uint8 pixels in 0 to 255, \[n, 3, H, W\]"),
+        ({"labels": lambda y: y + 1}, "test: label 4 in row .* expected 0 to 3"),
+        ({"labels": lambda y: y[1:]}, "48 images but 47 labels"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused_before_any_compute(
+    fresh: Lab, monkeypatch: Any, change: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setattr("robench.bench.pretrain", pytest.fail)
+    blobs = CATALOG.component("datasets", "blobs")
+    load = blobs.load
+
+    def changed(self: Any, *places: Any) -> Data:
+        data = load(self, *places)
+        parts = {name: make(getattr(data.test, name)) for name, make in change.items()}
+        return replace(data, test=replace(data.test, **parts))
+
+    monkeypatch.setattr(blobs, "load", changed)
+    with pytest.raises(DataError, match=f"^blobs.*{message}"):
+        fresh.answers()
 
 
 # --- stopping
@@ -324,6 +421,82 @@ def test_what_is_finished_outlives_an_interruption(fresh: Lab) -> None:
     assert before.items() <= files(fresh.folder).items()
 
 
+# --- other processes
+
+
+def foreign(path: Path, beat: int = 0) -> Path:
+    """The lease of a process of another machine, which shows a sign of life with each call."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owner = {"token": "abc", "host": "elsewhere", "pid": 7, "machine": "elsewhere"}
+    path.write_text(f"{json.dumps(owner)}\n{beat:012}\n")
+    return path
+
+
+def test_work_of_others_is_left_to_them_and_waited_for(
+    fresh: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = plan(replace(REQUEST, methods=parse_list("mirror,mirror(noise=0.2)")), CATALOG)
+    first, clean, pgd = both[0].probing.pretraining, both[2], both[3]
+    encoder = foreign(fresh.folder / "zoo" / key(first) / ".encoder.lease")
+    cell = foreign(fresh.folder / "out" / "cells" / f".{key(pgd)}.lease")
+    pauses = 0
+
+    def pause(seconds: float) -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses < 3:
+            foreign(encoder, pauses)
+            foreign(cell, pauses)
+            assert len(list((fresh.folder / "out" / "cells").glob("*.json"))) == 1
+        elif pauses == 3:
+            encoder.unlink()  # it gave up, or was done and its files were removed
+        else:
+            cell.unlink()
+
+    monkeypatch.setattr("robench.bench.time.sleep", pause)
+    results = fresh.answers(both)
+    assert [result.cell.key for result in results] == [key(asked) for asked in both]
+    assert pauses >= 3
+    waits = [line for line in fresh.said if "waiting" in line]
+    assert waits[0] == ("waiting for what others compute of 3 cells: process 7 on elsewhere")
+    done = [line for line in fresh.said if line.startswith("[")]
+    assert done[0].startswith("[3/4]")  # the clean accuracy of the second encoder
+    assert clean.attack == "clean"
+    assert len(done) == 4
+
+
+def test_a_dead_process_of_another_machine_is_waited_for_and_succeeded(
+    fresh: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ASKED[0].probing
+    leases = [
+        foreign(fresh.folder / "zoo" / key(first.pretraining) / ".encoder.lease"),
+        foreign(fresh.folder / "zoo" / key(first.pretraining) / "probes" / f".{key(first)}.lease"),
+        foreign(fresh.folder / "out" / "cells" / f".{key(ASKED[1])}.lease"),
+    ]
+    monkeypatch.setattr("robench.leases.PATIENCE", 0.05)
+    monkeypatch.setattr("robench.bench.PAUSE", 0.02)
+    assert len(fresh.answers()) == 2
+    assert not [path for path in leases if path.exists()]
+
+
+def test_what_another_process_found_meanwhile_is_not_computed(
+    fresh: Lab, tmp_path_factory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(done := tmp_path_factory.mktemp("done"))
+    lease = foreign(fresh.folder / "zoo" / key(ASKED[0].probing.pretraining) / ".encoder.lease")
+
+    def pause(seconds: float) -> None:
+        for part in ("zoo", "out"):
+            shutil.copytree(done / part, fresh.folder / part, dirs_exist_ok=True)
+        lease.unlink()
+
+    monkeypatch.setattr("robench.bench.time.sleep", pause)
+    for stage in ("pretrain", "probe", "evaluate"):
+        monkeypatch.setattr(f"robench.bench.{stage}", pytest.fail)
+    assert len(fresh.answers()) == 2
+
+
 # --- what is on record
 
 
@@ -332,6 +505,9 @@ def test_a_cell_says_how_it_was_made(lab: Lab) -> None:
     assert (clean.norm, clean.eps, attacked.norm, attacked.eps) == ("", "", "linf", "8/255")
     assert clean.n == attacked.n == 16
     assert attacked.correct < clean.correct
+    assert clean.flags == attacked.flags == ("subset",)
+    assert clean.counts == {"test-images": 48, "recomputed-otherwise": 0}
+    assert attacked.counts == {**clean.counts, "flat": 0, "unresolved": 0, "missed-grey": 0}
     assert attacked.provenance.versions["torch"] == importlib.metadata.version("torch")
     assert attacked.provenance.precision == "fp32"
     card = json.loads(next((lab.folder / "zoo").glob("*/card.json")).read_bytes())

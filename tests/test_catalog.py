@@ -37,10 +37,10 @@ class One(Dataset):
         ("methods", {"plain", "clae", "rocl"}),
         ("encoders", {"resnet8", "resnet18", "resnet50"}),
         ("datasets", {"cifar10", "cifar100", "npz", "folder", "shapes10", "shapes100"}),
-        ("probes", {"linear", "linear-sgd"}),
+        ("probes", {"linear", "linear-adam", "linear-sgd"}),
         ("attacks", {"clean", "pgd", "autoattack"}),
         ("metrics", {"accuracy"}),
-        ("presets", {"quick", "cifar-small", "cifar", "paper"}),
+        ("presets", {"quick", "cifar-small", "paper/clae", "paper/rocl", "paper/simclr-rocl"}),
     ],
 )
 def test_a_file_s_name_is_the_component_s(kind: str, some: set[str]) -> None:
@@ -113,6 +113,82 @@ def test_labels_tell_what_differs_from_the_defaults() -> None:
     full = str(CATALOG.resolve("attacks", parse("pgd(steps=50, eps=1/255)")))
     assert CATALOG.label("attacks", full, without=("norm", "eps")) == "pgd(steps=50)"
     assert CATALOG.label("attacks", "clean") == "clean"
+
+
+# --- bases
+
+
+def test_a_base_brings_its_own_defaults() -> None:
+    full = CATALOG.resolve("methods", parse("clae(base=uel)"))
+    changed = {"temperature": Fraction(1, 10), "output": 128, "crop": Fraction(1, 5)}
+    assert {name: full.get(name) for name in changed} == changed
+    assert full.get("eps") == Fraction("0.006027")
+    assert full.get("alpha") == 1  # not one of those that it changes
+    assert CATALOG.resolve("methods", full) == full
+
+
+def test_typed_and_preset_beat_a_base() -> None:
+    typed = CATALOG.resolve("methods", parse("clae(base=uel, eps=0.01)"))
+    assert (typed.get("eps"), typed.get("output")) == (Fraction("0.01"), 128)
+    own = (parse("clae(output=32)"),)
+    preset = CATALOG.resolve("methods", parse("clae(base=uel)"), own)
+    assert (preset.get("output"), preset.get("crop")) == (32, Fraction(1, 5))
+    chosen = CATALOG.resolve("methods", parse("clae"), (parse("clae(base=plain)"),))
+    assert chosen == CATALOG.resolve("methods", parse("clae(base=plain)"))
+
+
+def test_a_label_leaves_out_what_a_base_brings() -> None:
+    for typed in ("clae", "clae(base=uel)", "clae(base=plain, eps=0.01)", "plain(base=rocl)"):
+        full = str(CATALOG.resolve("methods", parse(typed)))
+        assert CATALOG.label("methods", full) == typed
+    assert CATALOG.label("methods", "clae(base=uel, temperature=0.5)") == (
+        "clae(base=uel, temperature=0.5)"
+    )
+
+
+def test_the_variants_say_what_a_base_changes() -> None:
+    assert CATALOG.variants("methods", "plain")[0] == "plain(base=rocl): hidden=2048"
+    assert [line.partition(":")[0] for line in CATALOG.variants("methods", "clae")] == [
+        "clae(base=plain)",
+        "clae(base=uel)",
+    ]
+    assert CATALOG.variants("methods", "rocl") == CATALOG.variants("presets", "quick") == []
+    assert CATALOG.signature("methods", "clae").endswith("base=simclr)")
+
+
+@pytest.mark.parametrize("typed", ["clae", "plain", "clae(base=uel)", "plain(base=rocl)"])
+def test_a_resolved_base_is_built(typed: str) -> None:
+    full = CATALOG.resolve("methods", parse(typed))
+    objective = CATALOG.build_objective(full, CATALOG.build("encoders", "resnet8(width=4)"))
+    assert objective.temperature == float(full.get("temperature") or 0)
+    assert CATALOG.arguments("methods", full)["base"] == (full.get("base") or "simclr")
+
+
+def test_an_unknown_base_is_refused() -> None:
+    with pytest.raises(SpecError, match="clae: base=rocl is unknown; choose simclr, plain, uel"):
+        CATALOG.resolve("methods", parse("clae(base=rocl)"))
+
+
+LATER = """
+from dataclasses import dataclass
+from typing import ClassVar
+from robench.contracts import Dataset
+@dataclass(frozen=True)
+class One(Dataset):
+    size: int = 3
+    tint: float = 0.5
+    later: ClassVar[tuple[str, ...]] = ("tint",)
+    def load(self, root, progress): ...
+"""
+
+
+def test_an_argument_that_came_later_is_told_only_where_it_differs(tmp_path: Path) -> None:
+    catalog = Catalog([_plugin(tmp_path, LATER)])
+    assert str(catalog.resolve("datasets", parse("own(tint=0.5)"))) == "own(size=3)"
+    assert str(catalog.resolve("datasets", parse("own(tint=1)"))) == "own(size=3, tint=1)"
+    assert catalog.build("datasets", "own(size=3)").tint == 0.5
+    assert catalog.signature("datasets", "own") == "own(size=3, tint=0.5)"
+    assert catalog.arguments("datasets", "own(size=3)") == {"size": 3, "tint": Fraction(1, 2)}
 
 
 # --- plug-ins

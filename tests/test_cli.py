@@ -11,6 +11,7 @@ import pytest
 from commands import PLUGINS, TOY_RUN, TOYS, files, finished, robench, toys_in, without_figures
 
 from robench.answers import SCHEMA
+from robench.store import _sealed
 
 
 @pytest.fixture(autouse=True)
@@ -168,14 +169,20 @@ def test_a_stopped_run_says_how_to_go_on_and_goes_on(
     monkeypatch.setattr("robench.progress.bar", stop(how, at))
     done = robench(*words)
     assert done.code == code
-    assert done.err.strip() == f"robench: {word}; the same command goes on from what is finished"
+    assert done.err.strip() == f"robench: {word}; the same command goes on from here"
     monkeypatch.undo()
     monkeypatch.chdir(elsewhere)
     kept = files(elsewhere)
     assert any("clean" in name for name in kept) == (at == "pgd")
+    half = [name for name in kept if "/training/" in name]
+    assert len(half) == (how is terminate and at == "pretraining")
     with without_figures():
-        assert robench(*words).code == 0
-    assert kept.items() <= files(elsewhere).items()
+        done = robench(*words)
+    assert done.code == 0
+    assert done.err == "".join(f"robench: going on from {elsewhere / name}\n" for name in half)
+    finished = files(elsewhere)
+    assert kept.items() - {(name, kept[name]) for name in half} <= finished.items()
+    assert finished.keys().isdisjoint(half)
     assert not [name for name in files(elsewhere) if Path(name).name.startswith(".")]
 
 
@@ -255,7 +262,7 @@ def test_a_plug_in_metric_is_listed() -> None:
         ("encoders", ["resnet8("]),
         ("probes", ["linear-sgd "]),
         ("metrics", ["accuracy "]),
-        ("presets", ["cifar-small", "paper"]),
+        ("presets", ["cifar-small", "paper/rocl"]),
         ("results", ["no results yet; `robench run` makes some"]),
     ],
 )
@@ -270,7 +277,7 @@ def test_results_are_listed_in_words(elsewhere: Path) -> None:
     finished(elsewhere)
     done = robench("ls", "results", "--out", "out")
     clean, attacked, total = done.out.splitlines()
-    assert "%  mirror blobs -> blobs, clean, seed 0, n 16  mirror-blobs-tiny-s0-" in clean
+    assert "%  mirror blobs -> blobs, clean, seed 0, n 16, flagged subset  mirror-blobs-" in clean
     assert "mirror blobs -> blobs, pgd linf 8/255, seed 0, n 16" in attacked
     assert total == "out: 2 cells"
 
@@ -298,7 +305,7 @@ def test_a_report_keeps_to_the_scale_of_the_latest_cell(elsewhere: Path) -> None
     for cell in (elsewhere / "out" / "cells").glob("*.json"):  # cells of one second have no order
         content = json.loads(cell.read_bytes())
         content["provenance"]["finished"] = f"20{content['n']}-01-01T00:00:00+00:00"
-        cell.write_text(json.dumps(content))
+        cell.write_bytes(_sealed(json.dumps(content).encode()))
     rows = (elsewhere / "out" / "results.csv").read_text().splitlines()[1:]
     assert [row.split(",")[9] for row in rows] == ["20", "20"]
     done = robench("report", "--out", "out")

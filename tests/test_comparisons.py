@@ -126,13 +126,24 @@ def test_a_method_may_have_the_name_of_a_column() -> None:
 
 
 def test_flags_are_footnotes() -> None:
-    pair = [planted(right(0.5, 1), flags=("masked",)), planted(right(0.4, 2), "rocl")]
+    pair = [planted(right(0.5, 1), notes=("randomized",)), planted(right(0.4, 2), "rocl")]
     store_in(Path(), pair)
     done = compare("plain", "rocl")
     assert " (a) " in done.out
-    assert done.out.endswith("(a) flagged: masked\n")
+    assert done.out.endswith("(a) flagged: random (the model's outputs change from call to call)\n")
     assert "±" not in done.out
     assert "the one comparison" in done.out
+
+
+def test_a_flag_of_every_number_is_said_once() -> None:
+    many = [planted(right(0.5, 1), method, notes=("no-dlr",)) for method in ("plain", "rocl")]
+    odd = planted(right(0.4, 2), "rocl", "clean")
+    store_in(Path(), many)
+    done = compare("plain", "rocl")
+    assert "(a)" not in done.out
+    assert "All numbers flagged: budget (the attack ran with less" in done.out
+    store_in(Path(), [*many, odd, planted(right(0.4, 2), "plain", "clean")])
+    assert "(a) flagged: budget" in compare("plain", "rocl").out
 
 
 def test_unknown_methods_and_nothing_in_common_are_one_line() -> None:

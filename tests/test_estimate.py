@@ -63,16 +63,46 @@ def test_an_estimate_leaves_the_caller_s_dice_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_probe_that_sees_images_anew_in_each_epoch_is_counted_once(tmp_path: Path) -> None:
+    finished(tmp_path)
+    probes = parse_list("linear,alf(epochs=2)")
+    told = lines(tmp_path, probes=probes)
+    assert [line.partition(":")[0] for line in told] == [
+        "4 cells",
+        "  fit alf(epochs=2) on blobs, mirror blobs",
+        "  mirror blobs -> blobs, pgd linf 3/255, 16 images",
+        "  mirror blobs -> blobs, clean, 16 images",
+        "  mirror blobs -> blobs, pgd linf 3/255, 16 images",
+        told[-1].partition(":")[0],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("probe", "passes"),
+    [
+        ("linear", 0),
+        ("linear-sgd", 0),
+        ("slf", 25 * 0.5),
+        ("alf", 25 * 10.5),
+        ("aff", 25 * 13.5),
+        ("robust-linear(epochs=10)", 10 * 10.5),
+    ],
+)
+def test_a_probe_s_passes_are_its_schedule(probe: str, passes: float) -> None:
+    assert CATALOG.build("probes", probe).passes() == pytest.approx(passes)
+
+
 @pytest.mark.parametrize(
     ("attack", "classes", "passes"),
     [
         ("clean", 10, (1, 1)),
         ("pgd(steps=20)", 10, (20, 20)),
         ("pgd(steps=20, restarts=5)", 10, (20, 100)),
-        ("autoattack", 10, (100, 100 + 9 * 300 + 5000 / 3)),
-        ("autoattack", 100, (100, 100 + 9 * 300 + 5000 / 3)),
-        ("autoattack", 5, (100, 100 + 4 * 300 + 5000 / 3)),
-        ("autoattack", 2, (100, 100 + 1 * 200 + 5000 / 3)),
+        ("autoattack", 10, (1, 100 + 9 * 300 + 5000 / 3)),
+        ("autoattack", 100, (1, 100 + 9 * 300 + 5000 / 3)),
+        ("autoattack", 5, (1, 100 + 4 * 300 + 5000 / 3)),
+        ("autoattack", 2, (1, 100 + 1 * 200 + 5000 / 3)),
+        ("autoattack(norm=l1, eps=12)", 10, (60, 500 + 5 * 100 + 9 * 200 + 5000 / 3)),
     ],
 )
 def test_an_attack_s_passes_are_its_budget(

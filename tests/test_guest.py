@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,45 @@ def test_a_probe_is_fitted_and_attacked(elsewhere: Path) -> None:
     low, high = 100 * clean["low"], 100 * clean["high"]
     assert f"| clean | {share} | {low:.1f} to {high:.1f} | 12 |" in done.out
     assert (folder / "table.md").read_text().strip() in done.out
+    assert clean["flags"] == nudged["flags"] == ["subset"]
+    assert "95% Wilson intervals.<sup>a</sup>\n" in done.out
+    assert "\n<sup>a</sup> flagged: subset (12 of 48 test images)\n" in done.out
+
+
+def test_flags_of_one_row_stand_at_its_number(elsewhere: Path) -> None:
+    torch.save(kuangliu().entries, "a.pth")
+    words = ("--head", "own", "--mean", "0", "--std", "1", "--attacks", "nudge,pgd(steps=3)")
+    done = robench("evaluate", "a.pth", *ENCODER, *TOYS, *words, "--eps", "8/255")
+    assert done.code == 0, done
+    assert re.search(r"^\| pgd\(steps=3\) 8/255 \| [\d.]+<sup>a</sup> \|", done.out, re.M)
+    assert re.search(r"^\| nudge 8/255 \| [\d.]+ \|", done.out, re.M)
+    assert "<sup>a</sup> flagged: budget (the attack ran with less" in done.out
+    # A folder that an older version wrote has no flags; they are drawn from what it has.
+    folder, content = result(elsewhere)
+    for row in content["rows"]:
+        del row["flags"], row["counts"]
+    (folder / "result.json").write_text(json.dumps(content))
+    again = robench("evaluate", "a.pth", *ENCODER, *TOYS, *words, "--eps", "8/255")
+    assert again.out.partition("\n\n")[2] == done.out.partition("\n\n")[2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"file": "../clean.npz"}, {"file": "/dev/zero"}, {"n": 0}, {"correct": 13}, {"correct": -1}],
+)
+def test_a_row_of_somebody_else_s_that_cannot_be_is_made_again(
+    elsewhere: Path, change: dict[str, object]
+) -> None:
+    torch.save(rocl().entries, "a.pt")
+    assert robench("evaluate", "a.pt", *GRID, *PROBE).code == 0
+    folder, content = result(elsewhere)
+    (folder.parent / "clean.npz").write_bytes((folder / "clean.npz").read_bytes())
+    content["rows"][0] |= change
+    (folder / "result.json").write_text(json.dumps(content))
+    done = robench("evaluate", "a.pt", *GRID, *PROBE)
+    assert done.code == 0
+    assert "[1/2] clean" in done.out
+    assert "[2/2]" not in done.out
 
 
 def test_known_numbers_are_not_made_again(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,3 +212,19 @@ def test_help_says_that_data_is_a_name_here() -> None:
     done = robench("evaluate", "--help")
     assert "The data set, by name, such as cifar10." in done.out
     assert "which is --data elsewhere" in " ".join(done.out.split())
+
+
+def test_it_can_be_finetuned(elsewhere: Path) -> None:
+    torch.save(rocl().entries, "a.pt")
+    done = robench("evaluate", "a.pt", *GRID, "--probe", "aff(epochs=1, batch=96, steps=1)")
+    assert done.code == 0, done
+    _, content = result(elsewhere)
+    assert content["settings"]["probe"].startswith("aff(")
+    assert [row["n"] for row in content["rows"]] == [12, 12]
+
+
+def test_a_probe_that_fails_is_told_of_once(elsewhere: Path) -> None:
+    torch.save(rocl().entries, "a.pt")
+    done = robench("evaluate", "a.pt", *GRID, "--probe", "aff(branch=adversarial)")
+    assert done.code == 1, done
+    assert done.err.count("no BatchNorm branch 'adversarial'; this encoder has clean") == 1

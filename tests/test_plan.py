@@ -113,12 +113,22 @@ def test_the_schedule_can_be_cut() -> None:
 
 
 def test_the_paper_s_methods_have_one_scale() -> None:
-    paper = plan(Request(preset="paper"), CATALOG)
+    paper = plan(Request(preset="paper/clae"), CATALOG)
     assert len({evaluation.probing.pretraining.recipe for evaluation in paper}) > 1
     assert len({scale(evaluation, CATALOG) for evaluation in paper}) == 1
-    cut = plan(Request(preset="paper", epochs=3), CATALOG)
+    cut = plan(Request(preset="paper/clae", epochs=3), CATALOG)
     assert {scale(evaluation, CATALOG) for evaluation in cut} != {scale(paper[0], CATALOG)}
     assert len({scale(evaluation, CATALOG) for evaluation in cut}) == 1
+
+
+def test_steps_come_at_the_same_share_of_a_shorter_training() -> None:
+    def falls(epochs: int) -> tuple[tuple[int, float], ...]:
+        request = Request(preset="paper/clae", methods=parse_list("clae(base=uel)"), epochs=epochs)
+        return plan(request, CATALOG)[0].probing.pretraining.recipe.falls
+
+    assert falls(301) == ((120, 0.1), (160, 0.05), (200, 0.01))
+    assert falls(30) == ((12, 0.1), (16, 0.05), (20, 0.01))
+    assert falls(1) == ((1, 0.1), (1, 0.05), (1, 0.01))  # after the end
 
 
 def test_a_scale_needs_no_plug_in_at_hand() -> None:
@@ -128,5 +138,5 @@ def test_a_scale_needs_no_plug_in_at_hand() -> None:
 
 
 def test_the_paper_preset_takes_a_plug_in_s_own_schedule() -> None:
-    evaluations = plan(Request(preset="paper", methods=parse_list("mirror")), CATALOG)
+    evaluations = plan(Request(preset="paper/clae", methods=parse_list("mirror")), CATALOG)
     assert evaluations[0].probing.pretraining.recipe.epochs == 2

@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from robench.catalog import Catalog
+from robench.plan import Request, plan
 from robench.questions import Evaluation, Pretraining, Probing, Question, generator, key
 from robench.recipe import Recipe
+from robench.spec import parse, parse_list
 
 TRAINING = Pretraining(
     "rocl(eps=8/255, steps=7)", "resnet8(width=16)", "cifar10", Recipe(10, 128, images=8192), 0
@@ -70,8 +73,56 @@ def test_dice_differ_between_questions_and_purposes_and_repeat() -> None:
     assert rolled(replace(EVALUATION, batch=125), "attack 0") != first
 
 
+@pytest.mark.parametrize(
+    ("typed", "resolved"),
+    [
+        ("plain", "plain(colour=0.5, crop=0.08, hidden=0, output=128, temperature=0.5)"),
+        (
+            "plain(base=simclr)",
+            "plain(colour=0.5, crop=0.08, hidden=0, output=128, temperature=0.5)",
+        ),
+        (
+            "clae",
+            "clae(alpha=1, clamp=false, colour=1, crop=0.08, eps=0.015, hidden=0, momentum=0.01, "
+            "output=64, temperature=0.5)",
+        ),
+    ],
+)
+def test_an_argument_that_came_later_changes_no_key(typed: str, resolved: str) -> None:
+    assert str(Catalog().resolve("methods", parse(typed))) == resolved
+
+
+def test_the_published_encoders_keep_their_keys() -> None:
+    evaluations = plan(Request(preset="cifar-small", sources=parse_list("cifar10")), Catalog())
+    assert {key(evaluation.probing.pretraining) for evaluation in evaluations} == {
+        "plain-cifar10-resnet8-s0-ee33cada75",
+        "clae-cifar10-resnet8-s0-f9745f5b40",
+        "rocl-cifar10-resnet8-s0-f51290960c",
+    }
+
+
+def test_a_recipe_s_later_fields_count_where_they_say_something() -> None:
+    later = {"hold": 1, "span": "all", "schedule": "constant"}
+    recipes = [replace(TRAINING.recipe, **{field: value}) for field, value in later.items()]
+    recipes.append(replace(TRAINING.recipe, schedule="steps", falls=((5, 0.1),)))
+    recipes.append(replace(TRAINING.recipe, schedule="steps", falls=((5, 0.2),)))
+    asked = [TRAINING, *(replace(TRAINING, recipe=recipe) for recipe in recipes)]
+    assert len({key(question) for question in asked}) == len(asked)
+    plain = replace(TRAINING.recipe, hold=0, span="rest", falls=())
+    assert key(replace(TRAINING, recipe=plain)) == key(TRAINING)
+
+
 def test_a_recipe_needs_an_epoch_and_a_batch() -> None:
     with pytest.raises(ValueError, match="at least 1 epoch"):
         Recipe(0, 128)
     with pytest.raises(ValueError, match="2 images"):
         Recipe(1, 1)
+
+
+def test_a_recipe_s_falls_belong_to_steps_and_are_in_order() -> None:
+    with pytest.raises(ValueError, match="schedule=cosine"):
+        Recipe(10, 128, falls=((5, 0.1),))
+    with pytest.raises(ValueError, match="schedule=steps"):
+        Recipe(10, 128, schedule="steps")
+    with pytest.raises(ValueError, match="in the order of the epochs"):
+        Recipe(10, 128, schedule="steps", falls=((5, 0.1), (3, 0.5)))

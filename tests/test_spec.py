@@ -143,3 +143,37 @@ def test_the_nearest_come_first_and_all_are_told() -> None:
     assert nearest("pdg", ["pgd", "autoattack"]) == "did you mean pgd? (all: pgd, autoattack)"
     assert nearest("PGD", ["pgd", "clean"]).startswith("did you mean pgd?")
     assert nearest("zzz", ["pgd", "clean"]) == "choose from pgd, clean"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'a'+" + "-" * 4000 + "1",
+        "'a'" + "+1" * 1900,
+        "'a'+" + "(" * 190 + "1" + ")" * 190,
+        "'a'" + "if 1else'a'" * 300,
+        "'a' 'b'",
+        "'a'[0]",
+        "'a\x00'",
+        "99e99",
+        "12345678901234567890123e-99",
+        f"{'1' * 60}.{'3' * 35}",
+        "'" + "\x01" * 1500 + "'",
+    ],
+)
+def test_what_could_not_be_read_back_or_is_a_program_is_refused(value: str) -> None:
+    """Python's parser recurses through such texts, and warns of some."""
+    with pytest.raises(SpecError) as refused:
+        parse(f"x(a={value})")
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("value", [r"C:\\data", r"a\'b", 'say "x"', "a\nb", "ü"])
+def test_a_quoted_text_may_hold_anything(value: str) -> None:
+    spec = Spec("x", (("a", value),))
+    assert parse(str(spec)) == spec
+    assert parse(f"x(a={value!r})") == spec
+
+
+def test_an_unknown_escape_stands_for_itself() -> None:
+    assert parse(r"x(a='C:\data')").get("a") == r"C:\data"

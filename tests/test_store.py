@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import pickle
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from commands import files, finished
 
 from robench.answers import SCHEMA, Cell, Result
 from robench.questions import key
-from robench.store import PUBLISHED, Store, StoreError, published
+from robench.store import PUBLISHED, Store, StoreError, _sealed, published
 
 
 @pytest.fixture
@@ -34,6 +35,11 @@ def store(tmp_path: Path, said: list[str]) -> Store:
 @pytest.fixture
 def first(store: Store) -> Result:
     return next(store.results())
+
+
+def rewrite(path: Path, **fields: object) -> None:
+    """Change fields of a JSON file as robench would have written them."""
+    path.write_bytes(_sealed(json.dumps({**json.loads(path.read_bytes()), **fields}).encode()))
 
 
 def cell_path(store: Store, result: Result) -> Path:
@@ -111,11 +117,93 @@ def test_a_cell_that_contradicts_itself_is_set_aside(
     store: Store, first: Result, said: list[str], field: str, value: object
 ) -> None:
     path = cell_path(store, first)
-    content = json.loads(path.read_bytes())
-    assert content[field] != value
-    path.write_text(json.dumps({**content, field: value}))
+    assert json.loads(path.read_bytes())[field] != value
+    rewrite(path, **{field: value})
     assert store.result(first.cell.evaluation) is None
     assert len(said) == 1
+
+
+ALTERED = {
+    "labels": {"method": "other"},
+    "norm": "l2",
+    "eps": "4/255",
+    "seed": 7,
+    "flags": ["random"],
+    "notes": ["randomized"],
+    "counts": {"zero-gradients": 1},
+    "seconds": 1.0,
+    "encoder_sha256": "0",
+    "probe_sha256": "0",
+    "data_sha256": "0",
+    "provenance": {"device": "cuda"},
+    "schema": 1,
+    "sha256": "0",
+    "new": 1,
+}
+
+
+@pytest.mark.parametrize("field", ALTERED)
+def test_a_field_that_was_altered_is_noticed(
+    store: Store, first: Result, said: list[str], field: str
+) -> None:
+    path = cell_path(store, first)
+    content, value = json.loads(path.read_bytes()), ALTERED[field]
+    if isinstance(value, dict):
+        value = {**content[field], **value}
+    assert content.get(field) != value
+    path.write_text(json.dumps({**content, field: value}))
+    assert store.result(first.cell.evaluation) is None
+    assert "its fields differ from what was written" in said[0]
+
+
+def test_a_field_that_was_taken_away_is_noticed(store: Store, said: list[str]) -> None:
+    card = next(store.cards())
+    path = store.zoo / card.key / "card.json"
+    whole = json.loads(path.read_bytes())
+    for field in whole:
+        path.write_text(json.dumps({name: whole[name] for name in whole if name != field}))
+        assert list(store.cards()) == [], field
+    path.write_text(json.dumps(whole))  # the same fields in another form are no damage
+    assert list(store.cards()) == [card]
+    assert len(said) == len(whole)
+
+
+def test_no_flipped_bit_of_a_cell_goes_unnoticed(
+    store: Store, first: Result, said: list[str]
+) -> None:
+    """It takes some seconds: there are some thousands to flip."""
+    reader = Store(store.out, store.zoo, said.append)  # sets nothing aside
+    path = cell_path(store, first)
+    whole = path.read_bytes()
+    newer = 0
+    for bit in range(0, 8 * len(whole), 5):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(data)
+        try:
+            found = reader.result(first.cell.evaluation)
+        except StoreError:  # the schema's number, flipped to one of the future
+            newer += 1
+            continue
+        # Space between fields may become other space; everything else is told of.
+        assert found is None or json.loads(data) == json.loads(whole), bit
+    assert newer <= 3
+    assert len(said) > len(whole)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_a_cell_cut_short_at_any_byte_is_noticed(
+    store: Store, first: Result, said: list[str], suffix: str
+) -> None:
+    reader = Store(store.out, store.zoo, said.append)
+    path = cell_path(store, first).with_suffix(suffix)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert reader.result(first.cell.evaluation) is None, length
+    assert len(said) == len(whole)
+    path.write_bytes(whole)
+    assert reader.result(first.cell.evaluation) is not None
 
 
 def test_a_cell_under_another_s_name_is_set_aside(store: Store, said: list[str]) -> None:
@@ -165,17 +253,18 @@ def test_nothing_is_ever_unpickled(
     np.savez(archive, **dict.fromkeys(vars(first.outcome), trap))
     np.save(array, trap, allow_pickle=True)
     path = cell_path(store, first)
-    whole = json.loads(path.read_bytes())
     for payload in (archive.getvalue(), array.getvalue(), pickle.dumps(Trap(sprung)), b"PK\3\4"):
         sha256 = hashlib.sha256(payload).hexdigest()  # as somebody who means it would write
-        path.write_text(json.dumps({**whole, "outcome_sha256": sha256}))
+        rewrite(path, outcome_sha256=sha256)
         path.with_suffix(".npz").write_bytes(payload)
         examples = store.out / "examples" / path.with_suffix(".npz").name
         examples.write_bytes(payload)
         assert store.result(first.cell.evaluation) is None
         assert store.examples(first.cell) is None
+        assert "its .npz cannot be read" in said[-2]
         assert "its .npz cannot be read" in said[-1]
         assert not sprung.exists()
+        path.with_name(f"{path.name}.damaged").rename(path)
     pickle.loads(pickle.dumps(Trap(sprung)))
     assert sprung.exists()  # the trap works
 
@@ -189,7 +278,7 @@ def test_outcomes_about_other_images_are_damage(
     np.savez(buffer, **arrays)
     path.with_suffix(".npz").write_bytes(buffer.getvalue())
     sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), "outcome_sha256": sha256}))
+    rewrite(path, outcome_sha256=sha256)
     assert store.result(first.cell.evaluation) is None
     assert "not about 16 images" in said[0]
 
@@ -230,6 +319,64 @@ def test_a_newer_card_is_refused(store: Store, first: Result) -> None:
     assert path.exists()
 
 
+# --- older ones
+
+SCHEMA_1 = Path(__file__).parent / "schema1"
+"""What robench wrote when its files were of schema 1 and cells had no counts."""
+
+
+def test_cells_and_cards_of_schema_1_are_read(tmp_path: Path) -> None:
+    shutil.copytree(SCHEMA_1, tmp_path, dirs_exist_ok=True)
+    before = files(tmp_path)
+    store = Store(tmp_path / "out", tmp_path / "zoo", pytest.fail)
+    store.prepare()
+    clean, attacked = store.results()
+    assert [result.cell.schema for result in (clean, attacked)] == [1, 1]
+    assert (attacked.cell.norm, attacked.cell.eps, attacked.cell.n) == ("linf", "8/255", 16)
+    assert attacked.cell.counts == {}
+    assert store.examples(attacked.cell) is not None
+    card = store.card(attacked.cell.evaluation.probing.pretraining)
+    assert card is not None
+    assert card.schema == 1
+    assert store.encoder(card) is not None
+    assert store.probe(attacked.cell.evaluation.probing) is not None
+    assert files(tmp_path) == before
+
+
+def test_schema_1_and_2_say_the_same(store: Store, tmp_path: Path) -> None:
+    old = Store(SCHEMA_1 / "out", SCHEMA_1 / "zoo", pytest.fail)
+    for one, other in zip(old.results(), store.results(), strict=True):
+        assert one.cell.key == other.cell.key
+        assert one.cell.labels == other.cell.labels
+        assert one.cell.evaluation == other.cell.evaluation
+    assert [card.key for card in old.cards()] == [card.key for card in store.cards()]
+    assert {card.schema for card in store.cards()} == {SCHEMA}
+
+
+def test_damage_to_schema_1_is_noticed_as_it_was(tmp_path: Path, said: list[str]) -> None:
+    shutil.copytree(SCHEMA_1, tmp_path, dirs_exist_ok=True)
+    store = Store(tmp_path / "out", tmp_path / "zoo", said.append)
+    for path in (tmp_path / "out" / "cells").glob("*.json"):
+        content = json.loads(path.read_bytes())
+        path.write_text(json.dumps({**content, "correct": content["correct"] + 1}))
+    assert list(store.results()) == []
+    assert len(said) == 2
+
+
+def test_what_is_published_is_read() -> None:
+    root = Path(__file__).parents[1]
+    folders = sorted(path.parent for path in (root / "results").glob(f"*/{PUBLISHED}"))
+    if not folders:
+        pytest.skip("no published results are here: this is no checkout")
+    for folder in folders:
+        cells = list((folder / "cells").glob("*.json"))
+        assert cells
+        assert len(list(Store(folder, root / "zoo", pytest.fail).results())) == len(cells)
+    zoo = Store(folders[0], root / "zoo", pytest.fail)
+    for card in zoo.cards():
+        assert zoo.encoder(card) is not None
+
+
 # --- the zoo
 
 
@@ -240,7 +387,8 @@ def test_a_damaged_card_is_set_aside(store: Store, first: Result, said: list[str
     path.write_bytes(whole[:-20])
     assert store.card(training) is None
     assert path.with_name("card.json.damaged").exists()
-    path.write_bytes(whole.replace(b'"seed": 0', b'"seed": 1'))
+    path.write_bytes(whole)
+    rewrite(path, pretraining={**json.loads(whole)["pretraining"], "seed": 1})
     assert store.card(training) is None
     assert "belongs to another name" in said[1]
 
@@ -332,3 +480,18 @@ def test_a_failed_write_leaves_nothing_behind(
             Cell(**{**vars(first.cell), "outcome_sha256": ""}), first.outcome, examples
         )
     assert files(store.out) == before
+
+
+def test_only_flags_are_amended(store: Store, first: Result) -> None:
+    path, before = cell_path(store, first), files(store.out)
+    store.amend(first.cell)
+    assert files(store.out) == before
+    store.amend(Cell(**{**vars(first.cell), "flags": ("gap",), "n": 1, "seconds": -1.0}))
+    amended = store.result(first.cell.evaluation)
+    assert amended is not None
+    assert amended.cell == Cell(**{**vars(first.cell), "flags": ("gap",)})
+    changed = [name for name, content in files(store.out).items() if before[name] != content]
+    assert changed == [str(path.relative_to(store.out))]
+    path.unlink()
+    store.amend(first.cell)
+    assert not path.exists()

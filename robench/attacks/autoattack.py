@@ -1,6 +1,7 @@
 """AutoAttack (Croce & Hein 2020, arXiv 2003.01690): the official package behind an adapter."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor, nn
 
+from robench.attacks._until_fooled import stop_at_success
 from robench.contracts import Attack, Attacked
 from robench.tensors.balls import Ball, ball
 from robench.tensors.modes import draw_seed, evaluating, frozen, preserved_random_state
+from robench.tensors.stand_in import stand_in
 
 if TYPE_CHECKING:
     import pyautoattack
+    from pyautoattack.square import SquareAttack
 
 _NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}  # the package's names
 
@@ -36,7 +40,11 @@ class AutoAttack(Attack):
     attacks try at most K - 1 targets; under 4 classes the targeted DLR loss is undefined, so
     APGD-DLR is left out. Each of the four attacks sees what the ones before it left standing. The
     images of a call are one batch of the package, which reseeds itself for every batch: a result
-    depends on how images are grouped into calls.
+    depends on how images are grouped into calls, and on nothing else that was drawn before.
+
+    The robust flags are the package's, for less work: the attacks search through a stand-in for the
+    model, which itself judges what each of them returns, and APGD leaves an image alone once it is
+    fooled, so its first success comes back where the package gives its last.
 
     Notes, where the package warns or the adapter departs from the standard version:
 
@@ -48,6 +56,9 @@ class AutoAttack(Attack):
       attacks had left standing;
     - ``no-dlr``: APGD-DLR was left out, for want of 4 classes;
     - any other warning of the package in its own words.
+
+    Counts, in images of this call: ``square``, which Square alone fooled; ``zero-gradients``, the
+    most at whose start a run of APGD-DLR found no gradient (none is counted under 4 classes).
 
     Raises ValueError for an unknown norm or an eps that is not positive (linf: or over 1).
     """
@@ -64,10 +75,14 @@ class AutoAttack(Attack):
 
     def passes(self, classes: int) -> tuple[float, float]:
         # autoattack.py, version "standard": APGD-CE 100 steps; for each target 100 steps of APGD-T
-        # and 100 of FAB with two passes each; Square 5000 queries, of which the time is a third.
+        # and 100 of FAB with two passes each; Square 5000 queries, of which the time is a third. In
+        # L1 APGD-CE restarts five times and APGD-T has five targets, and 60 of a run's 100 steps
+        # are in larger balls, which no success cuts short.
+        l1 = self.norm == "l1"
         targets = min(9, classes - 1)
-        dlr = 100 if classes >= 4 else 0
-        return 100.0, 100 + targets * (dlr + 200) + 5000 / 3
+        dlr_targets = min(5 if l1 else 9, classes - 1) if classes >= 4 else 0
+        steps = (500 if l1 else 100) + 100 * dlr_targets + 200 * targets
+        return 60.0 if l1 else 1.0, steps + 5000 / 3
 
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
@@ -78,27 +93,39 @@ class AutoAttack(Attack):
         with evaluating(model), frozen(model), preserved_random_state(), _fresh_checks():
             with torch.no_grad():
                 classes = model(images[:1]).shape[1]
+            quick = stand_in(model, images)
             with _heard() as warnings:
-                official = self._official(model, classes, seed, images.device)
-                attacked, _ = official.run_standard_evaluation(
+                official = self._official(model, quick, classes, seed, images.device)
+                reached = _images_given_to(official.square)
+                attacked, predicted = official.run_standard_evaluation(
                     images, labels, batch_size=len(images)
                 )
-        missing = ["no-dlr"] if "apgd-t" not in official.attacks_to_run else []
-        return Attacked(attacked.detach(), tuple(dict.fromkeys(missing + warnings)))
+        notes = [_note(warning) for warning in warnings]
+        standing = int((predicted == labels).sum())
+        counts = {"square": sum(reached) - standing if reached else 0}
+        if "apgd-t" in official.attacks_to_run:
+            counts["zero-gradients"] = max(map(_zero_gradients, warnings), default=0)
+        else:
+            notes.insert(0, "no-dlr")
+        return Attacked(attacked.detach(), tuple(dict.fromkeys(notes)), counts)
 
     def _official(
-        self, model: nn.Module, classes: int, seed: int, device: torch.device
+        self, model: nn.Module, quick: nn.Module, classes: int, seed: int, device: torch.device
     ) -> "pyautoattack.AutoAttack":
         from pyautoattack import AutoAttack as Official
 
         official = Official(
-            model,
+            model,  # has the last word on each image; the attacks search through the quick one
             norm=_NORMS[self.norm],
             eps=self.eps,
             seed=seed,
             version="standard",
             device=device,
         )
+        for climbing in (official.apgd, official.apgd_targeted):
+            climbing.model = quick
+            stop_at_success(climbing)
+        official.fab.predict = official.square.predict = quick
         for targeted in (official.apgd_targeted, official.fab):
             targeted.n_target_classes = min(targeted.n_target_classes, classes - 1)
         if classes < 4:
@@ -127,17 +154,40 @@ def _fresh_checks() -> Iterator[None]:
         sys.setprofile(profile)
 
 
+def _images_given_to(square: "SquareAttack") -> list[int]:
+    """A list that grows, with each batch which ``square`` is to attack, by the batch's length."""
+    lengths: list[int] = []
+    perturb = square.perturb
+
+    def counted(images: Tensor, labels: Tensor) -> Tensor:
+        lengths.append(len(images))
+        attacked: Tensor = perturb(images, labels)
+        return attacked
+
+    square.perturb = counted
+    return lengths
+
+
+def _note(warning: str) -> str:
+    return next((note for words, note in _NOTES.items() if words in warning), warning)
+
+
+def _zero_gradients(warning: str) -> int:
+    # Each target's run warns of the images that it begins with, so numbers of runs overlap.
+    found = re.search(r"there are (\d+) points with zero gradient", warning)
+    return int(found[1]) if found else 0
+
+
 @contextmanager
 def _heard() -> Iterator[list[str]]:
-    """Collect the package's warnings as notes and print none; its progress, at DEBUG, passes."""
+    """Collect the package's warnings and print none; its progress, at DEBUG, passes."""
     logger = logging.getLogger("auto-attack")
-    notes: list[str] = []
+    warnings: list[str] = []
 
     def keep(record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        message = record.getMessage()
-        notes.append(next((note for words, note in _NOTES.items() if words in message), message))
+        warnings.append(record.getMessage())
         return False
 
     level, disabled = logger.level, logger.disabled
@@ -145,7 +195,7 @@ def _heard() -> Iterator[list[str]]:
     logger.disabled = False  # logging.config disables loggers that it does not know
     logger.addFilter(keep)
     try:
-        yield notes
+        yield warnings
     finally:
         logger.removeFilter(keep)
         logger.disabled = disabled

@@ -3,7 +3,9 @@
 import hashlib
 import pickle
 import re
+import tarfile
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from robench import bounded
 from robench.spec import SpecError
 
 CONTAINERS = ("state_dict", "model", "net", "P_state", "model_state_dict")
@@ -25,6 +28,9 @@ pytorch-cifar (main.py:140-144) and CLAE's Plain (Plain/main.py:267-271) ``net``
 
 WRAPPERS = {"module", "_orig_mod"}
 """What DataParallel and torch.compile put into every name."""
+
+_MOST_BYTES = 2**34  # of a file; a ResNet-50 with its optimiser has 300 MB
+_MOST_DIRECTORY = 2**24  # bytes in which a zip lists its files
 
 
 @dataclass(frozen=True)
@@ -40,23 +46,27 @@ class Checkpoint:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read safetensors, or what torch.save wrote, on the CPU.
+    """Read safetensors, or what torch.save wrote, on the CPU; which of them, the content says.
 
     Raises SpecError for a file that is missing, damaged, without tensors, or that would have to
     run code to be read.
     """
     try:
+        size = bounded.check(path, _MOST_BYTES)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        safe = path.suffix == ".safetensors" or _is_safetensors(path)
     except OSError as error:
         raise SpecError(f"cannot read {path}: {error.strerror or error}") from None
-    loaded = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
+    loaded = _safetensors(path) if safe else _torch(path)
     if not isinstance(loaded, Mapping):
         raise SpecError(f"{path} holds a {type(loaded).__name__}, expected named weights")
     state = {
         ".".join(part for part in name.split(".") if part not in WRAPPERS): tensor
         for name, tensor in _tensors(loaded).items()
     }
+    for name, tensor in state.items():
+        _check(name, tensor, size, path)
     if not state:
         raise SpecError(f"{path} holds no named weights; its entries are {_few(loaded)}")
     return Checkpoint(state, frozenset(str(name) for name in loaded), sha256)
@@ -92,11 +102,15 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 def _torch(path: Path) -> Any:
     try:
+        zipped = _check_container(path)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # on the pickle's age; what cannot be read is told below
-            return torch.load(path, map_location="cpu", weights_only=True)
+            # They tell of the pickle's age; what cannot be read is told below.
+            warnings.simplefilter("ignore")
+            # Mapped, because torch 2.6 otherwise reads past the end of a tensor's file in the zip
+            # where the pickle says that there is more of it.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except SpecError:
+        raise
     except pickle.UnpicklingError as error:
         wanted = re.search(r"GLOBAL (\S+)", str(error))
         what = f"it asks for {wanted[1]}" if wanted else "it holds more than tensors"
@@ -109,5 +123,38 @@ def _torch(path: Path) -> Any:
         raise SpecError(f"{path} is no checkpoint that torch can read: {first[:200]}") from None
 
 
+def _is_safetensors(path: Path) -> bool:
+    """Whether the file begins as safetensors do: with the length of a JSON object, and that."""
+    with path.open("rb") as file:
+        begin = file.read(9)
+    return begin[8:] == b"{" and int.from_bytes(begin[:8], "little") < _MOST_DIRECTORY
+
+
+def _check_container(path: Path) -> bool:
+    """Whether the file is a zip. Raises SpecError for a compressed one, and for a tar."""
+    with path.open("rb") as file:
+        zipped = file.read(4) == b"PK\x03\x04"
+        if zipped:
+            file.seek(0)
+            for member in zipfile.ZipFile(bounded.Sparing(file, _MOST_DIRECTORY)).infolist():
+                if member.compress_type != zipfile.ZIP_STORED:
+                    raise SpecError(f"{path} is a compressed zip, which torch.save never writes")
+        elif tarfile.is_tarfile(path):
+            raise SpecError(
+                f"{path} is a tar file, torch's format of before 2018, which is not read; open it "
+                "where you trust it, and save its state dict alone with safetensors"
+            )
+    return zipped
+
+
+def _check(name: str, tensor: Tensor, size: int, path: Path) -> None:
+    """Raises SpecError for a tensor that is none of numbers, or more of them than the file has."""
+    strided = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    if not strided or tensor.is_quantized or tensor.is_complex():
+        raise SpecError(f"{path}: {name[:80]} is no plain tensor of numbers")
+    if tensor.nbytes > size:
+        raise SpecError(f"{path}: {name[:80]} says it has {tensor.nbytes:,} bytes of {size:,}")
+
+
 def _few(names: Mapping[Any, Any]) -> str:
-    return ", ".join(str(name) for name in list(names)[:6]) or "none"
+    return ", ".join(str(name)[:40] for name in list(names)[:6]) or "none"

@@ -90,8 +90,8 @@ def names(encoder: Encoder) -> dict[str, str]:
         stage, block, width = (stage, block + 1, width) if own == width else (stage + 1, 0, own)
         ours, theirs = f"network.{number}", f"layer{stage}.{block}"
         for index, layer in enumerate(module.body):
-            kind = {nn.Conv2d: "conv", nn.BatchNorm2d: "bn"}.get(type(layer))
-            if kind is not None:
+            if isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
+                kind = "conv" if isinstance(layer, nn.Conv2d) else "bn"
                 parts[f"{ours}.body.{index}"] = f"{theirs}.{kind}{index // 3 + 1}"
         parts |= {f"{ours}.shortcut.{i}": f"{theirs}.shortcut.{i}" for i in (0, 1)}
     return {

@@ -11,15 +11,16 @@ from robench.tensors.resnet import Bottleneck, Normalise, residual_network
 class ResNet50(Encoder):
     """Bottlenecks in four stages; 2,048 features at the papers' width of 64.
 
-    ``mean`` and ``std`` normalise the pixels; the defaults are CLAE's
-    (SimCLR/modules/transformations/simclr.py:11-26), and RoCL's are 0 and 1
+    ``mean`` and ``std`` normalise the pixels: one number, or three by channel, with commas between
+    and in quotes. The defaults are those of CLAE's SimCLR
+    (SimCLR/modules/transformations/simclr.py:11-26); RoCL's are 0 and 1
     (src/data_loader.py:17-23).
     """
 
-    def __init__(self, width: int = 64, mean: float = 0.5, std: float = 0.5) -> None:
+    def __init__(self, width: int = 64, mean: float | str = 0.5, std: float | str = 0.5) -> None:
         super().__init__()
-        if width < 1 or std <= 0:
-            raise ValueError(f"width={width} and std={std} must be positive")
+        if width < 1:
+            raise ValueError(f"width={width} must be positive")
         self.normalise = Normalise(mean, std)
         self.network, self.width = residual_network(Bottleneck, [3, 4, 6, 3], width)
 

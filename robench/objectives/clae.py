@@ -1,19 +1,19 @@
-"""CLAE on its SimCLR base (Ho & Vasconcelos 2020, arXiv 2010.12050)."""
+"""CLAE on its three bases (Ho & Vasconcelos 2020, arXiv 2010.12050)."""
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Generator, Tensor
 
-from robench.contracts import Encoder, Objective
+from robench.contracts import Argument, Encoder, Objective
+from robench.objectives.plain import CLAE_INSTANCE, CLAE_SIMCLR, Plain
 from robench.recipe import Recipe
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Linf
+from robench.tensors.bases import base_of
 from robench.tensors.batchnorm import ADVERSARIAL, add_adversarial_branch, through_branch
-from robench.tensors.contrast import nt_xent
 from robench.tensors.modes import frozen
-from robench.tensors.projector import projector
-from robench.tensors.views import simclr_views
 
 
 class CLAE(Objective):
@@ -27,12 +27,22 @@ class CLAE(Objective):
     Defaults are the authors' code's (SimCLR/main.py:22-40, run_cifar10.sh). Its eps 0.03 is in
     units of images normalised with a standard deviation of 0.5, that is 0.015 in pixels of [0, 1];
     and it does not ``clamp`` the adversary to the pixel range.
+
+    On the bases "plain" and "uel" InfoNCE in one direction (Plain/main.py:57-83, 219-227) and the
+    instance-spreading loss (UEL/main.py:58-69, 214-226) take NT-Xent's place, in the step too.
+    Their 0.03 is in units of the standard deviation of each channel: 0.03 times its mean over the
+    channels, 0.2009, is 0.006027 in pixels. ``bases`` has the defaults that they change; the
+    catalog fills them in, Python's own calls do not.
     """
 
-    # SimCLR/main.py:16-24 and model.py:20-21: no schedule, no weight decay.
-    paper: ClassVar[Recipe] = Recipe(
-        epochs=100, batch=256, optimizer="adam", lr=3e-4, schedule="constant"
-    )
+    paper: ClassVar[Recipe] = CLAE_SIMCLR
+    later: ClassVar[tuple[str, ...]] = ("base",)
+    bases: ClassVar[Mapping[str, Mapping[str, Argument]]] = {
+        "simclr": {},
+        # Plain/main.py:34-37 and 49, UEL/main.py:35-38 and 50.
+        "plain": {**Plain.bases["plain"], "output": 128, "eps": 0.006027},
+        "uel": {**Plain.bases["uel"], "output": 128, "eps": 0.006027},
+    }
 
     def __init__(
         self,
@@ -47,6 +57,7 @@ class CLAE(Objective):
         output: int = 64,
         colour: float = 1.0,
         crop: float = 0.08,
+        base: str = "simclr",
     ) -> None:
         super().__init__()
         if temperature <= 0 or not 0 < eps <= 1 or not 0 < momentum <= 1:
@@ -54,20 +65,26 @@ class CLAE(Objective):
                 f"temperature={temperature} must be positive, "
                 f"eps={eps} and momentum={momentum} in (0, 1]"
             )
+        made = base_of(base, tuple(self.bases))
         add_adversarial_branch(encoder, momentum)
         self.encoder = encoder
-        self.projector = projector(encoder.width, hidden, output)
-        self.temperature, self.alpha = temperature, alpha
+        self.projector = made.projector(encoder.width, hidden, output)
+        self.temperature, self.alpha, self.contrast = temperature, alpha, made.contrast
         self.ball = Linf(eps, pixels=(0.0, 1.0) if clamp else (-math.inf, math.inf))
-        self.augment = simclr_views(colour, crop)
+        self.augment = made.views(colour, crop)
+
+    @classmethod
+    def schedule(cls, arguments: Mapping[str, Argument]) -> Recipe:
+        """The schedule of the branch of the authors' code that the base is."""
+        return cls.paper if arguments["base"] == "simclr" else CLAE_INSTANCE
 
     def forward(self, images: Tensor, generator: Generator) -> Tensor:
         first, second = (self.augment(images, generator) for _ in range(2))
         anchor = self._embed(first)
-        loss = nt_xent([anchor, self._embed(second)], self.temperature)
+        loss = self.contrast(anchor, self._embed(second), self.temperature)
         with through_branch(self.encoder, ADVERSARIAL):
             adversary = self._embed(self.adversary(first))
-        return loss + self.alpha * nt_xent([anchor, adversary], self.temperature)
+        return loss + self.alpha * self.contrast(anchor, adversary, self.temperature)
 
     def adversary(self, views: Tensor) -> Tensor:
         """One step up the loss of the views [B, 3, H, W] against themselves, in the branch in use.
@@ -78,7 +95,7 @@ class CLAE(Objective):
 
         def loss(attacked: Tensor) -> Tensor:
             embedding = self._embed(attacked)
-            return nt_xent([embedding.detach(), embedding], self.temperature)
+            return self.contrast(embedding.detach(), embedding, self.temperature)
 
         with frozen(self):
             return ascend(loss, views, self.ball, steps=1, step_size=self.ball.eps)

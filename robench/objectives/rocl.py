@@ -32,7 +32,8 @@ class RoCL(Objective):
     """
 
     # Two GPUs of 256 images; peak 15 x 0.1 after 10 epochs from 0.1 (src/argument.py:110-125,
-    # rocl_train.py:111-116).
+    # rocl_train.py:111-116). The cosine's period is all epochs, and handing over to it takes one
+    # more at the peak (warmup_scheduler/scheduler.py:25-32).
     paper: ClassVar[Recipe] = Recipe(
         epochs=1000,
         batch=512,
@@ -42,6 +43,8 @@ class RoCL(Objective):
         warmup=10,
         warmup_start=1 / 15,
         update="epoch",
+        hold=1,
+        span="all",
     )
 
     def __init__(

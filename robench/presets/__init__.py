@@ -17,13 +17,49 @@ EPS: Radii = {
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What the authors' code sets, to what, and the file and line that say so."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where the paper, its authors' code and robench part, and why; "" where one says nothing."""
+
+    point: str
+    paper: str
+    code: str
+    here: str
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Encoders and probes of some methods alone, instead of the preset's; empty are the preset's.
+
+    They are for every method that agrees with one of ``methods`` in all that it names:
+    "clae(base=uel)" is any CLAE on that base.
+    """
+
+    methods: tuple[str, ...]
+    encoders: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Preset:
     """Everything that a run needs. Specs are as typed on the command line.
 
     ``recipe`` None gives each method its paper's schedule. ``radii`` are an attack's own, by its
-    name; ``eps`` those of all others. ``probe_images`` None fits probes on all training images;
-    ``limit`` None evaluates all test images, ``batch`` at a time. ``arguments`` are specs whose
-    arguments replace the defaults of the component of that name.
+    name, which is then tried in those of the ``norms`` that it has radii for; ``eps`` are those of
+    all others. ``probe_images`` None fits probes on all training images; ``limit`` None evaluates
+    all test images, ``batch`` at a time. ``arguments`` are specs whose arguments replace the
+    defaults of the component of that name.
+
+    A preset that follows a paper has its authors' ``settings``, and the ``differences`` between
+    paper, code and here.
     """
 
     summary: str
@@ -42,3 +78,6 @@ class Preset:
     limit: int | None = None
     batch: int = 250  # the batch of the official AutoAttack
     arguments: tuple[str, ...] = ()
+    pairings: tuple[Pairing, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    differences: tuple[Difference, ...] = ()

@@ -1,19 +1,38 @@
 """What every probe starts from: the features of a whole split."""
 
+import warnings
+
+import torch
 from torch import Tensor
 
 from robench.contracts import Encoder, Progress, Split
 from robench.tensors.features import extract, to_images
+from robench.tensors.memory import is_out_of_memory, release
 
 
 def features(encoder: Encoder, split: Split, batch: int, progress: Progress) -> Tensor:
-    """The encoder's features of a split, float32 [n, D], made ``batch`` images at a time."""
+    """The encoder's features of a split, float32 [n, D], made ``batch`` images at a time.
+
+    Where memory does not suffice, half as many at a time, with a warning: an image's features are
+    its own, whatever else is in the batch, but for rounding.
+    """
     device = next(encoder.parameters()).device
-    starts = range(0, len(split), batch)
-    return extract(
-        encoder,
-        (
-            to_images(split.images[start : start + batch], device)
-            for start in progress(starts, "features")
-        ),
-    )
+    found: list[Tensor] = []
+    for start in progress(range(0, len(split), batch), "features"):
+        rows, size = split.images[start : start + batch], batch
+        while True:
+            try:
+                parts = (rows[i : i + size] for i in range(0, len(rows), size))
+                found.append(extract(encoder, (to_images(part, device) for part in parts)))
+                break
+            except (RuntimeError, MemoryError) as error:
+                if size == 1 or not is_out_of_memory(error):
+                    raise
+            release()
+            size //= 2
+            warnings.warn(
+                f"memory does not suffice for the features of {2 * size} images at a time; "
+                f"made {size} at a time",
+                stacklevel=2,
+            )
+    return torch.cat(found)

@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from robench.contracts import Encoder, Probe, Progress, Split
 from robench.probes._features import features
+from robench.probes._layers import zero_layer
 from robench.tensors.logistic import fit_logistic
 
 STRENGTHS: Sequence[float] = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -77,9 +78,7 @@ def _select(
 
 
 def _layer(weights: Tensor, bias: Tensor) -> nn.Linear:
-    # Empty at first: nn.Linear's own initialisation would draw from the global state.
-    layer = nn.Linear(weights.shape[0], weights.shape[1], device="meta")
-    layer = layer.to_empty(device=weights.device)
+    layer = zero_layer(weights.shape[0], weights.shape[1], weights.device)
     with torch.no_grad():
         layer.weight.copy_(weights.T)
         layer.bias.copy_(bias)

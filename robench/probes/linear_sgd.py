@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from robench.contracts import Encoder, Probe, Progress, Split
 from robench.probes._features import features
+from robench.probes._layers import uniform_layer
 
 FALLS = [31, 51, 101]
 """The epochs done when the learning rate falls: the authors' code counts from 0 and adjusts after
@@ -50,12 +51,7 @@ class LinearSGD(Probe):
         parts = [features(encoder, part, self.batch, progress) for part in (train, held_out)]
         inputs = torch.cat(parts)
         labels = torch.tensor(np.concatenate([train.labels, held_out.labels]), device=device)
-        # Empty at first: nn.Linear's own initialisation would draw from the global state.
-        layer = nn.Linear(inputs.shape[1], classes, device="meta").to_empty(device=device)
-        bound = inputs.shape[1] ** -0.5  # nn.Linear's own, from the passed dice
-        with torch.no_grad():
-            layer.weight.uniform_(-bound, bound, generator=generator)
-            layer.bias.uniform_(-bound, bound, generator=generator)
+        layer = uniform_layer(inputs.shape[1], classes, device, generator)
         optimizer = torch.optim.SGD(
             layer.parameters(), self.lr, momentum=self.momentum, weight_decay=self.weight_decay
         )

@@ -13,9 +13,9 @@ from robench.answers import Result
 from robench.contracts import Outcome
 from robench.questions import Evaluation
 from robench.report.order import attack_order, natural
-from robench.report.paired import bootstrap, exact_mcnemar, holm
-from robench.report.stats import Interval, mean_sd
 from robench.spec import SpecError
+from robench.stats.paired import bootstrap, exact_mcnemar, holm
+from robench.stats.single import Interval, mean_sd
 
 
 class Place(NamedTuple):

@@ -7,8 +7,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from robench.report.compare import Comparison, Row, Side
-from robench.report.paired import RESAMPLES
-from robench.report.words import attack_name, flag_letters, says_norm
+from robench.report.tables import csv_escape
+from robench.report.words import attack_name, flag_letters, on_all, says_norm
+from robench.stats.paired import RESAMPLES
+from robench.trust.flags import explain
 
 CSV_COLUMNS = (
     "method_a",
@@ -41,12 +43,14 @@ CSV_COLUMNS = (
 
 def aligned(comparison: Comparison) -> str:
     """Aligned columns, a table for each scale; what is the same in every row stands above it."""
-    letters = flag_letters(side for row in comparison.rows for side in (row.a, row.b))
+    sides = [side for row in comparison.rows for side in (row.a, row.b)]
+    common = on_all(sides)
+    letters = {flag: letter for flag, letter in flag_letters(sides).items() if flag not in common}
     tables = [
         _table(comparison, scale, list(rows), letters)
         for scale, rows in groupby(comparison.rows, key=lambda row: row.place.scale)
     ]
-    return "\n\n".join([*tables, "\n".join(_notes(comparison, letters))]) + "\n"
+    return "\n\n".join([*tables, "\n".join(_notes(comparison, letters, common))]) + "\n"
 
 
 def comma_separated(comparison: Comparison) -> str:
@@ -58,9 +62,7 @@ def comma_separated(comparison: Comparison) -> str:
         numbers = (row.a.mean, row.a.sd, row.b.mean, row.b.sd, row.difference, *row.interval)
         writer.writerow(
             [
-                comparison.a,
-                comparison.b,
-                *row.place,
+                *map(csv_escape, (comparison.a, comparison.b, *row.place)),
                 ";".join(map(str, row.seeds)),
                 row.n,
                 *("" if number is None else f"{number:.6g}" for number in numbers),
@@ -68,8 +70,8 @@ def comma_separated(comparison: Comparison) -> str:
                 row.b.alone,
                 f"{row.p:.6g}",
                 f"{row.p_holm:.6g}",
-                ";".join(row.a.flags),
-                ";".join(row.b.flags),
+                csv_escape(";".join(row.a.flags)),
+                csv_escape(";".join(row.b.flags)),
             ]
         )
     return text.getvalue()
@@ -129,11 +131,11 @@ def _lines(columns: Sequence[_Column]) -> list[str]:
 
 def _accuracy(side: Side, letters: dict[str, str]) -> str:
     spread = "" if side.sd is None else f" ± {side.sd:.1f}"
-    marks = ",".join(letters[flag] for flag in side.flags)
+    marks = ",".join(letters[flag] for flag in side.flags if flag in letters)
     return f"{side.mean:.1f}{spread}" + (f" ({marks})" if marks else "")
 
 
-def _notes(comparison: Comparison, letters: dict[str, str]) -> Sequence[str]:
+def _notes(comparison: Comparison, letters: dict[str, str], common: Sequence[str]) -> Sequence[str]:
     several = any(len(row.seeds) > 1 for row in comparison.rows)
     count = len(comparison.rows)
     together = ", all seeds of an image together" if several else ""
@@ -146,4 +148,5 @@ def _notes(comparison: Comparison, letters: dict[str, str]) -> Sequence[str]:
     ]
     if several:
         notes.append("±: standard deviation over seeds.")
-    return notes + [f"({letter}) flagged: {flag}" for flag, letter in letters.items()]
+    notes += [f"All numbers {explain(flag)}" for flag in common]
+    return notes + [f"({letter}) {explain(flag)}" for flag, letter in letters.items()]

@@ -7,7 +7,7 @@ import pandas as pd
 from robench.answers import Result
 from robench.contracts import Metric
 from robench.report.order import cell_order
-from robench.report.stats import wilson
+from robench.stats.single import wilson
 
 COLUMNS = (
     "method",

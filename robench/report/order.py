@@ -4,7 +4,7 @@ import re
 from fractions import Fraction
 
 from robench.answers import Cell
-from robench.spec import parse_number
+from robench.spec import SpecError, parse_number
 
 CLEAN = "clean"
 _NORMS = ["", "linf", "l2", "l1"]
@@ -18,8 +18,11 @@ def natural(text: str) -> tuple[tuple[int, str], ...]:
 
 
 def size(eps: str) -> Fraction:
-    """The number that ``eps`` is, 0 for ""."""
-    return parse_number(eps) if eps else Fraction(0)
+    """The number that ``eps`` is, 0 for what is none, such as ""."""
+    try:
+        return parse_number(eps)
+    except SpecError:
+        return Fraction(0)
 
 
 def norm_order(norm: str) -> tuple[int, str]:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from robench.answers import Labels, Result
 from robench.report.order import CLEAN, attack_order, natural, size
-from robench.report.stats import mean_sd
 from robench.report.ties import Standing, accuracy, judge
-from robench.report.words import caption, flag_letters, headings, notes
+from robench.report.words import caption, flag_letters, headings, notes, on_all
+from robench.stats.single import mean_sd
 
 
 class Column(NamedTuple):
@@ -53,13 +53,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows in groups that belong together; ``notes`` are pairs of a mark and its meaning."""
+    """Rows in groups that belong together; ``notes`` are pairs of a mark and its meaning.
+
+    ``flags`` are pairs of a letter and the flag that it stands for; ``common`` the letters that
+    every entry has, which need to be said only once.
+    """
 
     caption: str
     stub: tuple[str, ...]
     columns: tuple[str, ...]
     groups: tuple[tuple[Row, ...], ...]
     notes: tuple[tuple[str, str], ...]
+    flags: tuple[tuple[str, str], ...] = ()
+    common: tuple[str, ...] = ()
 
 
 _Seeds = dict[int, Result]
@@ -104,11 +110,9 @@ def pivot(results: Iterable[Result], *, scale: str) -> Table:
         stub=stub,
         columns=headings(columns),
         groups=tuple(groups),
-        notes=notes(
-            any(entry.standing is Standing.TIED for entry in marks),
-            len({cell.seed for cell in cells}) > 1,
-            letters,
-        ),
+        notes=notes(any(entry.standing is Standing.TIED for entry in marks), cells, letters),
+        flags=tuple((letter, flag) for flag, letter in letters.items()),
+        common=tuple(letters[flag] for flag in on_all(cells)),
     )
 
 

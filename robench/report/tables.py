@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from robench.report.pivot import Entry, Row, Table
 from robench.report.ties import Standing
@@ -25,6 +25,9 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "[": "{[}",  # after a line's end it would begin an argument, as would the star
+    "]": "{]}",
+    "*": "{*}",
     "±": r"$\pm$",
     "→": r"$\rightarrow$",
     "†": r"\dag{}",
@@ -36,12 +39,14 @@ def markdown(table: Table) -> str:
     """A GitHub table with its caption above and its notes below."""
     heads = [*table.stub, *table.columns]
     rules = [*("---" for _ in table.stub), *("---:" for _ in table.columns)]
-    lines = [markdown_escape(table.caption), ""]
+    lines = [markdown_escape(table.caption) + _raised(table.common, "<sup>{}</sup>".format), ""]
     lines += [_piped(map(markdown_escape, heads)), _piped(rules)]
     for rows in table.groups:
         for row in rows:
             names = [markdown_escape(name) for name in row.names]
-            lines.append(_piped([*names, *(_markdown_entry(entry) for entry in row.entries)]))
+            lines.append(
+                _piped([*names, *(_markdown_entry(entry, table.common) for entry in row.entries)])
+            )
     for mark, meaning in table.notes:
         lines += ["", f"<sup>{mark}</sup> {markdown_escape(meaning)}"]
     return "\n".join(lines) + "\n"
@@ -50,18 +55,19 @@ def markdown(table: Table) -> str:
 def latex(table: Table) -> str:
     r"""A ``table`` float that needs ``\usepackage{booktabs}``, with its notes in it."""
     heads = [latex_escape(head) for head in (*table.stub, *table.columns)]
+    caption = latex_escape(table.caption) + _raised(table.common, r"\textsuperscript{{{}}}".format)
     lines = [
         r"% \usepackage{booktabs}",
         r"\begin{table}",
         r"  \centering",
-        rf"  \caption{{{latex_escape(table.caption)}}}",
+        rf"  \caption{{{caption}}}",
         rf"  \begin{{tabular}}{{{'l' * len(table.stub)}{'r' * len(table.columns)}}}",
         r"    \toprule",
         f"    {_aligned(heads)}",
     ]
     for rows in table.groups:
         lines.append(r"    \midrule")
-        lines += [f"    {_latex_row(row)}" for row in rows]
+        lines += [f"    {_latex_row(row, table.common)}" for row in rows]
     lines += [r"    \bottomrule", r"  \end{tabular}"]
     if table.notes:
         meanings = [
@@ -78,16 +84,17 @@ def comma_separated(table: Table) -> str:
     A column ``X`` is followed by ``X sd`` where there are several seeds, and by ``X mark``: best,
     tied or the flags. What is missing is empty.
     """
-    meanings = dict(table.notes)
+    meanings = {letter: f"flagged: {flag}" for letter, flag in table.flags}
     entries = [e for rows in table.groups for row in rows for e in row.entries if e is not None]
     spread = any(entry.sd is not None for entry in entries)
     suffixes = ["", " sd", " mark"] if spread else ["", " mark"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*table.stub, *(head + end for head in table.columns for end in suffixes)])
+    heads = [*table.stub, *(head + end for head in table.columns for end in suffixes)]
+    writer.writerow(map(csv_escape, heads))
     for rows in table.groups:
         for row in rows:
-            fields = list(row.names)
+            fields = [csv_escape(name) for name in row.names]
             for entry in row.entries:
                 mean, sd, mark = _fields(entry, meanings)
                 fields += [mean, sd, mark] if spread else [mean, mark]
@@ -97,26 +104,42 @@ def comma_separated(table: Table) -> str:
 
 def markdown_escape(text: str) -> str:
     """Any text as GitHub Markdown that shows it, on one line and within one field of a table."""
-    text = " ".join(text.split())
-    text = text.replace("&", "&amp;").replace("<", "&lt;")
+    text = _one_line(text, "\ufffd").replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", text)
 
 
 def latex_escape(text: str) -> str:
     """Any text as LaTeX that shows it, on one line."""
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    return "".join(_LATEX.get(character, character) for character in _one_line(text, "?"))
 
 
-def _markdown_entry(entry: Entry | None) -> str:
-    return _entry(entry, "**{}**".format, "<sup>{}</sup>".format, "±")
+def csv_escape(text: str) -> str:
+    """Any text as a field that no spreadsheet takes for a formula, on one line.
+
+    A text that begins as formulas do gets an apostrophe before it (OWASP, "CSV Injection").
+    """
+    text = _one_line(text, "\ufffd")
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def _latex_row(row: Row) -> str:
+def _one_line(text: str, other: str) -> str:
+    """The text with ``other`` for what is not printed: codes for terminals, marks that turn the
+    direction of writing.
+    """
+    return "".join(c if c.isprintable() else other for c in " ".join(text.split()))
+
+
+def _markdown_entry(entry: Entry | None, common: Collection[str]) -> str:
+    return _entry(entry, common, "**{}**".format, "<sup>{}</sup>".format, "±")
+
+
+def _latex_row(row: Row, common: Collection[str]) -> str:
     names = [latex_escape(name) for name in row.names]
     # The marks stick out to the right, so that the digits of a column stay under each other.
     entries = [
         _entry(
             entry,
+            common,
             r"\textbf{{{}}}".format,
             lambda marks: rf"\rlap{{\textsuperscript{{{latex_escape(marks)}}}}}",
             r"$\pm$",
@@ -127,7 +150,11 @@ def _latex_row(row: Row) -> str:
 
 
 def _entry(
-    entry: Entry | None, bold: Callable[[str], str], raised: Callable[[str], str], plus_minus: str
+    entry: Entry | None,
+    common: Collection[str],
+    bold: Callable[[str], str],
+    raised: Callable[[str], str],
+    plus_minus: str,
 ) -> str:
     if entry is None:
         return MISSING
@@ -135,8 +162,12 @@ def _entry(
     text = bold(mean) if entry.standing is Standing.BEST else mean
     if entry.sd is not None:
         text += f" {plus_minus} {entry.sd:.1f}"
-    marks = ([TIED] if entry.standing is Standing.TIED else []) + list(entry.flags)
-    return text + raised(",".join(marks)) if marks else text
+    tied = [TIED] if entry.standing is Standing.TIED else []
+    return text + _raised([*tied, *(flag for flag in entry.flags if flag not in common)], raised)
+
+
+def _raised(marks: Collection[str], raised: Callable[[str], str]) -> str:
+    return raised(",".join(marks)) if marks else ""
 
 
 def _fields(entry: Entry | None, meanings: dict[str, str]) -> tuple[str, str, str]:
@@ -144,7 +175,7 @@ def _fields(entry: Entry | None, meanings: dict[str, str]) -> tuple[str, str, st
         return "", "", ""
     marks = [entry.standing.value, *(meanings[letter] for letter in entry.flags)]
     sd = "" if entry.sd is None else f"{entry.sd:.1f}"
-    return f"{entry.mean:.1f}", sd, "; ".join(mark for mark in marks if mark)
+    return f"{entry.mean:.1f}", sd, csv_escape("; ".join(mark for mark in marks if mark))
 
 
 def _piped(fields: "map[str] | list[str]") -> str:

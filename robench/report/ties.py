@@ -6,11 +6,9 @@ from fractions import Fraction
 from statistics import mean
 
 import numpy as np
-import numpy.typing as npt
 
 from robench.answers import Labels, Result
-from robench.contracts import Outcome
-from robench.report.paired import exact_mcnemar
+from robench.stats.paired import exact_mcnemar, on_same_images
 
 SIGNIFICANT = 0.05
 
@@ -56,22 +54,23 @@ def accuracy(seeds: Collection[Result]) -> Fraction:
     return mean([Fraction(result.cell.correct, result.cell.n) for result in seeds])
 
 
-def _indistinguishable(a: Mapping[int, Result], b: Mapping[int, Result]) -> bool:
+def p_value(a: Mapping[int, Result], b: Mapping[int, Result]) -> float | None:
+    """The p of McNemar's exact test between two rows' results, given by seed, on what both have.
+
+    None where they have no seed, or no image, in common.
+    """
     both = sorted(a.keys() & b.keys())
-    pairs = [_on_same_images(a[seed].outcome, b[seed].outcome) for seed in both]
+    pairs = [on_same_images(a[seed].outcome, b[seed].outcome) for seed in both]
     images = np.concatenate([index for index, _ in pairs] or [np.zeros(0, np.int64)])
     if not len(images):
-        return False
+        return None
     each = np.concatenate([difference for _, difference in pairs])
     _, image = np.unique(images, return_inverse=True)
     summed = np.zeros(image.max() + 1, np.int64)
     np.add.at(summed, image, each)
-    return exact_mcnemar(summed) > SIGNIFICANT
+    return exact_mcnemar(summed)
 
 
-def _on_same_images(a: Outcome, b: Outcome) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The images that both were tried on, and where a alone is right (1) or b alone (-1)."""
-    index, in_a, in_b = np.intersect1d(a.index, b.index, assume_unique=True, return_indices=True)
-    correct_a = a.attacked_prediction[in_a] == a.label[in_a]
-    correct_b = b.attacked_prediction[in_b] == b.label[in_b]
-    return index, correct_a.astype(np.int64) - correct_b.astype(np.int64)
+def _indistinguishable(a: Mapping[int, Result], b: Mapping[int, Result]) -> bool:
+    p = p_value(a, b)
+    return p is not None and p > SIGNIFICANT

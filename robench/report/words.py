@@ -6,7 +6,8 @@ from typing import Protocol
 
 from robench.answers import Cell
 from robench.report.order import natural
-from robench.report.stats import wilson
+from robench.stats.single import wilson
+from robench.trust.flags import explain
 
 TIED = "†"
 
@@ -60,9 +61,21 @@ def flag_letters(numbers: Iterable[Flagged]) -> dict[str, str]:
     return {flag: _letter(place) for place, flag in enumerate(flags)}
 
 
-def notes(ties: bool, seeds: bool, letters: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def on_all(numbers: Iterable[Flagged]) -> tuple[str, ...]:
+    """The flags that every number carries."""
+    several = [set(number.flags) for number in numbers]
+    return tuple(sorted(set.intersection(*several), key=natural)) if several else ()
+
+
+def notes(
+    ties: bool, cells: Sequence[Cell], letters: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
     """The marks in the table and what they mean."""
-    explained = [(letter, f"flagged: {flag}") for flag, letter in letters.items()]
+    seeds = len({cell.seed for cell in cells}) > 1
+    explained = [
+        (letter, explain(flag, [cell for cell in cells if flag in cell.flags]))
+        for flag, letter in letters.items()
+    ]
     if ties:
         tie = (
             "not distinguishable from the best of its column "

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+import pandas as pd
+
 from robench.answers import Curve, Examples, Result
 from robench.contracts import Metric
 from robench.report import tables
@@ -34,7 +36,7 @@ def write(
     Raises ValueError where there are no results, or two for the same place in the table.
     """
     tidy = frame(results)
-    texts = {"results.csv": tidy.to_csv(index=False, float_format="%.6g", lineterminator="\n")}
+    texts = {"results.csv": _csv(tidy)}
     table = pivot(results, scale=scale)
     texts |= {
         "table.md": tables.markdown(table),
@@ -42,10 +44,7 @@ def write(
         "table.tex": tables.latex(table),
     }
     if metrics:
-        measured = metric_frame(results, metrics)
-        texts["metrics.csv"] = measured.to_csv(
-            index=False, float_format="%.6g", lineterminator="\n"
-        )
+        texts["metrics.csv"] = _csv(metric_frame(results, metrics))
     for name, text in texts.items():
         replace(out / name, text.encode())
 
@@ -60,3 +59,8 @@ def write(
         examples, strongest(averaged)
     )
     return [*(out / name for name in texts), *picture.save(pictures, out / "figures")]
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    escaped = frame.map(lambda field: tables.csv_escape(field) if isinstance(field, str) else field)
+    return escaped.to_csv(index=False, float_format="%.6g", lineterminator="\n")

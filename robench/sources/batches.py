@@ -1,21 +1,20 @@
 """CIFAR's "python version": pickled batches in a folder, or in the archive as published.
 
-A pickle can run any code, so a batch is checked against its published MD5 first, and read by an
-unpickler that knows arrays of plain numbers and nothing else.
+A pickle can run any code where it is unpickled, so none is: a batch is checked against its
+published MD5 first, and then read as data (see `plain_pickle`).
 """
 
 import hashlib
-import pickle
 import tarfile
 import zlib
 from collections.abc import Callable, Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from robench.contracts import DataError, Split
+from robench.sources import plain_pickle
 from robench.sources.checks import check_labels, md5, unreadable, wrong_md5
 from robench.sources.cifar import Cifar, File
 
@@ -101,6 +100,8 @@ def _batch(cifar: Cifar, where: Path, name: str, expected: str, content: bytes) 
         raise DataError(
             f"{path}: expected 3×32×32 pixels a row, and as many '{cifar.label}' as rows"
         )
+    if not all(type(label) is int and abs(label) < 2**31 for label in labels):
+        raise DataError(f"{path}: '{cifar.label}' should be whole numbers")
     images = pixels.reshape(-1, 3, 32, 32)
     return Split(images, check_labels(np.array(labels), len(cifar.classes), str(path)))
 
@@ -111,38 +112,12 @@ def unpickle(content: bytes, where: str) -> Mapping[str, Any]:
     Raises DataError where the pickle asks for anything else, or is damaged.
     """
     try:
-        value = _PlainUnpickler(BytesIO(content), encoding="latin1").load()
-    except DataError as error:
+        value = plain_pickle.read(content)
+    except plain_pickle.PickleError as error:
         raise DataError(f"{where}: {error}") from None
-    except Exception as error:  # a damaged pickle raises nearly anything
-        raise DataError(f"{where}: not a readable pickle ({type(error).__name__})") from None
     if not isinstance(value, dict):
         raise DataError(f"{where}: holds a {type(value).__name__}, expected a dictionary")
     return value
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Knows the three names that a pickled numpy array consists of."""
-
-    def find_class(self, module: str, name: str, /) -> Any:
-        # The function that rebuilds an array moved between numpy's versions; an array knows where
-        # it is now.
-        rebuild = np.empty(0).__reduce__()[0]
-        known: dict[tuple[str, str], Any] = {
-            ("numpy.core.multiarray", "_reconstruct"): rebuild,
-            ("numpy._core.multiarray", "_reconstruct"): rebuild,
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): _number_type,
-        }
-        if (module, name) not in known:
-            raise DataError(f"the pickle asks for {module}.{name}, which no batch of CIFAR needs")
-        return known[module, name]
-
-
-def _number_type(code: str, align: bool = False, copy: bool = True) -> np.dtype[Any]:
-    if code not in ("u1", "i1", "i2", "i4", "i8"):
-        raise DataError(f"the pickle holds an array of type {code[:20]!r}, expected whole numbers")
-    return np.dtype(code, align=align, copy=copy)
 
 
 def _again(cifar: Cifar, where: Path) -> str:

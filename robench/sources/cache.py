@@ -12,15 +12,18 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
+from robench import bounded
 from robench.contracts import Data, Split
 from robench.replacing import replacing
-from robench.sources.checks import unreadable
+from robench.sources.checks import MOST_BYTES, check_labels, unreadable
 
 _FORMAT = 1  # raise it when what is stored, or the rule for the split, changes
+_MOST_INDEX = 2**24  # bytes
 _PARTS = ("train", "held_out", "test")
 
 
@@ -72,23 +75,33 @@ def _digest(sources: Sequence[Path], root: Path) -> str:
 def _read(place: Path) -> Data | None:
     """The cached data set, or None where it is missing or damaged."""
     try:
-        index = json.loads((place / "index.json").read_text(encoding="utf-8"))
+        index = json.loads(bounded.read(place / "index.json", _MOST_INDEX))
         train, held_out, test = (
-            Split(
-                _array(place / _file(part, "images"), index["arrays"], "r"),
-                _array(place / _file(part, "labels"), index["arrays"], None),
+            _split(
+                _array(place / _file(part, "images"), index["arrays"]),
+                _array(place / _file(part, "labels"), index["arrays"]),
+                len(index["classes"]),
             )
             for part in _PARTS
         )
-        return Data(train, held_out, test, tuple(index["classes"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Data(train, held_out, test, tuple(map(str, index["classes"])))
+    except Exception:  # damaged bytes make numpy raise nearly anything
         return None
 
 
-def _array(path: Path, checksums: dict[str, str], mode: Literal["r"] | None) -> Any:
+def _array(path: Path, checksums: dict[str, str]) -> Any:
+    bounded.check(path, 2 * MOST_BYTES)
     if _checksum(path) != checksums[path.name]:
         raise ValueError(f"{path} is damaged")
-    return np.load(path, mmap_mode=mode, allow_pickle=False)
+    return open_memmap(path, "r")  # it refuses objects, and shapes that the file is too short for
+
+
+def _split(images: Any, labels: Any, classes: int) -> Split:
+    """Raises ValueError or DataError where they are not images and their labels."""
+    fits = images.shape[:2] == (len(labels), 3) and (images.ndim, labels.ndim) == (4, 1)
+    if images.dtype != np.uint8 or not fits:
+        raise ValueError("no images")
+    return Split(images, check_labels(labels, classes, "labels"))
 
 
 def _write(place: Path, data: Data) -> None:

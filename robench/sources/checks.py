@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robench.contracts import DataError
+from robench.contracts import Data, DataError, Split
 
 # Files come from anywhere and compress a thousandfold. These bounds lie well above any data set of
 # this field and below what would take a machine down.
@@ -29,6 +29,24 @@ def check_labels(labels: npt.NDArray[Any], classes: int, where: str) -> Labels:
             f"expected 0 to {classes - 1}"
         )
     return labels.astype(np.int64)
+
+
+def check_data(data: Data, where: str) -> None:
+    """Raises DataError where images are no stored pixels, or labels do not fit them or the classes.
+
+    Sources check their files; this holds for whatever a data set's code makes of them.
+    """
+    for name in ("train", "held_out", "test"):
+        split: Split = getattr(data, name)
+        images, part = split.images, f"{where}, {name}"
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
+            raise DataError(
+                f"{part}: images are {images.dtype} {list(images.shape)}, expected uint8 pixels "
+                "in 0 to 255, [n, 3, H, W]"
+            )
+        if len(split.labels) != len(images):
+            raise DataError(f"{part}: {len(images)} images but {len(split.labels)} labels")
+        check_labels(split.labels, len(data.classes), part)
 
 
 def check_total(images: int, height: int, width: int, where: str) -> None:

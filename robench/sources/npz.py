@@ -1,14 +1,12 @@
 """Arrays of images in an ``.npz`` file, under the keys that MedMNIST uses."""
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib import format as npy
 
+from robench.arrays import Arrays, ArraysError, opened
 from robench.contracts import Data, DataError, Split
 from robench.sources.checks import MOST_ROWS, check_labels, check_total, unreadable
 from robench.sources.splits import in_three
@@ -26,16 +24,12 @@ def read(path: Path) -> Data:
     file that is damaged, lacks a key, or holds something else; headers are checked before arrays.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            shapes = {key: _header(archive, key, path) for key in KEYS}
+        with opened(path) as archive:
+            shapes = {key: _shape(archive, key, path) for key in KEYS}
             _check_shapes(shapes, path)
-            arrays = {key: _array(archive, key) for key in KEYS}
-    except DataError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
+            arrays = {key: archive.read(key) for key in KEYS}
+    except (ArraysError, OSError) as error:
         raise DataError(f"{unreadable(path, error)}; expected a whole .npz file") from None
-    except (NotImplementedError, RuntimeError) as error:  # unknown compression, a password
-        raise unreadable(path, error) from None
     classes = _classes(arrays["train_labels"], path)
     parts = [
         Split(
@@ -48,21 +42,15 @@ def read(path: Path) -> Data:
     return in_three(parts[0], parts[2], names, held_out=parts[1])
 
 
-def _header(archive: zipfile.ZipFile, key: str, path: Path) -> Shape:
-    names = archive.namelist()
-    if f"{key}.npy" not in names:
-        found = ", ".join(name.removesuffix(".npy") for name in names[:12]) or "(none)"
+def _shape(archive: Arrays, key: str, path: Path) -> Shape:
+    if key not in archive.names:
+        found = ", ".join(name[:40] for name in archive.names[:12]) or "(none)"
         raise DataError(f"{path} has the keys {found}; expected {', '.join(KEYS)}")
-    with archive.open(f"{key}.npy") as file:
-        version = npy.read_magic(file)
-        if version == (1, 0):
-            shape, _, dtype = npy.read_array_header_1_0(file)
-        else:
-            shape, _, dtype = npy.read_array_header_2_0(file)
+    header = archive.header(key)
     expected = "uint8" if key.endswith("images") else "whole numbers"
-    if (expected == "uint8" and dtype != np.uint8) or dtype.kind not in "iu":
-        raise DataError(f"{path}: {key} is {dtype}, expected {expected}")
-    return shape
+    if (expected == "uint8" and header.dtype != np.uint8) or header.dtype.kind not in "iu":
+        raise DataError(f"{path}: {key} is {header.dtype}, expected {expected}")
+    return header.shape
 
 
 def _check_shapes(shapes: dict[str, Shape], path: Path) -> None:
@@ -88,11 +76,6 @@ def _check_shapes(shapes: dict[str, Shape], path: Path) -> None:
         check_total(images[0], images[1], images[2], f"{path}, {part}_images")
         rows += images[0]
     check_total(rows, shapes["train_images"][1], shapes["train_images"][2], str(path))
-
-
-def _array(archive: zipfile.ZipFile, key: str) -> npt.NDArray[Any]:
-    with archive.open(f"{key}.npy") as file:
-        return npy.read_array(file, allow_pickle=False)
 
 
 def _classes(labels: npt.NDArray[Any], path: Path) -> int:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from robench.contracts import DataError, Progress, Split
+from robench.sources import pages
 from robench.sources.checks import (
     MOST_ENCODED_BYTES,
     MOST_ROWS,
@@ -22,6 +24,7 @@ from robench.sources.decode import decode, stack
 
 _MOST_ENCODED_IMAGE = 2**20  # bytes; 32×32 pixels in any format need a few thousand
 _ROWS_AT_ONCE = 256
+_MOST_AT_ONCE = 2**28  # bytes; a page may hold a value once for any number of rows
 
 
 def shards(folder: Path, part: str) -> list[Path]:
@@ -69,24 +72,31 @@ def _read(cifar: Cifar, path: Path, progress: Progress, part: str) -> Split:
 def _columns(cifar: Cifar, path: Path) -> tuple[list[bytes], Labels]:
     encoded: list[bytes] = []
     labels: list[Any] = []
+    left = MOST_ENCODED_BYTES
     try:
         with pq.ParquetFile(path) as file:
             _check_schema(file.schema_arrow, cifar, path)
             _check_size(file.metadata, path)
             columns = ["img.bytes", cifar.column]
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
+            for batch in file.iter_batches(_rows(file, path, columns), columns=columns):
                 images = batch.column("img").field("bytes")
                 if images.null_count or batch.column(cifar.column).null_count:
                     row = len(encoded) + _first_null(images, batch.column(cifar.column))
                     raise DataError(f"{path}, row {row}: the image's bytes or its label is missing")
-                encoded += _short_enough(images.to_pylist(), len(encoded), path)
+                _check_lengths(images, len(encoded), path)
+                left -= images.nbytes
+                if left < 0:
+                    raise DataError(f"{path} has far more bytes of images than it says")
+                encoded += images.to_pylist()
                 labels.append(batch.column(cifar.column).to_numpy())
-    except (pa.ArrowException, OSError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # pyarrow's own errors, and names that are no text
         raise DataError(
             f"{unreadable(path, error)}; it is truncated or no Parquet file, so get it again"
         ) from None
     if not encoded:
-        raise DataError(f"{path}: no rows in it, expected at least one")
+        raise DataError(f"{path}: no rows in it, and its summary tells of some")
     return encoded, np.concatenate(labels)
 
 
@@ -95,7 +105,7 @@ def _check_schema(schema: Any, cifar: Cifar, path: Path) -> None:
     missing = [name for name in expected if name not in schema.names]
     if missing:
         raise DataError(
-            f"{path} has the columns {', '.join(schema.names) or '(none)'}; "
+            f"{path} has the columns {', '.join(n[:40] for n in schema.names[:6]) or '(none)'}; "
             f"expected {' and '.join(expected)} for {cifar.name}"
         )
     image, label = schema.field("img").type, schema.field(cifar.column).type
@@ -110,6 +120,8 @@ def _check_schema(schema: Any, cifar: Cifar, path: Path) -> None:
 
 def _check_size(metadata: Any, path: Path) -> None:
     size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    if metadata.num_rows < 1:
+        raise DataError(f"{path}: no rows in it, expected at least one")
     if metadata.num_rows > MOST_ROWS or size > MOST_ENCODED_BYTES:
         raise DataError(
             f"{path} says it has {metadata.num_rows:,} rows in {size / 2**30:.1f} GiB, more than "
@@ -117,14 +129,21 @@ def _check_size(metadata: Any, path: Path) -> None:
         )
 
 
-def _short_enough(images: list[bytes], before: int, path: Path) -> list[bytes]:
-    for row, image in enumerate(images):
-        if len(image) > _MOST_ENCODED_IMAGE:
+def _rows(file: Any, path: Path, columns: list[str]) -> int:
+    """How many rows can be read at once, were each of them as long as the largest page."""
+    page = pages.largest(path, file.metadata, columns)
+    if page > _MOST_AT_ONCE:
+        raise DataError(f"{path} has a page of {page:,} bytes, far more than {_MOST_AT_ONCE:,}")
+    return max(1, min(_ROWS_AT_ONCE, _MOST_AT_ONCE // max(page, 1)))
+
+
+def _check_lengths(images: Any, before: int, path: Path) -> None:
+    for row, length in enumerate(pc.binary_length(images).to_pylist()):
+        if length > _MOST_ENCODED_IMAGE:
             raise DataError(
-                f"{path}, row {before + row}: the image has {len(image):,} bytes, "
+                f"{path}, row {before + row}: the image has {length:,} bytes, "
                 "far more than 32×32 pixels need"
             )
-    return images
 
 
 def _first_null(*columns: Any) -> int:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import pad
 
 _ATTEMPTS = 10  # torchvision's RandomResizedCrop.get_params
 _TINY = 1e-12  # grey pixels have any hue, but none that is 0 / 0
@@ -46,8 +47,9 @@ class Augment:
     the crop is resized to the image's own H x W. ``jitter`` is the strength of brightness,
     contrast, saturation and hue. ``flip``, ``jitter_probability`` and ``grayscale`` are
     probabilities. ``order`` is crop, flip, jitter, grayscale ("crop-first", as in CLAE's
-    simclr.py:11-26) or jitter, grayscale, flip, crop ("colour-first", as in RoCL's
-    src/data_loader.py:8-23).
+    simclr.py:11-26), jitter, grayscale, flip, crop ("colour-first", as in RoCL's
+    src/data_loader.py:8-23) or crop, jitter, grayscale, flip ("flip-last", as in CLAE's
+    Plain/main.py:128-133).
 
     Raises ValueError for values outside their range.
     """
@@ -58,7 +60,7 @@ class Augment:
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
     jitter_probability: float = 0.8
     grayscale: float = 0.2
-    order: Literal["crop-first", "colour-first"] = "crop-first"
+    order: Literal["crop-first", "colour-first", "flip-last"] = "crop-first"
 
     def __post_init__(self) -> None:
         for name in ("crop_scale", "crop_ratio"):
@@ -76,15 +78,19 @@ class Augment:
             raise ValueError(
                 f"jitter is {self.jitter}; no strength is negative, the hue's at most 0.5"
             )
-        if self.order not in ("crop-first", "colour-first"):
-            raise ValueError(f"order is '{self.order}'; choose 'crop-first' or 'colour-first'")
+        if self.order not in ("crop-first", "colour-first", "flip-last"):
+            raise ValueError(
+                f"order is '{self.order}'; choose 'crop-first', 'colour-first' or 'flip-last'"
+            )
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """One view of each image, in [0, 1]; ``generator`` lives on the images' device."""
         if self.order == "crop-first":
             steps = (self._crop, self._flip, self._jitter, self._grayscale)
-        else:
+        elif self.order == "colour-first":
             steps = (self._jitter, self._grayscale, self._flip, self._crop)
+        else:
+            steps = (self._crop, self._jitter, self._grayscale, self._flip)
         with torch.autocast(images.device.type, enabled=False):  # pixels keep their precision
             for step in steps:
                 images = step(images, generator)
@@ -135,6 +141,29 @@ def random_boxes(
     top = (_uniform((count,), 0, 1, generator) * (room[0] + 1)).where(found, room[0] / 2)
     left = (_uniform((count,), 0, 1, generator) * (room[1] + 1)).where(found, room[1] / 2)
     return Boxes(top.long(), left.long(), height.long(), width.long())
+
+
+def random_crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
+    """The images shifted by up to ``padding`` pixels each way, black where nothing was.
+
+    As RandomCrop(size, padding) with the images' own size.
+    """
+    count, _, height, width = images.shape
+    padded = pad(images, [padding] * 4).permute(0, 2, 3, 1)
+    device = images.device
+    top, left = torch.randint(
+        2 * padding + 1, (2, count, 1, 1), generator=generator, device=device
+    ).unbind()
+    rows = top + torch.arange(height, device=device).view(-1, 1)
+    columns = left + torch.arange(width, device=device)
+    each = torch.arange(count, device=device).view(-1, 1, 1)
+    return padded[each, rows, columns].permute(0, 3, 1, 2).contiguous()
+
+
+def random_hflip(images: Tensor, generator: Generator) -> Tensor:
+    """Half of the images, drawn one by one, with left and right exchanged."""
+    flipped = _chosen(len(images), 0.5, generator)
+    return torch.where(flipped.view(-1, 1, 1, 1), hflip(images), images)
 
 
 def random_jitter(

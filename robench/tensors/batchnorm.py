@@ -46,12 +46,21 @@ def use_branch(encoder: nn.Module, branch: str) -> None:
 
     Raises ValueError where the encoder has no such branch.
     """
-    if branch not in branches(encoder):
-        have = ", ".join(branches(encoder))
-        raise ValueError(f"no BatchNorm branch '{branch}'; this encoder has {have}")
+    _check(encoder, branch)
     for module in encoder.modules():
         if isinstance(module, DualBatchNorm2d):
             module.branch = branch
+
+
+def adopt_branch(encoder: nn.Module, branch: str) -> None:
+    """Give the clean branch the parameters and statistics of ``branch``.
+
+    Raises ValueError where the encoder has no such branch.
+    """
+    _check(encoder, branch)
+    for module in encoder.modules():
+        if isinstance(module, DualBatchNorm2d):
+            module.clean.load_state_dict(getattr(module, branch).state_dict())
 
 
 @contextmanager
@@ -62,3 +71,9 @@ def through_branch(encoder: nn.Module, branch: str) -> Iterator[None]:
         yield
     finally:
         use_branch(encoder, CLEAN)
+
+
+def _check(encoder: nn.Module, branch: str) -> None:
+    if branch not in branches(encoder):
+        have = ", ".join(branches(encoder))
+        raise ValueError(f"no BatchNorm branch '{branch}'; this encoder has {have}")

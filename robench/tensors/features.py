@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robench.tensors.batchnorm import DualBatchNorm2d
 from robench.tensors.modes import evaluating, full_precision
 
 
@@ -23,10 +24,19 @@ def extract(encoder: nn.Module, batches: Iterable[Tensor]) -> Tensor:
 
 
 def fingerprint(module: nn.Module) -> str:
-    """The SHA-256 of all parameters and buffers by name: equal before and after is unchanged."""
+    """The SHA-256 of all that an answer rests on: equal before and after is unchanged.
+
+    That is every parameter and buffer by name, those that are never saved too, and the branch that
+    each dual BatchNorm uses.
+    """
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    tensors: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
+    tensors |= module.named_buffers(remove_duplicate=False)
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         raw = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
         digest.update(raw.numpy().tobytes())
+    for name, part in module.named_modules():
+        if isinstance(part, DualBatchNorm2d):
+            digest.update(f"{name} {part.branch}".encode())
     return digest.hexdigest()

@@ -2,12 +2,15 @@
 
 import copy
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
 
 from robench.tensors.batchnorm import CLEAN, DualBatchNorm2d
+from robench.tensors.convolution import Conv2d
+from robench.tensors.resnet import Network
 
 
 def folded(module: nn.Module) -> nn.Module:
@@ -15,14 +18,16 @@ def folded(module: nn.Module) -> nn.Module:
 
     In eval mode BatchNorm is a fixed scale and shift of each channel: (w x - mean) gamma / std +
     beta = (w gamma / std) x + (beta - mean gamma / std). Where a convolution stands right before
-    one in an ``nn.Sequential``, the two become one; any other BatchNorm is left as it is. Products
-    of matrices and convolutions keep their weights in the data type of autocast where that is on,
-    so that they are cast once and not in each call.
+    one in an ``nn.Sequential``, the two become one; of a dual BatchNorm it is the branch in use;
+    any other BatchNorm is left as it is. Products of matrices and convolutions keep their weights
+    in the data type of autocast where that is on, so that they are cast once and not in each call.
     """
     with torch.no_grad():
         copied = copy.deepcopy(module).eval()
-        for part in [part for part in copied.modules() if isinstance(part, nn.Sequential)]:
-            _fold(part)
+        for part in list(copied.modules()):
+            # Exact types: a subclass may do something else with its layers.
+            if type(part) in (nn.Sequential, Network):
+                _fold(cast(nn.Sequential, part))
         device = next((weights.device.type for weights in copied.parameters()), "cpu")
         if torch.is_autocast_enabled(device):
             for layer in copied.modules():
@@ -33,16 +38,15 @@ def folded(module: nn.Module) -> nn.Module:
 
 def _fold(sequence: nn.Sequential) -> None:
     for i, (first, second) in enumerate(pairwise(list(sequence))):
-        norm = _in_use(second)
-        if isinstance(first, nn.Conv2d) and norm is not None:
+        norm = second
+        if isinstance(norm, DualBatchNorm2d):
+            norm = norm.clean if norm.branch == CLEAN else norm.adversarial
+        # Computed weights may be something else by the next call.
+        if not isinstance(first, nn.Conv2d) or type(first) not in (nn.Conv2d, Conv2d):
+            continue
+        if type(norm) is not nn.BatchNorm2d:
+            continue
+        # Without running statistics eval mode still takes the batch's.
+        if norm.running_mean is not None and isinstance(first.weight, nn.Parameter):
             sequence[i] = fuse_conv_bn_eval(first, norm)
             sequence[i + 1] = nn.Identity().eval()
-
-
-def _in_use(module: nn.Module) -> nn.BatchNorm2d | None:
-    if isinstance(module, DualBatchNorm2d):
-        module = module.clean if module.branch == CLEAN else module.adversarial
-    # Without running statistics eval mode still takes the batch's.
-    if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
-        return module
-    return None

@@ -24,6 +24,31 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def only_evaluating(module: nn.Module, error: type[Exception]) -> Iterator[None]:
+    """Refuse every call of ``module``, or of a part of it, while any part is in train mode.
+
+    Raises ``error`` at such a call. Copies of the module may train.
+    """
+    names = {id(part): name for name, part in module.named_modules()}
+
+    def refuse(called: nn.Module, _: Any) -> None:
+        for part in called.modules() if id(called) in names else ():
+            if part.training:
+                where = f" '{names[id(part)]}'" if names.get(id(part)) else ""
+                raise error(
+                    f"{type(part).__name__}{where} is in train mode while it should only be "
+                    "evaluated; its numbers would not be those of a fixed model"
+                )
+
+    hooks = [part.register_forward_pre_hook(refuse) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
     """Compute no gradients for the parameters of ``module``: no ``.grad`` is written.
 

@@ -1,7 +1,7 @@
 """LARS, and the learning-rate schedules."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -75,11 +75,23 @@ def optimizer(
     raise ValueError(f"no optimiser '{name}'; choose sgd, adam or lars")
 
 
-def warmup_cosine(time: float, warmup: float, end: float, start: float = 0.0) -> float:
-    """The learning rate at ``time`` as a share of its peak; the three times are in the same unit.
+def warmup_cosine(
+    time: float, warmup: float, end: float, start: float = 0.0, hold: float = 0.0
+) -> float:
+    """The learning rate at ``time`` as a share of its peak; all times are in the same unit.
 
-    Linear from ``start`` to 1 over ``warmup``, then half a cosine down to 0 at ``end``.
+    Linear from ``start`` to 1 over ``warmup``, 1 for ``hold`` more, then half a cosine down to 0 at
+    ``end``.
     """
     if time < warmup:
         return start + (1 - start) * time / warmup
-    return 0.5 * (1 + math.cos(math.pi * (time - warmup) / max(end - warmup, 1e-12)))
+    peak = warmup + hold
+    return 0.5 * (1 + math.cos(math.pi * max(time - peak, 0.0) / max(end - peak, 1e-12)))
+
+
+def stepwise(epoch: int, falls: Sequence[tuple[int, float]]) -> float:
+    """The learning rate in ``epoch``, from 0, as a share of its start.
+
+    ``falls`` are pairs of an epoch and the share from there on, in order.
+    """
+    return next((share for at, share in reversed(falls) if epoch >= at), 1.0)

@@ -12,3 +12,17 @@ def projector(width: int, hidden: int, output: int) -> nn.Sequential:
         raise ValueError(f"a projector of hidden={hidden} and output={output} does not exist")
     middle = hidden or width
     return nn.Sequential(nn.Linear(width, middle), nn.ReLU(), nn.Linear(middle, output))
+
+
+def linear_projector(width: int, hidden: int, output: int) -> nn.Linear:
+    """One linear layer; it has no ``hidden`` one, which must be 0.
+
+    CLAE's Plain and UEL branches (models/resnet_cifar.py:154). Raises ValueError for another
+    ``hidden``, and an ``output`` that is not positive.
+    """
+    if hidden != 0 or output < 1:
+        raise ValueError(
+            f"a linear projector of hidden={hidden} and output={output} does not exist; "
+            "hidden should be 0 and output positive"
+        )
+    return nn.Linear(width, output)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from robench.tensors.convolution import Conv2d
@@ -10,11 +11,26 @@ from robench.tensors.recompute import sparingly
 
 
 class Normalise(nn.Module):
-    """Images in [0, 1] to ``(images - mean) / std``."""
+    """Images in [0, 1] to ``(images - mean) / std``; it has no weights.
 
-    def __init__(self, mean: float, std: float) -> None:
+    Each is one number, or three with commas between, one for each channel. Raises ValueError for
+    anything else, and a ``std`` that is not positive.
+    """
+
+    mean: Tensor | float
+    std: Tensor | float
+
+    def __init__(self, mean: float | str, std: float | str) -> None:
         super().__init__()
-        self.mean, self.std = mean, std
+        for name, given in (("mean", mean), ("std", std)):
+            numbers = _numbers(name, given)
+            if name == "std" and min(numbers) <= 0:
+                raise ValueError(f"std={given} must be positive")
+            if len(numbers) == 1:
+                setattr(self, name, numbers[0])
+            else:
+                # Not saved: encoders keep the names of their weights.
+                self.register_buffer(name, torch.tensor(numbers)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         return (images - self.mean) / self.std
@@ -96,6 +112,18 @@ def residual_network(
             layers.append(block(inputs, width * 2**stage, stride))
             inputs = width * 2**stage * block.expansion
     return Network(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), inputs
+
+
+def _numbers(name: str, given: float | str) -> list[float]:
+    try:
+        numbers = [float(part) for part in str(given).split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 3):
+        raise ValueError(
+            f"{name}={given} should be one number, or three with commas between, in quotes"
+        )
+    return numbers
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:

@@ -10,6 +10,6 @@ from robench.attacks.clean import Clean
 
 def test_the_images_come_back(images: Tensor, flimsy: Callable[[int], nn.Module]) -> None:
     labels = torch.zeros(len(images), dtype=torch.int64)
-    attacked, notes = Clean()(flimsy(10), images, labels, Generator())
+    attacked, notes, _ = Clean()(flimsy(10), images, labels, Generator())
     assert torch.equal(attacked, images)
     assert notes == ()

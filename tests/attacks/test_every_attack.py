@@ -73,7 +73,7 @@ def test_it_is_a_frozen_value_of_plain_defaults(name: str) -> None:
 def test_it_returns_images_within_its_ball(
     attack: Attack, model: nn.Module, images: Tensor, labels: Tensor
 ) -> None:
-    attacked, notes = run(attack, model, images, labels, seed=4)
+    attacked, notes, counts = run(attack, model, images, labels, seed=4)
     assert attacked.shape == images.shape
     assert attacked.dtype == images.dtype
     assert attacked.device == images.device
@@ -82,6 +82,7 @@ def test_it_returns_images_within_its_ball(
     assert attacked.max() <= 1
     assert attack.ball.size(attacked, images).max() <= attack.ball.eps + 1e-6
     assert all(isinstance(note, str) for note in notes)
+    assert all(isinstance(name, str) and 0 <= n <= len(images) for name, n in counts.items())
 
 
 def test_it_fools_a_flimsy_model_if_it_may_move(

@@ -1,4 +1,4 @@
-"""PGD: torchattacks and the shared ascent take the same steps; arguments mean what they say."""
+"""PGD takes the steps of torchattacks and of the shared ascent; arguments mean what they say."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from robench.attacks.pgd import PGD
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import L1, L2, Ball, Linf
-from robench.tensors.modes import draw_seed
+from robench.tensors.modes import draw_seed, preserved_random_state
 
 Build = Callable[[int], nn.Module]
 Predict = Callable[[nn.Module, Tensor], Tensor]
@@ -49,20 +49,33 @@ def test_torchattacks_and_the_ascent_agree_from_the_centre(
     assert within.size(ours, images).min() > 0.5 * within.eps
 
 
-@both_norms
-def test_torchattacks_and_the_ascent_agree_from_a_random_start(
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_it_equals_torchattacks_from_a_random_start(
+    model: nn.Module, images: Tensor, labels: Tensor, norm: str
+) -> None:
+    eps = {"linf": 8 / 255, "l2": 0.5}[norm]
+    ours = PGD(eps=eps, norm=norm)(model, images, labels, Generator().manual_seed(5)).images
+    kind = torchattacks.PGD if norm == "linf" else torchattacks.PGDL2
+    with preserved_random_state():
+        torch.manual_seed(draw_seed(Generator().manual_seed(5)))
+        theirs = kind(model, eps=eps, alpha=eps / 10, steps=20, random_start=True)(images, labels)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("within", [Linf(8 / 255), L2(0.5), L1(4.0)], ids=["linf", "l2", "l1"])
+def test_it_is_the_shared_ascent(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
     loss: Callable[[Tensor], Tensor],
     within: Ball,
 ) -> None:
-    norm = "linf" if isinstance(within, Linf) else "l2"
+    norm = type(within).__name__.lower()
     attack = PGD(eps=within.eps, norm=norm, steps=10)
-    theirs = attack(model, images, labels, Generator().manual_seed(5)).images
+    attacked = attack(model, images, labels, Generator().manual_seed(5)).images
     dice = Generator().manual_seed(draw_seed(Generator().manual_seed(5)))
     ours = ascend(loss, images, within, steps=10, step_size=within.eps / 10, generator=dice)
-    torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-6)
+    torch.testing.assert_close(attacked, ours, rtol=0, atol=1e-6)
 
 
 def test_l1_raises_each_image_s_loss_within_the_ball(
@@ -141,3 +154,11 @@ def test_senseless_arguments_are_refused_in_one_line(
 def test_l2_and_l1_may_reach_further_than_one() -> None:
     assert PGD(eps=2.0, norm="l2").ball == L2(2.0)
     assert PGD(eps=12.0, norm="l1").ball == L1(12.0)
+
+
+@pytest.mark.parametrize(("steps", "notes"), [(19, ("few-steps",)), (20, ()), (21, ())])
+def test_less_than_the_standard_budget_is_noted(
+    model: nn.Module, images: Tensor, labels: Tensor, steps: int, notes: tuple[str, ...]
+) -> None:
+    made = PGD(steps=steps)(model, images, labels, Generator().manual_seed(0))
+    assert made.notes == notes

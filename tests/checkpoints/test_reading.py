@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,58 @@ def test_a_bare_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(pickle.dumps(Evil(mark)))
     refusal(tmp_path / "a.pt")
     assert not mark.exists()
+
+
+def rewritten(path: Path, change: Callable[[str, bytes], bytes], kind: int) -> Path:
+    """The zip with other content, whole again."""
+    with zipfile.ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(path, "w", kind) as new:
+        for name, content in members.items():
+            new.writestr(name, change(name, content))
+    return path
+
+
+def test_more_numbers_than_the_file_has_are_refused(tmp_path: Path) -> None:
+    """torch 2.6 reads on in memory that belongs to something else."""
+    torch.save({"conv1.weight": torch.arange(16.0)}, tmp_path / "a.pt")
+
+    def lie(name: str, content: bytes) -> bytes:
+        return content.replace(b"K\x10", b"M\x00\x40") if name.endswith("data.pkl") else content
+
+    told = refusal(rewritten(tmp_path / "a.pt", lie, zipfile.ZIP_STORED))
+    assert "is no checkpoint that torch can read" in told
+
+
+def test_a_compressed_zip_is_refused(tmp_path: Path) -> None:
+    torch.save({"conv1.weight": torch.zeros(10**6)}, tmp_path / "a.pt")
+    path = rewritten(tmp_path / "a.pt", lambda name, content: content, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 20_000
+    assert "is a compressed zip, which torch.save never writes" in refusal(path)
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize(
+    ("tensor", "told"),
+    [
+        (torch.zeros(1).expand(10**7, 10**7), "says it has 400,000,000,000,000 bytes of"),
+        (torch.zeros(2, 2).to_sparse(), "is no plain tensor of numbers"),
+        (torch.zeros(2, device="meta"), "is no plain tensor of numbers"),
+        (torch.zeros(2, dtype=torch.complex64), "is no plain tensor of numbers"),
+    ],
+)
+def test_tensors_that_are_not_what_they_seem(
+    tmp_path: Path, tensor: torch.Tensor, told: str, new: bool
+) -> None:
+    torch.save({"a": tensor}, tmp_path / "a.pt", _use_new_zipfile_serialization=new)
+    assert told in refusal(tmp_path / "a.pt")
+
+
+def test_a_zip_of_a_myriad_of_files_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        for number in range(300):
+            archive.writestr(f"{'x' * 60_000}{number}", b"")
+    assert "it lists far too many files" in refusal(tmp_path / "a.pt")
 
 
 def test_whole_modules_are_refused(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_missing_keys_are_listed_beside_the_expected(tmp_path: Path) -> None:
         (
             "val_images",
             np.array([{}, None, 1], dtype=object),
-            "val_images is object, expected uint8",
+            "val_images is object, expected numbers",
         ),
     ],
 )
@@ -169,4 +169,4 @@ def test_a_header_that_claims_terabytes_is_refused_before_reading(tmp_path: Path
         for name in old.namelist():
             new.writestr(name, header.getvalue() if name == "train_images.npy" else old.read(name))
     message = refused(tmp_path / "b.npz")
-    assert "GiB decoded, more than the" in message
+    assert "train_images says it has 9,000,000,000,000 bytes and has 0 in the file" in message

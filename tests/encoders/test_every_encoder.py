@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 
 from robench.catalog import Catalog
 from robench.contracts import Encoder
+from robench.spec import SpecError, parse
 from robench.tensors.modes import preserved_random_state
 
 NAMES = Catalog().names("encoders")
@@ -99,6 +100,36 @@ def test_normalisation_is_its_first_layer(name: str) -> None:
     raw.load_state_dict(own.state_dict())
     batch = images(16)
     torch.testing.assert_close(own(batch), raw((batch - 0.25) / 0.5))
+
+
+@each_name
+def test_normalisation_can_be_by_channel(name: str) -> None:
+    if not {"mean", "std", "width"} <= set(Catalog().parameters("encoders", name)):
+        pytest.skip(f"{name} has no mean and std to set")
+    spec = f"{name}(width=4, mean='0.4914,0.4822,0.4465', std='0.2023, 0.1994, 0.2010')"
+    with preserved_random_state():
+        torch.manual_seed(0)
+        own = Catalog().build("encoders", Catalog().resolve("encoders", parse(spec))).eval()
+        raw = Catalog().build("encoders", f"{name}(width=4, mean=0, std=1)").eval()
+    assert own.state_dict().keys() == raw.state_dict().keys()
+    raw.load_state_dict(own.state_dict())
+    batch = images(16)
+    mean, std = torch.tensor([[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]])[..., None, None]
+    torch.testing.assert_close(own(batch), raw((batch - mean) / std))
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("mean='0.1,0.2'", "mean=0.1,0.2 should be one number, or three"),
+        ("std=wide", "std=wide should be one number, or three"),
+        ("std='0.2,0,0.2'", "std=0.2,0,0.2 must be positive"),
+        ("std=0", "std=0.0 must be positive"),
+    ],
+)
+def test_a_normalisation_that_cannot_be_is_refused(argument: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        Catalog().resolve("encoders", parse(f"resnet8({argument})"))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from torch import Generator
 
 from robench.objectives.clae import CLAE
 from robench.recipe import Recipe
+from robench.tensors.batchnorm import ADVERSARIAL, through_branch
+from robench.tensors.views import instance_views
 
 SETTINGS = [
     {"temperature": 0.5, "eps": 0.015, "alpha": 1.0},
@@ -24,6 +26,52 @@ def test_loss_and_gradients(build, views, fixed, weights, agree, setting):
     # The oracle's adversary must have left the pixel range for this to have shown anything.
     assert adversary.min() < 0
     assert adversary.max() > 1
+
+
+@pytest.mark.parametrize("base", ["plain", "uel"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"temperature": 0.1, "eps": 0.006027, "alpha": 1.0},
+        {"temperature": 0.3, "eps": 0.1, "alpha": 0.3},
+    ],
+    ids=str,
+)
+def test_loss_and_gradients_on_other_bases(build, views, fixed, weights, agree, base, setting):
+    objective = fixed(build(CLAE, **{**CLAE.bases[base], **setting}, base=base), views)
+    oracle = weights(objective)
+    loss = objective(views[0], Generator())
+    expected, adversary = transcription.clae_on(oracle, *views, base=base, **setting)
+    agree(objective, loss, oracle, expected)
+    assert adversary.min() < 0
+    assert adversary.max() > 1
+    other = {"plain": "uel", "uel": "plain"}[base]
+    wrong, _ = transcription.clae_on(oracle, *views, base=other, **setting)
+    assert abs(wrong - expected) > 1e-3
+
+
+@pytest.mark.parametrize("base", ["plain", "uel"])
+def test_the_step_of_other_bases_is_the_transcription_s(build, views, weights, base):
+    objective = build(CLAE, **{**CLAE.bases[base], "eps": 0.05}, base=base)
+    oracle = weights(objective)
+    with through_branch(objective.encoder, ADVERSARIAL):
+        ours = objective.adversary(views[0])
+    _, expected = transcription.clae_on(
+        oracle, *views, base=base, temperature=0.1, eps=0.05, alpha=1.0
+    )
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
+    assert (ours - views[0]).abs().max() == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("base", ["plain", "uel"])
+def test_the_authors_numbers_on_other_bases(build, base):
+    objective = build(CLAE, **CLAE.bases[base], base=base)
+    assert (objective.temperature, objective.alpha) == (0.1, 1.0)
+    # 0.03 over the mean of the channels' standard deviations (Plain/main.py:49 and 134).
+    assert objective.ball.eps == pytest.approx(0.03 * (0.2023 + 0.1994 + 0.2010) / 3, rel=1e-12)
+    assert objective.encoder.norm1.adversarial.momentum == 0.01
+    assert tuple(objective.projector.weight.shape) == (128, 5)
+    assert objective.augment == instance_views(0.4, 0.2)
 
 
 def test_the_adversary_moves_every_pixel_by_eps(build, views):
@@ -77,7 +125,9 @@ def test_the_authors_numbers(build):
     assert (CLAE.paper.optimizer, CLAE.paper.weight_decay, CLAE.paper.warmup) == ("adam", 0, 0)
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": 0}, {"eps": 0}, {"eps": 2}, {"momentum": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": 0}, {"eps": 0}, {"eps": 2}, {"momentum": 0}, {"base": "rocl"}]
+)
 def test_values_out_of_range_are_refused(build, wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=name):

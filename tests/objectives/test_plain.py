@@ -5,6 +5,7 @@ import transcription
 from torch import Generator
 
 from robench.objectives.plain import Plain
+from robench.tensors.views import instance_views, rocl_views, simclr_views
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
@@ -13,6 +14,43 @@ def test_loss_and_gradients(build, views, fixed, weights, agree, temperature):
     oracle = weights(objective)
     loss = objective(views[0], Generator())
     agree(objective, loss, oracle, transcription.plain(oracle, *views, temperature))
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+@pytest.mark.parametrize("base", ["rocl", "clae", "plain", "uel"])
+def test_loss_and_gradients_on_other_bases(build, views, fixed, weights, agree, base, temperature):
+    objective = fixed(build(Plain, temperature=temperature, base=base), views)
+    oracle = weights(objective)
+    loss = objective(views[0], Generator())
+    expected = transcription.two_views(oracle, *views, base=base, temperature=temperature)
+    agree(objective, loss, oracle, expected)
+
+
+@pytest.mark.parametrize(
+    ("base", "shapes", "views", "temperature"),
+    [
+        ("rocl", [(2048, 5), (128, 2048)], rocl_views(0.5, 0.08), 0.5),
+        ("clae", [(5, 5), (64, 5)], simclr_views(1.0, 0.08), 0.5),
+        ("plain", [(128, 5)], instance_views(0.4, 0.2), 0.1),
+        ("uel", [(128, 5)], instance_views(0.4, 0.2), 0.1),
+    ],
+)
+def test_the_authors_numbers_on_other_bases(build, base, shapes, views, temperature):
+    objective = build(Plain, **Plain.bases[base], base=base)
+    weights = [p for p in objective.projector.parameters() if p.dim() == 2]
+    assert [tuple(one.shape) for one in weights] == shapes
+    assert objective.augment == views
+    assert objective.temperature == temperature
+
+
+def test_a_linear_projector_has_no_hidden_layer(build):
+    with pytest.raises(ValueError, match="hidden should be 0"):
+        build(Plain, base="uel", hidden=64)
+
+
+def test_an_unknown_base_is_refused(build):
+    with pytest.raises(ValueError, match="base=moco is unknown; choose simclr, rocl, clae, plain"):
+        build(Plain, base="moco")
 
 
 def test_the_papers_numbers(build):

@@ -98,6 +98,8 @@ def test_the_authors_numbers(build):
         warmup=10,
         warmup_start=1 / 15,
         update="epoch",
+        hold=1,
+        span="all",
     )
 
 

@@ -1,4 +1,4 @@
-"""The three losses written out slowly, from the papers and the authors' code, to compare with.
+"""The losses written out slowly, from the papers and the authors' code, to compare with.
 
 Nothing of robench is used: the network is four formulas over a dictionary of float64 tensors, with
 BatchNorm in full, and the contrastive loss is a loop over its anchors.
@@ -20,6 +20,8 @@ def embed(weights: Weights, images: Tensor, branch: str = "", running: bool = Fa
     x = conv2d(x, weights["encoder.second.weight"], stride=2)
     x = batch_norm(weights, f"encoder.norm2.{branch}", x, running).tanh()
     x = x.mean((2, 3))
+    if "projector.weight" in weights:  # one linear layer: Plain/models/resnet_cifar.py:187
+        return x @ weights["projector.weight"].T + weights["projector.bias"]
     x = (x @ weights["projector.0.weight"].T + weights["projector.0.bias"]).clamp(min=0)
     return x @ weights["projector.2.weight"].T + weights["projector.2.bias"]
 
@@ -52,6 +54,81 @@ def nt_xent(views: list[Tensor], temperature: float, constant_keys: bool = False
             if j != i and j % images == i % images:
                 terms.append(-(scores[j].exp() / others).log())
     return torch.stack(terms).sum() / total
+
+
+def one_direction(rows: Tensor, columns: Tensor, temperature: float) -> Tensor:
+    """Plain/main.py:69-83: each row's own column, among all columns and no row."""
+    terms = []
+    for i, row in enumerate(rows):
+        scores = [(unit(row) * unit(column)).sum() / temperature for column in columns]
+        total = torch.stack([score.exp() for score in scores]).sum()
+        terms.append(-(scores[i].exp() / total).log())
+    return torch.stack(terms).sum() / len(rows)
+
+
+def batch_criterion(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """UEL/BatchAverage.py:30-71 with negM = 1: log P(own) + sum over others of log(1 - P(other)).
+
+    P of anchor i is over everything but i; the other side of each product is a constant.
+    """
+    points = torch.cat([first, second])
+    total, images = len(points), len(first)
+    terms = []
+    for i in range(total):
+        masses = {
+            k: ((unit(points[i]) * unit(points[k]).detach()).sum() / temperature).exp()
+            for k in range(total)
+            if k != i
+        }
+        whole = torch.stack(list(masses.values())).sum()
+        for k, mass in masses.items():
+            own = k % images == i % images
+            terms.append((mass / whole).log() if own else (1 - mass / whole).log())
+    return -torch.stack(terms).sum() / total
+
+
+def unit(point: Tensor) -> Tensor:
+    return point / (point**2).sum().sqrt()  # Plain/models/normalize.py:11-14
+
+
+LOSSES = {"plain": one_direction, "uel": batch_criterion}
+
+
+def two_views(
+    weights: Weights, first: Tensor, second: Tensor, *, base: str, temperature: float
+) -> Tensor:
+    """CLAE's branches without --adv, and RoCL's code without its adversary."""
+    if base == "rocl":  # both in one batch, keys constant: src/rocl_train.py:147-157, loss.py:55
+        joined = embed(weights, torch.cat([first, second]))
+        views = [joined[: len(first)], joined[len(first) :]]
+        return nt_xent(views, temperature, constant_keys=True)
+    views = [embed(weights, first), embed(weights, second)]
+    if base == "clae":  # SimCLR/main.py:71-80
+        return nt_xent(views, temperature)
+    return LOSSES[base](*views, temperature)
+
+
+def clae_on(
+    weights: Weights,
+    first: Tensor,
+    second: Tensor,
+    *,
+    base: str,
+    temperature: float,
+    eps: float,
+    alpha: float,
+) -> tuple[Tensor, Tensor]:
+    """Plain/main.py:57-66 and 219-227, UEL/main.py:58-69 and 214-226: the loss, the adversary."""
+    contrast = LOSSES[base]
+    moved = first.clone().requires_grad_()
+    constant = embed(weights, first, "adversarial.").detach()
+    climbed = contrast(constant, embed(weights, moved, "adversarial."), temperature)
+    (gradient,) = torch.autograd.grad(climbed, moved)
+    adversary = first + eps * gradient.sign()
+    anchor, other = embed(weights, first, "clean."), embed(weights, second, "clean.")
+    attacked = embed(weights, adversary, "adversarial.")
+    loss = contrast(anchor, other, temperature) + alpha * contrast(anchor, attacked, temperature)
+    return loss, adversary
 
 
 def plain(weights: Weights, first: Tensor, second: Tensor, temperature: float) -> Tensor:

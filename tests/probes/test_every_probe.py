@@ -9,30 +9,56 @@ import torch
 from torch import Generator, Tensor, nn
 
 from robench.catalog import Catalog
-from robench.contracts import Data, Encoder, Probe
+from robench.contracts import Data, Encoder, Probe, Split
 from robench.progress import silent
-from robench.tensors.features import extract, fingerprint, to_images
+from robench.stages.probe import probe as fitted
+from robench.tensors.features import fingerprint, to_images
 
 NAMES = Catalog().names("probes")
+SHORT = {"epochs": 4, "batch": 16}
+"""What the probes that see every image anew are given, so that a fit is not long."""
 
 
 @pytest.fixture(params=NAMES)
 def probe(request: pytest.FixtureRequest) -> Probe:
-    found: Probe = Catalog().build("probes", request.param)
+    kind = Catalog().component("probes", request.param)
+    found: Probe = kind()
+    return kind(**SHORT) if found.passes() > 0 else found
+
+
+def part(count: int, seed: int) -> Split:
+    """Three colours so far apart, in images so large, that neither attack nor crop hides them."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % 3
+    colours = 60 + 140 * np.eye(3)[labels]
+    images = colours[:, :, None, None] + rng.normal(0, 30, (count, 3, 10, 10))
+    return Split(images.clip(0, 255).astype(np.uint8), labels)
+
+
+@pytest.fixture
+def data() -> Data:
+    return Data(part(90, 1), part(31, 2), part(60, 3), ("red", "green", "blue"))
+
+
+def fit(probe: Probe, encoder: Encoder, data: Data, seed: int = 4) -> nn.Sequential:
+    return fitted(probe, encoder, data, Generator().manual_seed(seed), silent)
+
+
+def logits(model: nn.Module, data: Data) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = model.eval()(to_images(data.test.images, "cpu"))
     return found
 
 
-def fit(probe: Probe, encoder: Encoder, data: Data, seed: int = 4) -> nn.Module:
-    dice = Generator().manual_seed(seed)
-    return probe.fit(encoder, data.train, data.held_out, len(data.classes), dice, silent)
+def test_the_folder_holds_the_probes_of_the_field() -> None:
+    assert {"linear", "linear-adam", "linear-sgd", "robust-linear", "slf", "alf", "aff"} <= set(
+        NAMES
+    )
 
 
-def features(encoder: Encoder, data: Data) -> Tensor:
-    return extract(encoder, [to_images(data.test.images, "cpu")])
-
-
-def test_the_folder_holds_the_two_linear_probes() -> None:
-    assert {"linear", "linear-sgd"} <= set(NAMES)
+def test_only_full_finetuning_finetunes() -> None:
+    finetuning = {name for name in NAMES if Catalog().component("probes", name).finetunes}
+    assert finetuning == {"aff"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,11 +72,11 @@ def test_it_is_a_frozen_value_of_plain_defaults(name: str) -> None:
 
 
 def test_it_gives_finite_logits_and_learns(probe: Probe, encoder: Encoder, data: Data) -> None:
-    logits = fit(probe, encoder, data)(features(encoder, data))
-    assert logits.shape == (len(data.test), 3)
-    assert logits.dtype == torch.float32
-    assert logits.isfinite().all()
-    accuracy = (logits.argmax(1).numpy() == data.test.labels).mean()
+    found = logits(fit(probe, encoder, data), data)
+    assert found.shape == (len(data.test), 3)
+    assert found.dtype == torch.float32
+    assert found.isfinite().all()
+    accuracy = (found.argmax(1).numpy() == data.test.labels).mean()
     assert accuracy > 0.6  # chance is a third
 
 
@@ -84,12 +110,19 @@ def test_it_never_sees_the_test_part(probe: Probe, encoder: Encoder, data: Data)
 
 def test_a_class_without_images_gets_a_logit(probe: Probe, encoder: Encoder, data: Data) -> None:
     wider = dataclasses.replace(data, classes=(*data.classes, "grey"))
-    logits = fit(probe, encoder, wider)(features(encoder, data))
-    assert logits.shape == (len(data.test), 4)
-    assert (logits.argmax(1) < 3).all()
+    found = logits(fit(probe, encoder, wider), data)
+    assert found.shape == (len(data.test), 4)
+    assert (found.argmax(1) < 3).all()
 
 
 def test_its_weights_can_be_stored_as_one_linear_layer(
     probe: Probe, encoder: Encoder, data: Data
 ) -> None:
-    assert set(fit(probe, encoder, data).state_dict()) == {"weight", "bias"}
+    assert set(fit(probe, encoder, data).linear.state_dict()) == {"weight", "bias"}
+
+
+def test_what_is_evaluated_is_in_eval_mode(probe: Probe, encoder: Encoder, data: Data) -> None:
+    model = fit(probe, encoder, data)
+    assert not any(module.training for part in model for module in part.modules())
+    assert (model.encoder is encoder) != probe.finetunes
+    assert all(p.grad is None or not p.requires_grad for p in model.parameters())

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from robench.report.frame import frame
-from robench.report.stats import wilson
+from robench.stats.single import wilson
 
 
 def test_columns_are_the_documented_ones(result):
@@ -23,6 +23,12 @@ def test_a_row_says_what_its_cell_says(result):
     assert (row["accuracy"], row["ci_low"], row["ci_high"]) == (0.25, low, high)
     assert (row["method"], row["eps"], row["flags"]) == ("rocl", "8/255", "a;b")
     assert row["key"] == one.cell.key
+
+
+@pytest.mark.parametrize("eps", ["x", "1/0", "none", "8/255 ", "9" * 200])
+def test_an_eps_that_is_no_number_spoils_no_report(result, eps):
+    results = [result(attack="pgd", norm="linf", eps=eps), result(attack="clean")]
+    assert list(frame(results)["eps"]) == ["", eps]
 
 
 def test_order_does_not_depend_on_the_order_given(grid):

@@ -50,6 +50,62 @@ def test_code_in_a_pickle_is_refused_and_not_run(protocol: int) -> None:
     assert RAN == []
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        "(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x3ft",  # flags: it holds pointers
+        "(K\x03U\x01|(U\x02u1K\x02\x85\x86NNK\x10K\x01K\x00t",  # an array in each number
+        "(K\x03U\x01>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t",
+        "N",
+    ],
+)
+def test_what_a_type_says_of_itself_is_not_obeyed(state: str) -> None:
+    """numpy's own would take a number's size, and whether it is a pointer, from the pickle."""
+    number = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R" + state.encode("latin1") + b"b"
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    content = b"\x80\x02}U\x04data" + array + b"(K\x01K\x02\x85" + number + b"\x89U\x02abtbs."
+    if "K\x3f" in state:  # all that is asked for is left out
+        assert unpickle(content, "here")["data"].tolist() == [97, 98]
+        assert unpickle(content, "here")["data"].dtype == np.dtype("u1")
+        return
+    with pytest.raises(DataError, match="here: the pickle sets what no batch sets"):
+        unpickle(content, "here")
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [b"cos\nsystem\n", b"c__builtin__\neval\n", b"i__main__\nx\n", b"\x82\x01", b"P1\n", b"K\x01Q"],
+)
+def test_whatever_could_import_or_call_is_refused(codes: bytes) -> None:
+    with pytest.raises(DataError, match="which no batch"):
+        unpickle(b"\x80\x02" + codes + b".", "here")
+
+
+def test_the_state_of_a_name_is_not_set() -> None:
+    """Python's unpickler sets attributes of whatever lies on its stack."""
+    for name in (b"numpy\nndarray", b"numpy\ndtype", b"numpy.core.multiarray\n_reconstruct"):
+        with pytest.raises(DataError, match="the pickle sets what no batch sets"):
+            unpickle(b"\x80\x02c" + name + b"\nN}U\x01xK\x01s\x86b.", "here")
+
+
+def test_labels_that_unfold_without_end_are_refused(tmp_path: Path) -> None:
+    nested: object = [0, 1]
+    for _ in range(60):
+        nested = [nested, nested]
+    batch = {"data": np.zeros((2, 3072), np.uint8), "labels": nested}
+    files = {**contents(), "test_batch": pickle.dumps(batch, protocol=4)}
+    write_batches(tmp_path, files)
+    with pytest.raises(DataError, match="'labels' should be whole numbers"):
+        load(described(files), tmp_path, quiet)
+
+
+def test_a_shape_that_its_bytes_lack_is_refused() -> None:
+    batch = pickle.dumps({"data": np.zeros((2, 4), np.uint8)}, protocol=4)
+    assert batch.count(b"K\x02K\x04\x86") == 1
+    with pytest.raises(DataError, match=r"shape \[9, 153\] is not that of its bytes"):
+        unpickle(batch.replace(b"K\x02K\x04\x86", b"K\x09K\x99\x86"), "here")
+
+
 def test_an_array_of_objects_is_refused() -> None:
     content = pickle.dumps({"data": np.array([None, {}], dtype=object)}, protocol=4)
     with pytest.raises(DataError, match="array of type 'O8', expected whole numbers"):

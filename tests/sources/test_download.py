@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from urllib.error import URLError
-from urllib.request import Request, urlopen
+from urllib.request import HTTPHandler, HTTPSHandler, Request, urlopen
+from urllib.response import addinfourl
 
 import numpy as np
 import pytest
@@ -227,6 +228,41 @@ def test_a_redirect_to_http_is_refused() -> None:
     with pytest.raises(URLError, match=r"redirects to http://b.example/x, which is not https"):
         redirect(request, BytesIO(), 302, "Found", headers, "http://b.example/x")
     assert isinstance(headers, Message)
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        "http://b.example/x",
+        "HTTP://b.example/x",
+        "ftp://b.example/x",
+        "file:///etc/passwd",
+        "//b/x",
+    ],
+)
+def test_a_chain_of_redirects_ends_where_it_leaves_https(
+    monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    """Through urllib's own machine: only what it would send is put in its place."""
+    asked: list[str] = []
+
+    def answer(self: HTTPSHandler, request: Request) -> addinfourl:
+        asked.append(request.full_url)
+        headers = HTTPMessage()
+        headers["Location"] = "https://a.example/two" if len(asked) == 1 else there
+        response = addinfourl(BytesIO(), headers, request.full_url, 302)
+        response.msg = "Found"  # type: ignore[attr-defined]
+        return response
+
+    monkeypatch.setattr(HTTPSHandler, "https_open", answer)
+    monkeypatch.setattr(HTTPHandler, "http_open", lambda *_: pytest.fail("it went there"))
+    with pytest.raises(URLError) as caught:
+        open_https(Request("https://a.example/one"))
+    assert asked[:2] == ["https://a.example/one", "https://a.example/two"]
+    assert all(url.startswith("https://") for url in asked)
+    if not there.startswith("//"):  # that one stays with https, and turns in a circle
+        assert "not https" in str(caught.value) or "not allowed" in str(caught.value)
+        assert len(asked) == 2
 
 
 def test_fetch_says_why_and_the_way_out(tmp_path: Path) -> None:

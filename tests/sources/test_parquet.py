@@ -14,6 +14,7 @@ from cifar_files import TEST, encoded, one_line, quiet, write_parquet, write_spl
 from robench.contracts import DataError
 from robench.sources import parquet
 from robench.sources.cifar import CIFAR10, CIFAR100
+from robench.sources.decode import decode
 
 PNGS = [encoded(image) for image in TEST.images]
 LABELS = TEST.labels.tolist()
@@ -103,6 +104,14 @@ def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
     assert "row 2: the image is 32×16 pixels, expected 32×32" in refused(path)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [8001, 10_000, 13_300, 60_000])
+def test_a_picture_of_too_many_pixels_is_not_decoded(side: int) -> None:
+    """Also where Pillow would only have warned of it."""
+    with pytest.raises(DataError, match=r"more than the 64 million|too many pixels"):
+        decode(huge_png(side, side), "here")
+
+
 @pytest.mark.parametrize("side", [8000, 60_000])
 def test_a_decompression_bomb_is_not_decoded(tmp_path: Path, side: int) -> None:
     path = write_parquet(tmp_path / "a.parquet", [huge_png(side, side), *PNGS[1:]], LABELS)
@@ -129,6 +138,19 @@ def test_damage_inside_is_noticed(tmp_path: Path) -> None:
     content[100:4000] = bytes(3900)
     path.write_bytes(content)
     refused(path)
+
+
+def test_a_column_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = write_split(tmp_path / "a.parquet", TEST)
+    content = path.read_bytes()
+    assert content.count(b"\x04path") > 1
+    path.write_bytes(content.replace(b"\x04path", b"\x04pa\xff\xff"))
+    assert "it is truncated or no Parquet file" in refused(path)
+
+
+def test_a_long_list_of_columns_is_cut(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x" * 500 + str(i): [1] for i in range(50)}), tmp_path / "a.parquet")
+    assert "; expected img and label for cifar10" in refused(tmp_path / "a.parquet")
 
 
 def test_no_rows_is_refused(tmp_path: Path) -> None:

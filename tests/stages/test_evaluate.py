@@ -65,7 +65,7 @@ def run(
     def dice(start: int) -> Generator:
         return Generator().manual_seed(start)
 
-    return evaluate(model, attack, test, rows, batch, dice, silent, "clean")
+    return evaluate(model, attack, test, rows, batch, 5, dice, silent, "clean")
 
 
 def predictions(model: nn.Module, images: Tensor) -> list[int]:

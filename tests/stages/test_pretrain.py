@@ -14,6 +14,7 @@ from robench.contracts import Encoder, Objective
 from robench.objectives.rocl import RoCL
 from robench.progress import silent
 from robench.recipe import Recipe
+from robench.spec import parse
 from robench.stages.pretrain import TrainingError, learning_rate, pretrain
 from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
@@ -180,34 +181,119 @@ def test_exactly_one_batch_is_enough(images: Tensor) -> None:
     assert train(Recorder([2.0]), images[:16], Recipe(epochs=1, batch=16)) == [2.0]
 
 
-def rocl_by_the_authors(epoch: int) -> float:
-    """What rocl_train.py:115-126 trains ``epoch``, from 0, at: peak 15 x 0.1.
+class GradualWarmup:
+    """The schedule that rocl_train.py:115-126 builds, call by call, on one learning rate.
 
-    warmup_scheduler/scheduler.py:23-37 hands over at its 11th step, whose cosine of T_max = 1000
-    then starts at its own time 0.
+    warmup_scheduler/scheduler.py:25-63 around torch's CosineAnnealingLR of T_max = 1000, whose
+    ``get_lr`` at time 0 is its own base rate, and which only moves once the warm-up handed over.
     """
-    if epoch < 10:
-        return 0.1 * (14 * (epoch + 1) / 10 + 1)
-    return 1.5 * 0.5 * (1 + math.cos(math.pi * (epoch - 10) / 1000))
+
+    def __init__(self, base: float, multiplier: float, total: int, period: int) -> None:
+        self.base, self.multiplier, self.total, self.period = base, multiplier, total, period
+        self.time, self.cosine_time, self.handed_over = 0, 0, False
+
+    def step(self) -> float:
+        if self.handed_over:
+            self.cosine_time += 1
+            return self.cosine()
+        self.time += 1
+        if self.time > self.total:
+            self.handed_over = True
+            return self.cosine()
+        return self.base * ((self.multiplier - 1) * self.time / self.total + 1)
+
+    def cosine(self) -> float:
+        peak = self.base * self.multiplier
+        return peak * 0.5 * (1 + math.cos(math.pi * self.cosine_time / self.period))
 
 
-def test_rocl_warms_up_as_its_authors_do() -> None:
-    ours = [learning_rate(RoCL.paper, epoch, 0.0) for epoch in range(10)]
-    assert ours == pytest.approx([rocl_by_the_authors(epoch) for epoch in range(10)], rel=1e-12)
-    assert ours[0] == pytest.approx(0.24)
-    assert ours[9] == 1.5
-
-
-def test_rocl_s_cosine_reaches_zero_where_its_authors_nearly_does() -> None:
-    # Theirs has the period of all 1,000 epochs and starts 11 late, so it ends at 0.0004 instead of
-    # 0. Ours ends with training; on the way the two are at most 0.016 apart, 1.1% of the peak.
+def test_every_epoch_of_rocl_has_its_authors_learning_rate() -> None:
+    schedule = GradualWarmup(0.1, 15, 10, 1000)  # src/argument.py:110-111, 125
+    theirs = [schedule.step() for _ in range(1000)]  # at the start of each epoch
     ours = [learning_rate(RoCL.paper, epoch, 0.0) for epoch in range(1000)]
-    theirs = [rocl_by_the_authors(epoch) for epoch in range(1000)]
-    apart = [abs(a - b) for a, b in zip(ours, theirs, strict=True)]
-    assert max(apart) == pytest.approx(0.0158, abs=2e-4)
-    assert ours[-1] == 0
-    assert theirs[-1] == pytest.approx(4.5e-4, rel=0.01)
-    assert max(ours) == max(theirs) == 1.5
+    assert ours == pytest.approx(theirs, rel=0, abs=1e-12)
+    # By hand: 0.24 first, the peak at the end of the warm-up and once more, and no zero at the end.
+    assert ours[0] == pytest.approx(0.24, abs=1e-12)
+    assert ours[8] == pytest.approx(0.1 * (14 * 0.9 + 1), abs=1e-12)
+    assert ours[9] == ours[10] == 1.5
+    assert ours[11] == pytest.approx(0.75 * (1 + math.cos(math.pi / 1000)), abs=1e-12)
+    assert ours[510] == pytest.approx(0.75, abs=1e-12)
+    assert ours[999] == pytest.approx(0.75 * (1 - math.cos(math.pi * 0.011)), abs=1e-12)
+    assert ours[999] == pytest.approx(4.478e-4, rel=1e-3)
+
+
+def test_rocl_keeps_its_rate_within_an_epoch() -> None:
+    for epoch in (0, 10, 500):
+        assert learning_rate(RoCL.paper, epoch, 0.99) == learning_rate(RoCL.paper, epoch, 0.0)
+
+
+def test_torch_s_own_cosine_follows_the_same_path() -> None:
+    weights = nn.Parameter(torch.ones(()))
+    descent = torch.optim.SGD([weights], lr=1.5)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(descent, 1000)
+    theirs = []
+    for _ in range(10, 1000):
+        theirs.append(descent.param_groups[0]["lr"])
+        descent.step()
+        cosine.step()
+    ours = [learning_rate(RoCL.paper, epoch, 0.0) for epoch in range(10, 1000)]
+    assert ours == pytest.approx(theirs, rel=0, abs=1e-12)
+
+
+def clae_by_its_authors(epoch: int) -> float:
+    """Plain/main.py:190-200 and UEL/main.py:185-195: shares of 0.03, epochs from 0."""
+    if 120 <= epoch < 160:
+        return 0.03 * 0.1
+    if 160 <= epoch < 200:
+        return 0.03 * 0.05
+    return 0.03 * 0.01 if epoch >= 200 else 0.03
+
+
+@pytest.mark.parametrize("method", ["plain", "clae"])
+@pytest.mark.parametrize("base", ["plain", "uel"])
+def test_plain_and_uel_have_their_authors_schedule(method: str, base: str) -> None:
+    catalog = Catalog()
+    recipe = catalog.schedule(catalog.resolve("methods", parse(f"{method}(base={base})")))
+    assert recipe is not None
+    ours = [learning_rate(recipe, epoch, share) for epoch in range(301) for share in (0.0, 0.99)]
+    theirs = [clae_by_its_authors(epoch) for epoch in range(301) for _ in range(2)]
+    assert ours == pytest.approx(theirs, rel=0, abs=1e-15)
+    assert ours[2 * 160] == pytest.approx(0.0015)
+    assert (recipe.epochs, recipe.batch, recipe.optimizer) == (301, 128, "sgd")
+    assert (recipe.lr, recipe.momentum, recipe.weight_decay) == (0.03, 0.9, 5e-4)
+
+
+@pytest.mark.parametrize("method", ["plain(base=clae)", "clae"])
+def test_clae_s_simclr_has_no_schedule(method: str) -> None:
+    catalog = Catalog()
+    recipe = catalog.schedule(catalog.resolve("methods", parse(method)))
+    assert recipe == Recipe(100, 256, optimizer="adam", lr=3e-4, schedule="constant")
+    assert {learning_rate(recipe, epoch, 0.5) for epoch in range(100)} == {3e-4}
+
+
+def test_momentum_and_weight_decay_reach_the_optimizer(images: Tensor) -> None:
+    # One weight, gradient 1: SGD written out, as torch's SGD has it and the authors use it.
+    class Slope(Recorder):
+        def forward(self, images: Tensor, generator: Generator) -> Tensor:
+            return self.encoder.scale * 1.0
+
+    recipe = Recipe(
+        4,
+        16,
+        optimizer="sgd",
+        lr=0.03,
+        weight_decay=0.5,
+        schedule="steps",
+        falls=((1, 0.1), (3, 0.05)),
+    )
+    objective = Slope([])
+    train(objective, images, recipe)
+    weight, velocity = 1.0, 0.0
+    for epoch in range(4):
+        for _ in range(2):
+            velocity = 0.9 * velocity + 1.0 + 0.5 * weight
+            weight -= 0.03 * {0: 1.0, 1: 0.1, 2: 0.1, 3: 0.05}[epoch] * velocity
+    assert objective.encoder.scale.item() == pytest.approx(weight, rel=1e-6)
 
 
 def test_within_an_epoch_the_rate_changes_only_where_the_recipe_says_so() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import torch
 from torch import Generator, nn
 
 from robench.catalog import Catalog
-from robench.contracts import Data, Encoder, Probe, Progress, Split
+from robench.contracts import Data, Encoder, Probe, ProbeError, Progress, Split
 from robench.probes.linear import Linear
 from robench.progress import silent
-from robench.stages.probe import ProbeError, probe
+from robench.stages.probe import probe, trained
+from robench.tensors.batchnorm import ADVERSARIAL, add_adversarial_branch, use_branch
 from robench.tensors.features import fingerprint, to_images
 from robench.tensors.modes import preserved_random_state
 
@@ -40,6 +42,13 @@ class Trainer(Probe):
 
 
 @dataclass(frozen=True)
+class FinetuningTrainer(Trainer):
+    """The same, and says so."""
+
+    finetunes: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
 class Careless(Probe):
     """Looks at the images in train mode, which moves BatchNorm's statistics."""
 
@@ -55,6 +64,23 @@ class Careless(Probe):
         encoder.train()
         with torch.no_grad():
             encoder(to_images(train.images, "cpu"))
+        return nn.Dropout()
+
+
+@dataclass(frozen=True)
+class Switcher(Probe):
+    """Leaves the encoder on another BatchNorm branch than it found it on."""
+
+    def fit(
+        self,
+        encoder: Encoder,
+        train: Split,
+        held_out: Split,
+        classes: int,
+        generator: Generator,
+        progress: Progress,
+    ) -> nn.Module:
+        use_branch(encoder, ADVERSARIAL)
         return nn.Dropout()
 
 
@@ -74,18 +100,42 @@ def data() -> Data:
     return Data(*parts, classes=("zero", "one"))
 
 
-@pytest.mark.parametrize("faulty", [Trainer(), Careless()], ids=["trained", "train-mode"])
-def test_a_changed_encoder_is_refused(encoder: Encoder, data: Data, faulty: Probe) -> None:
-    with pytest.raises(ProbeError, match=f"{type(faulty).__name__} changed the encoder"):
-        probe(faulty, encoder, data, Generator(), silent)
+def test_a_probe_that_trains_its_backbone_is_refused(encoder: Encoder, data: Data) -> None:
+    with pytest.raises(ProbeError, match="Trainer changed the encoder"):
+        probe(Trainer(), encoder, data, Generator(), silent)
+
+
+def test_a_probe_that_looks_in_train_mode_is_refused(encoder: Encoder, data: Data) -> None:
+    before = fingerprint(encoder)
+    with pytest.raises(ProbeError, match="ResNet8 is in train mode while it should only be"):
+        probe(Careless(), encoder, data, Generator(), silent)
+    assert fingerprint(encoder) == before  # not even one batch was seen
+
+
+def test_a_probe_that_switches_the_branch_is_refused(encoder: Encoder, data: Data) -> None:
+    add_adversarial_branch(encoder, momentum=0.1)
+    with pytest.raises(ProbeError, match="Switcher changed the encoder"):
+        probe(Switcher(), encoder, data, Generator(), silent)
 
 
 def test_the_classifier_comes_in_eval_mode(encoder: Encoder, data: Data) -> None:
     before = fingerprint(encoder)
-    classifier = probe(Linear(strength=1.0), encoder, data, Generator(), silent)
-    assert not classifier.training
-    assert classifier(torch.zeros(3, encoder.width)).shape == (3, 2)
+    model = probe(Linear(strength=1.0), encoder, data, Generator(), silent)
+    assert not model.linear.training
+    assert fingerprint(model.encoder) == fingerprint(encoder) == before
+    assert model(torch.zeros(3, 3, 8, 8)).shape == (3, 2)
+
+
+def test_a_finetuned_copy_is_what_is_evaluated(encoder: Encoder, data: Data) -> None:
+    before = fingerprint(encoder)
+    modes = [module.training for module in encoder.modules()]
+    model = probe(FinetuningTrainer(), encoder, data, Generator(), silent)
     assert fingerprint(encoder) == before
+    assert [module.training for module in encoder.modules()] == modes
+    assert fingerprint(model.encoder) != before
+    assert not any(module.training for module in model.encoder.modules())
+    assert trained(model, FinetuningTrainer()) is model
+    assert trained(model, Linear()) is model.linear
 
 
 def test_the_encoder_s_own_modes_return(encoder: Encoder, data: Data) -> None:
@@ -102,5 +152,5 @@ def test_the_encoder_s_own_modes_return(encoder: Encoder, data: Data) -> None:
 
 def test_the_number_of_classes_is_the_data_set_s(encoder: Encoder, data: Data) -> None:
     wider = dataclasses.replace(data, classes=("zero", "one", "never seen"))
-    classifier = probe(Linear(strength=1.0), encoder, wider, Generator(), silent)
-    assert classifier(torch.zeros(3, encoder.width)).shape == (3, 3)
+    model = probe(Linear(strength=1.0), encoder, wider, Generator(), silent)
+    assert model(torch.zeros(3, 3, 8, 8)).shape == (3, 3)

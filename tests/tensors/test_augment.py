@@ -16,6 +16,7 @@ from robench.tensors.augment import Augment, Boxes, Jitter
 
 CLAE = Augment(jitter=(0.8, 0.8, 0.8, 0.2))
 ROCL = Augment(order="colour-first")
+UEL = Augment(crop_scale=(0.2, 1.0), jitter=(0.4,) * 4, jitter_probability=1.0, order="flip-last")
 PRECISIONS = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 OPERATIONS = ("adjust_brightness", "adjust_contrast", "adjust_saturation", "adjust_hue")
 UNLIKELY = 0.001  # fixed seeds: a p-value below this is a wrong distribution
@@ -113,6 +114,30 @@ def test_jitter_goes_in_each_images_own_order() -> None:
     ).abs().max() > 0.1
 
 
+@PRECISIONS
+@pytest.mark.parametrize("padding", [1, 4])
+def test_random_crops_are_torchvisions(padding: int, dtype: torch.dtype) -> None:
+    images = pictures(64, 8, 6).to(dtype)
+    offsets = torch.randint(2 * padding + 1, (2, 64, 1, 1), generator=dice(5)).flatten(1)
+
+    def crop(image: Tensor, top: int, left: int) -> Tensor:
+        padded = functional.pad(image, [padding])
+        return functional.crop(padded, top, left, 8, 6)
+
+    expected = one_by_one(images, crop, *offsets.tolist())
+    assert torch.equal(ours.random_crop(images, padding, dice(5)), expected)
+    for offset in offsets:
+        assert set(offset.tolist()) == set(range(2 * padding + 1))
+
+
+def test_half_of_the_images_are_flipped() -> None:
+    images = torch.rand(2000, 3, 1, 4, generator=dice(1))
+    flipped = ours.random_hflip(images, dice(2))
+    kept = (flipped == images).flatten(1).all(1)
+    assert 0.47 < kept.double().mean() < 0.53
+    assert torch.equal(flipped[~kept], functional.hflip(images[~kept]))
+
+
 def view_by_hand(images: Tensor, augment: Augment, generator: Generator) -> Tensor:
     """The published pipeline, from the same draws in the same order."""
     count, size = len(images), (images.shape[2], images.shape[3])
@@ -141,13 +166,17 @@ def view_by_hand(images: Tensor, augment: Augment, generator: Generator) -> Tens
             images, lambda i, yes: grey(i, 3) if yes else i, chosen(augment.grayscale)
         )
 
-    in_order = {CLAE: (crop, flip, jitter, grayscale), ROCL: (jitter, grayscale, flip, crop)}
+    in_order = {
+        CLAE: (crop, flip, jitter, grayscale),
+        ROCL: (jitter, grayscale, flip, crop),
+        UEL: (crop, jitter, grayscale, flip),
+    }
     for step in in_order[augment]:
         images = step(images)
     return images
 
 
-@pytest.mark.parametrize("augment", [CLAE, ROCL], ids=["clae", "rocl"])
+@pytest.mark.parametrize("augment", [CLAE, ROCL, UEL], ids=["clae", "rocl", "uel"])
 def test_published_pipelines(augment: Augment) -> None:
     images = pictures(64)
     assert_same(augment(images, dice()), view_by_hand(images, augment, dice()))
@@ -228,7 +257,7 @@ def test_probabilities(share: float) -> None:
 
 
 @PRECISIONS
-@pytest.mark.parametrize("augment", [CLAE, ROCL], ids=["clae", "rocl"])
+@pytest.mark.parametrize("augment", [CLAE, ROCL, UEL], ids=["clae", "rocl", "uel"])
 def test_views_stay_images_and_arguments_stay_untouched(
     augment: Augment, dtype: torch.dtype
 ) -> None:
@@ -242,7 +271,7 @@ def test_views_stay_images_and_arguments_stay_untouched(
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("augment", [CLAE, ROCL], ids=["clae", "rocl"])
+@pytest.mark.parametrize("augment", [CLAE, ROCL, UEL], ids=["clae", "rocl", "uel"])
 def test_the_generator_alone_decides(augment: Augment) -> None:
     images, generator = pictures(32), dice()
     view, another = augment(images, generator), augment(images, generator)
@@ -251,7 +280,7 @@ def test_the_generator_alone_decides(augment: Augment) -> None:
     assert_same(view.double(), augment(images.double(), dice()))
 
 
-@pytest.mark.parametrize("augment", [CLAE, ROCL], ids=["clae", "rocl"])
+@pytest.mark.parametrize("augment", [CLAE, ROCL, UEL], ids=["clae", "rocl", "uel"])
 def test_images_do_not_see_each_other(augment: Augment) -> None:
     images = pictures(32)
     others = 1 - images
@@ -274,7 +303,7 @@ def test_equal_images_get_different_views() -> None:
         ({"grayscale": 2}, "grayscale is 2"),
         ({"jitter": (0.4, 0.4, 0.4, 0.6)}, "hue's at most 0.5"),
         ({"jitter": (0.4, -0.4, 0.4, 0.1)}, "no strength is negative"),
-        ({"order": "crop"}, "order is 'crop'; choose 'crop-first' or 'colour-first'"),
+        ({"order": "crop"}, "order is 'crop'; choose 'crop-first', 'colour-first' or"),
     ],
 )
 def test_bad_settings_are_named(arguments: dict[str, Any], message: str) -> None:

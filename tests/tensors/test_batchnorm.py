@@ -11,6 +11,7 @@ from robench.tensors.batchnorm import (
     CLEAN,
     DualBatchNorm2d,
     add_adversarial_branch,
+    adopt_branch,
     branches,
     through_branch,
     use_branch,
@@ -153,3 +154,29 @@ def test_the_clean_branch_returns_after_trouble() -> None:
         trouble()
     assert seen == {ADVERSARIAL}
     assert {norm.branch for norm in norms(encoder)} == {CLEAN}
+
+
+@each_encoder
+def test_the_clean_branch_can_adopt_the_other(kind: type[nn.Module]) -> None:
+    encoder = make(kind)
+    add_adversarial_branch(encoder, momentum=0.5)
+    with through_branch(encoder, ADVERSARIAL):
+        encoder(batch(1))
+        adversarial = encoder.eval()(batch())
+    before = statistics(encoder, ADVERSARIAL)
+    clean = encoder(batch())
+    adopt_branch(encoder, CLEAN)
+    assert torch.equal(encoder(batch()), clean)
+    adopt_branch(encoder, ADVERSARIAL)
+    assert torch.equal(encoder(batch()), adversarial)
+    assert not torch.equal(clean, adversarial)
+    encoder.train()(batch(2))
+    assert equal(statistics(encoder, ADVERSARIAL), before)
+    assert {norm.clean.momentum for norm in norms(encoder)} == {0.1}
+
+
+def test_a_branch_that_is_not_there_cannot_be_adopted() -> None:
+    encoder = make(ResNet8)
+    adopt_branch(encoder, CLEAN)
+    with pytest.raises(ValueError, match="no BatchNorm branch 'adversarial'; this encoder has cle"):
+        adopt_branch(encoder, ADVERSARIAL)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
+from robench.tensors.batchnorm import ADVERSARIAL, CLEAN, add_adversarial_branch, use_branch
 from robench.tensors.features import extract, fingerprint, to_images
 from robench.tensors.modes import preserved_random_state
 
@@ -92,3 +93,17 @@ def test_the_fingerprint_is_the_same_on_every_machine() -> None:
     bias = b"bias (1,) torch.float32" + struct.pack("<f", 3.0)
     weight = b"weight (1, 2) torch.float32" + struct.pack("<2f", 1.0, 2.0)
     assert fingerprint(layer) == hashlib.sha256(bias + weight).hexdigest()
+
+
+def test_a_fingerprint_sees_the_branch_and_what_is_never_saved(encoder: nn.Module) -> None:
+    add_adversarial_branch(encoder, momentum=0.1)
+    before = fingerprint(encoder)
+    use_branch(encoder, ADVERSARIAL)
+    assert fingerprint(encoder) != before
+    use_branch(encoder, CLEAN)
+    assert fingerprint(encoder) == before
+    encoder.register_buffer("mean", torch.zeros(1), persistent=False)
+    with_buffer = fingerprint(encoder)
+    assert with_buffer != before
+    encoder.mean.add_(1)
+    assert fingerprint(encoder) != with_buffer

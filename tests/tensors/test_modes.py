@@ -1,5 +1,6 @@
 """Each mode holds inside and leaves everything as it was, also when something goes wrong."""
 
+import copy
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from robench.tensors.modes import (
     evaluating,
     frozen,
     full_precision,
+    only_evaluating,
     preserved_random_state,
 )
 
@@ -53,6 +55,27 @@ def test_evaluating_restores_every_part_s_own_mode(trouble: bool) -> None:
         if trouble:
             raise TroubleError
     assert {name: part.training for name, part in module.named_modules()} == before
+
+
+@either_way
+def test_only_evaluating_refuses_every_way_to_call_in_train_mode(trouble: bool) -> None:
+    module, image = parts().eval(), torch.zeros(2, 3, 4, 4)
+    with surviving(trouble), only_evaluating(module, TroubleError):
+        module(image)
+        module[1].train()
+        with pytest.raises(TroubleError, match="Sequential '1' is in train mode"):
+            module(image)
+        with pytest.raises(TroubleError, match="'1"):
+            module[1](image)
+        with pytest.raises(TroubleError, match=r"Dropout '1\.0' is in"):
+            module[1][0](image)
+        module[0](image)
+        copy.deepcopy(module)(image)
+        module.eval()(image)
+        if trouble:
+            raise TroubleError
+    module.train()(image)
+    assert not any(part._forward_pre_hooks for part in module.modules())
 
 
 @either_way

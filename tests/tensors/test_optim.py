@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
-from robench.tensors.optim import LARS, optimizer, warmup_cosine
+from robench.tensors.optim import LARS, optimizer, stepwise, warmup_cosine
 
 Array = npt.NDArray[np.float64]
 
@@ -146,3 +146,18 @@ def test_without_warm_up_the_cosine_starts_at_the_peak() -> None:
 def test_a_warm_up_to_the_very_end_has_no_cosine() -> None:
     assert warmup_cosine(9, 10, 10) == pytest.approx(0.9)
     assert warmup_cosine(10, 10, 10) == 1
+
+
+@pytest.mark.parametrize(
+    ("time", "share"), [(9, 0.9), (10, 1), (13, 1), (14, 1), (34, 0.5), (54, 0)]
+)
+def test_the_peak_can_be_held(time: float, share: float) -> None:
+    assert warmup_cosine(time, 10, 54, hold=4) == pytest.approx(share, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "share"), [(0, 1), (2, 1), (3, 0.5), (4, 0.5), (5, 0.25), (99, 0.25)]
+)
+def test_stepwise(epoch: int, share: float) -> None:
+    assert stepwise(epoch, [(3, 0.5), (5, 0.25)]) == share
+    assert stepwise(epoch, []) == 1

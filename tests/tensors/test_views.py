@@ -3,7 +3,7 @@
 import pytest
 
 from robench.tensors.augment import Augment
-from robench.tensors.views import rocl_views, simclr_views
+from robench.tensors.views import instance_views, rocl_views, simclr_views
 
 
 def test_rocl_s_views() -> None:
@@ -32,7 +32,20 @@ def test_clae_s_views() -> None:
     )
 
 
-@pytest.mark.parametrize("views", [rocl_views, simclr_views])
+def test_the_views_of_plain_and_uel() -> None:
+    # Plain/main.py:128-133, UEL/main.py:113-118.
+    assert instance_views(0.4, 0.2) == Augment(
+        crop_scale=(0.2, 1.0),
+        crop_ratio=(3 / 4, 4 / 3),
+        flip=0.5,
+        jitter=(0.4, 0.4, 0.4, 0.4),
+        jitter_probability=1.0,
+        grayscale=0.2,
+        order="flip-last",
+    )
+
+
+@pytest.mark.parametrize("views", [rocl_views, simclr_views, instance_views])
 @pytest.mark.parametrize(("colour", "crop"), [(-1.0, 0.5), (3.0, 0.5), (0.5, 0.0), (0.5, 1.5)])
 def test_values_out_of_range_are_refused(views, colour, crop):
     with pytest.raises(ValueError, match=r"it must be|no strength is negative"):

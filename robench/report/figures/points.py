@@ -27,9 +27,11 @@ def points(frame: pd.DataFrame) -> pd.DataFrame:
 
     A series is a method, with the encoder and the probe where there are several. Accuracy and its
     interval are means over seeds, so the interval says how sure one seed's number is. Of several n,
-    the largest counts.
+    the largest counts. What every number is flagged for tells none of them apart.
     """
-    frame = frame.assign(series=_series(frame), flagged=frame["flags"] != "")
+    names = [set(flags.split(";")) - {""} for flags in frame["flags"]]
+    common = set.intersection(*names)
+    frame = frame.assign(series=_series(frame), flagged=[bool(own - common) for own in names])
     most = frame.groupby(_PLACE)["n"].transform("max")
     groups = frame[frame["n"] == most].groupby(_PLACE, sort=False, as_index=False)
     averaged = groups.agg(

@@ -1,0 +1,57 @@
+"""A trained encoder with its probe, and test images, for the scripts here to attack."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from robench.api import data_root, open_store
+from robench.bench import Bench
+from robench.catalog import Catalog
+from robench.plan import Request, plan
+from robench.progress import bar
+from robench.questions import key
+from robench.spec import parse
+from robench.stages.subset import rows
+from robench.tensors.features import to_images
+
+SHORT = {"epochs": 2, "images": 2048}
+"""The pretraining of what the published zoo lacks: minutes, and enough for images to survive."""
+
+
+def trained(
+    method: str, encoder: str, count: int, cache: Path, zoo: Path = Path("zoo")
+) -> tuple[nn.Module, Tensor, Tensor]:
+    """A classifier in eval mode, and ``count`` of CIFAR-10's test images in [0, 1], with labels.
+
+    ResNet-8 is the preset ``cifar-small``'s, from ``zoo`` where it is there; anything else is
+    pretrained for a few minutes. ``cache`` keeps what was trained.
+    """
+    catalog = Catalog()
+    cifar = (parse("cifar10"),)
+    cut = {} if encoder == "resnet8" else SHORT
+    (question,) = plan(
+        Request(
+            preset="cifar-small",
+            methods=(parse(method),),
+            attacks=(parse("clean"),),
+            sources=cifar,
+            targets=cifar,
+            encoders=(parse(encoder),),
+            **cut,
+        ),
+        catalog,
+    )
+    name = key(question.probing.pretraining)
+    if (zoo / name).exists() and not (cache / "zoo" / name).exists():
+        shutil.copytree(zoo / name, cache / "zoo" / name)
+    store = open_store("cifar-small", cache / "results", cache / "zoo", print)
+    store.prepare()
+    bench = Bench(catalog, store, data_root(None), torch.device("cpu"), bar, print)
+    test = bench.data(question.probing.dataset).test
+    _, network = bench.encoder(question.probing.pretraining)
+    model = nn.Sequential(network, bench.classifier(question.probing)).eval()
+    index = rows(len(test), count)
+    images = to_images(test.images[index], torch.device("cpu"))
+    return model, images, torch.tensor(test.labels[index])

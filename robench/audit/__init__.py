@@ -1,0 +1,1 @@
+"""The whole battery of checks on one encoder, with the evidence for each."""

@@ -1,0 +1,181 @@
+"""What a preset runs and where its settings come from, for a terminal and for programs."""
+
+import json
+import shutil
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from robench.catalog import Catalog
+from robench.plan import Request, plan
+from robench.presets import Difference, Setting
+from robench.recipe import Recipe
+
+_NARROWEST, _WIDEST = 60, 110  # characters; longer lines are hard to read
+
+
+@dataclass(frozen=True)
+class Training:
+    """One encoder of the preset, all its arguments written out, and the probes on it."""
+
+    method: str
+    encoder: str
+    recipe: Recipe
+    probes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A preset, resolved: every argument of every component is written out.
+
+    ``images`` and ``limit`` are how many a probe is fitted on and how many are attacked (None:
+    all), ``batch`` at a time.
+    """
+
+    name: str
+    summary: str
+    trainings: tuple[Training, ...]
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    attacks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    images: int | None
+    limit: int | None
+    batch: int
+    settings: tuple[Setting, ...]
+    differences: tuple[Difference, ...]
+
+
+def shown(name: str, catalog: Catalog) -> Shown:
+    """The preset of that name.
+
+    Raises SpecError with the nearest names where there is none.
+    """
+    preset = catalog.preset(name)
+    evaluations = plan(Request(preset=name), catalog)
+    probings = list(dict.fromkeys(evaluation.probing for evaluation in evaluations))
+    pretrainings = [probing.pretraining for probing in probings]
+    probes: dict[tuple[str, str, Recipe], dict[str, None]] = {}
+    for probing in probings:
+        trained = probing.pretraining
+        place = trained.objective, trained.encoder, trained.recipe
+        probes.setdefault(place, {})[probing.probe] = None
+    return Shown(
+        name=name,
+        summary=preset.summary,
+        trainings=tuple(Training(*place, tuple(found)) for place, found in probes.items()),
+        sources=tuple(dict.fromkeys(trained.dataset for trained in pretrainings)),
+        targets=tuple(dict.fromkeys(probing.dataset for probing in probings)),
+        attacks=tuple(dict.fromkeys(evaluation.attack for evaluation in evaluations)),
+        seeds=tuple(dict.fromkeys(trained.seed for trained in pretrainings)),
+        images=probings[0].images,
+        limit=evaluations[0].limit,
+        batch=evaluations[0].batch,
+        settings=preset.settings,
+        differences=preset.differences,
+    )
+
+
+def as_json(preset: Shown) -> str:
+    """The preset as one JSON object, with the names of `Shown`."""
+    return json.dumps(asdict(preset), indent=1, ensure_ascii=False)
+
+
+def as_text(preset: Shown, columns: int | None = None) -> str:
+    """The preset to read, as wide as the terminal where ``columns`` are not given."""
+    width = columns or shutil.get_terminal_size((100, 24)).columns
+    width = min(max(width, _NARROWEST), _WIDEST)
+    lines = [*_rows([(preset.name, preset.summary)], width), "", "What it runs"]
+    for training in preset.trainings:
+        lines += _rows(
+            [
+                ("method", training.method),
+                ("encoder", training.encoder),
+                ("schedule", schedule(training.recipe)),
+                *(("probe", probe) for probe in training.probes),
+            ],
+            width,
+            indent=2,
+        )
+        lines.append("")
+    lines += _rows(
+        [
+            ("sources", ", ".join(preset.sources)),
+            ("targets", ", ".join(preset.targets)),
+            *(("attack", attack) for attack in preset.attacks),
+            ("seeds", ", ".join(map(str, preset.seeds))),
+            ("probed on", f"{_count(preset.images)} training images"),
+            ("attacked", f"{_count(preset.limit)} test images, {preset.batch} at a time"),
+        ],
+        width,
+        indent=2,
+    )
+    if preset.settings:
+        lines += ["", "What the authors' code sets, and where"]
+        told = [(s.name, f"{s.value}  [{s.source}]") for s in preset.settings]
+        lines += _rows(told, width, indent=2)
+    if preset.differences:
+        lines += ["", "Where paper, code and robench differ"]
+        for difference in preset.differences:
+            lines.append(f"  {difference.point}")
+            told = [(name, getattr(difference, name)) for name in ("paper", "code", "here")]
+            lines += _rows([(name, text) for name, text in told if text], width, indent=4)
+    return "\n".join(lines) + "\n"
+
+
+def schedule(recipe: Recipe) -> str:
+    """A recipe in words."""
+    images = "all images" if recipe.images is None else f"{recipe.images:,} images"
+    momentum = "" if recipe.optimizer == "adam" else f", momentum {recipe.momentum:g}"
+    parts = [
+        f"{_epochs(recipe.epochs)} of {images} in batches of {recipe.batch}",
+        f"{recipe.optimizer}, lr {recipe.lr:g}{momentum}, weight decay {recipe.weight_decay:g}",
+        *_rates(recipe),
+        recipe.precision,
+    ]
+    return "; ".join(parts)
+
+
+def _rates(recipe: Recipe) -> Iterator[str]:
+    if recipe.warmup:
+        yield f"warm-up over {_epochs(recipe.warmup)} from lr {recipe.warmup_start * recipe.lr:g}"
+    if recipe.hold:
+        yield f"held for {recipe.hold} more"
+    match recipe.schedule:
+        case "constant":
+            yield "then constant" if recipe.warmup else "constant"
+        case "steps":
+            yield ", ".join(f"{share:g} lr from epoch {at}" for at, share in recipe.falls)
+        case "cosine" if recipe.span == "all":
+            yield f"half a cosine of {_epochs(recipe.epochs)}, cut off at the end"
+        case "cosine":
+            yield "half a cosine down to 0 at the end"
+    if recipe.schedule == "cosine" or recipe.warmup:
+        yield f"lr changes each {recipe.update}"
+
+
+def _epochs(number: int) -> str:
+    return "1 epoch" if number == 1 else f"{number:,} epochs"
+
+
+def _count(number: int | None) -> str:
+    return "all" if number is None else f"{number:,}"
+
+
+def _rows(rows: list[tuple[str, str]], width: int, indent: int = 0) -> list[str]:
+    """Names in one column and wrapped texts in the next; a long name has a line of its own."""
+    column = indent + 2 + min(max(len(name) for name, _ in rows), 24)
+    lines = []
+    for name, text in rows:
+        first = f"{' ' * indent}{name}".ljust(column)
+        if len(first) > column or not first.endswith(" "):
+            lines.append(first.rstrip())
+            first = " " * column
+        lines += textwrap.wrap(
+            text,
+            width,
+            initial_indent=first,
+            subsequent_indent=" " * column,
+            break_on_hyphens=False,
+        )
+    return lines

@@ -1,0 +1,1 @@
+"""The papers, each as its authors' code has it."""

@@ -1,0 +1,1 @@
+"""How sure numbers are: one accuracy, several seeds, two methods on the same images."""

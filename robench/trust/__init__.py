@@ -1,0 +1,1 @@
+"""What may be wrong with a number, and how that shows: flags, their meanings and their lines."""

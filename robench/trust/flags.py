@@ -1,0 +1,127 @@
+"""The flags that a number may carry, what each means, and where its line is drawn.
+
+What a stage or an attack notices stays beside the number as evidence: notes, and counts of images.
+A flag is drawn from the evidence whenever it is read, so a line that moves moves for old numbers
+too.
+"""
+
+from collections.abc import Iterable, Mapping
+from math import log
+from types import MappingProxyType
+from typing import Protocol
+
+import torch
+
+RANDOM, BATCH, RECOMPUTED = "random", "batch", "recomputed"
+SUBSET, BUDGET, MASKED, GAP = "subset", "budget", "masked", "gap"
+
+MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        RANDOM: "the model's outputs change from call to call",
+        BATCH: "the model's outputs for an image change with the batch that it is in",
+        RECOMPUTED: "the same attacked images, predicted again, gave another accuracy",
+        SUBSET: "fewer test images than the set has",
+        BUDGET: "the attack ran with less than its standard budget",
+        MASKED: "signs of masked gradients, so that the true accuracy may be lower",
+        GAP: "AutoAttack leaves over 10 points less than PGD, so that the true accuracy is lower",
+    }
+)
+"""In one sentence each, for the footnotes of a table."""
+
+# Evidence: notes.
+OUTPUTS_CHANGE = "outputs-change"
+BATCH_MATTERS = "batch-matters"
+RANDOMIZED = "randomized"  # AutoAttack's
+NO_DLR = "no-dlr"  # AutoAttack's
+FEW_STEPS = "few-steps"  # PGD's
+
+NOTES: Mapping[str, str] = MappingProxyType(
+    {
+        OUTPUTS_CHANGE: RANDOM,
+        RANDOMIZED: RANDOM,
+        BATCH_MATTERS: BATCH,
+        NO_DLR: BUDGET,
+        FEW_STEPS: BUDGET,
+    }
+)
+"""What may be noted about a number, and the flag for it."""
+
+# Evidence: counts of images.
+TEST_IMAGES = "test-images"  # in the whole set
+RECOMPUTED_OTHERWISE = "recomputed-otherwise"  # right in one of two predictions, wrong in the other
+FLAT = "flat"  # classified correctly, and the margin has no gradient at all
+UNRESOLVED = "unresolved"  # the cross-entropy has no resolution left for the logits
+MISSED_GREY = "missed-grey"  # left standing, though the grey image in their ball is an answer
+SQUARE = "square"  # AutoAttack's: fooled by Square and by none of its gradient attacks
+ZERO_GRADIENTS = "zero-gradients"  # AutoAttack's: its loss had no gradient at all
+
+# Lines.
+ROUNDING = 1e-3
+"""Of the logits' spread: how far two computations of the same logits may differ.
+
+Float32 sums in another order move them by some 1e-6 (docs/trust.md has measurements); a BatchNorm
+that uses its batch's statistics moves them by some hundredths.
+"""
+
+SMALLEST_SPREAD = 1000 * torch.finfo(torch.float32).eps
+"""Of the logits of an image, times log K, the loss around which they lie.
+
+The steps of an attack move the spread by about a hundredth each; under this line that is less than
+ten float32 steps of the cross-entropy, and an attack that compares losses compares rounding.
+"""
+
+LARGEST_MARGIN = -log(torch.finfo(torch.float32).tiny)
+"""Over this lead of the first logit (87) the softmax of all others is below the smallest normal
+float32: the gradient of the cross-entropy is rounded away, for an image that is classified
+correctly.
+"""
+
+NO_GRADIENT = 0.01
+"""Of the images: how many may have no gradient, or one that float32 cannot resolve.
+
+Networks trained and attacked as usual have none. Each such image counts as robust for want of a
+direction, and a point is what tables are read to.
+"""
+
+SQUARE_ALONE = 0.002
+"""Of the images: how many only Square may fool; AutoAttack's own line (its checks.py)."""
+
+MISSED = 0.05
+"""Of the images: how many may stand in a ball that has the grey image, which fools the model.
+
+Every image is the same one there, so a working attack comes close to zero.
+"""
+
+FAR_BELOW = 0.10
+"""How far AutoAttack may come below PGD.
+
+More than ten points is what the authors of AutoAttack report of defences whose own evaluation had
+failed (Croce & Hein 2020, abstract), and more than the 8.6 points between PGD and AutoAttack that
+DeACL reports of its encoder (README.md:17 of its repository).
+"""
+
+SIGNIFICANT = 0.01
+"""Of McNemar's exact test, where a weaker attack beats a stronger one.
+
+A grid has dozens of such pairs, nearly all of them far on the other side; 0.01 takes eight images.
+"""
+
+
+class Counted(Protocol):
+    """What ``n`` images were tried for: a cell, or a row of somebody else's model."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+
+
+def explain(flag: str, flagged: Iterable[Counted] = ()) -> str:
+    """What a footnote says about a flag, with the numbers where all that is ``flagged`` agrees."""
+    meaning = MEANINGS.get(flag)
+    if flag == SUBSET:
+        sizes = {(one.n, one.counts.get(TEST_IMAGES)) for one in flagged}
+        n, total = sizes.pop() if len(sizes) == 1 else (None, None)
+        if n is not None and total is not None:
+            meaning = f"{n:,} of {total:,} test images"
+    return f"flagged: {flag}" + (f" ({meaning})" if meaning else "")

@@ -1,0 +1,159 @@
+"""The official package, called directly, leaves the same images standing."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pyautoattack
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from robench.attacks.autoattack import AutoAttack
+from robench.tensors.modes import draw_seed, preserved_random_state
+
+Build = Callable[[int], nn.Module]
+Predict = Callable[[nn.Module, Tensor], Tensor]
+
+OFFICIAL = {"linf": "Linf", "l2": "L2", "l1": "L1"}
+ALL, NO_DLR = ["apgd-ce", "apgd-t", "fab-t", "square"], ["apgd-ce", "fab-t", "square"]
+HALF = {"linf": 0.03, "l2": 0.3, "l1": 2.0}  # radii at which ``patchy`` loses about half its images
+
+
+def attacked(attack: AutoAttack, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    return attack(model, images, labels, Generator().manual_seed(4)).images
+
+
+def official(
+    attack: AutoAttack,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    targets: int | None = None,
+) -> Tensor:
+    """The package called as its README does, with the seed that the adapter draws.
+
+    ``targets`` where the classes are too few for its own number.
+    """
+    trace = sys.gettrace()
+    with preserved_random_state():
+        package = pyautoattack.AutoAttack(
+            model,
+            norm=OFFICIAL[attack.norm],
+            eps=attack.eps,
+            seed=draw_seed(Generator().manual_seed(4)),
+            version="standard",
+        )
+        if targets is not None:
+            package.apgd_targeted.n_target_classes = package.fab.n_target_classes = targets
+            if targets < 3:
+                package.version, package.attacks_to_run = "custom", NO_DLR
+        found, _ = package.run_standard_evaluation(images, labels, batch_size=len(images))
+    sys.settrace(trace)
+    model.zero_grad(set_to_none=True)
+    return found
+
+
+class Patchy(nn.Module):
+    """Quantises the pixels of bright images, so that only Square finds a way where there is one.
+
+    The other images have confident logits, under which APGD-CE finds little of what APGD-DLR does.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        bright = images.mean((1, 2, 3), keepdim=True) > 0.5
+        logits: Tensor = self.network(torch.where(bright, (25 * images).round() / 25, images))
+        return 60 * logits
+
+
+def patchy(classes: int) -> tuple[nn.Module, Tensor, Tensor]:
+    """A small network, trained a little, with 64 images and its labels for them."""
+    with preserved_random_state():
+        torch.manual_seed(0)
+        means = 0.08 * F.interpolate(torch.randn(classes, 3, 4, 4), size=(8, 8), mode="bilinear")
+
+        def draw() -> tuple[Tensor, Tensor]:
+            labels = torch.randint(classes, (64,))
+            noise = 0.1 * torch.randn(64, 3, 8, 8)
+            return (0.5 + means[labels] + noise).clamp(0, 1), labels
+
+        network = nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding=1, bias=False),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Conv2d(4, 4, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(64, classes),
+        )
+        optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+        for _ in range(150):
+            images, labels = draw()
+            optimizer.zero_grad()
+            F.cross_entropy(network(images), labels).backward()
+            optimizer.step()
+        model = Patchy(network).eval()
+        images, _ = draw()
+    with torch.no_grad():
+        return model, images, model(images).argmax(1)
+
+
+def assert_the_same_stand(classes: int, norm: str, eps: float, predict: Predict) -> None:
+    model, images, labels = patchy(classes)
+    attack = AutoAttack(eps=eps, norm=norm)
+    targets = classes - 1 if classes < 10 else None
+    made = attack(model, images, labels, Generator().manual_seed(4))
+    standing = predict(model, made.images) == labels
+    expected = predict(model, official(attack, model, images, labels, targets)) == labels
+    assert torch.equal(standing, expected)
+    # Gradients, and queries alone, fooled some images, and some withstood all.
+    fooled = int((~standing).sum())
+    assert 0 < made.counts["square"] < fooled < len(images)
+
+
+def test_in_linf_with_four_classes(predict: Predict) -> None:
+    # Some 20 seconds: all four attacks run in full, twice.
+    assert_the_same_stand(4, "linf", HALF["linf"], predict)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_with_ten_classes(norm: str, predict: Predict) -> None:
+    assert_the_same_stand(10, norm, HALF[norm], predict)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [2, 3, 100])
+def test_with_fewer_and_more_classes(classes: int, predict: Predict) -> None:
+    assert_the_same_stand(classes, "linf", HALF["linf"], predict)
+
+
+@contextmanager
+def every_step_taken() -> Iterator[None]:
+    """Search as the package does: through the model itself, and on after a success."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("robench.attacks.autoattack.stand_in", lambda model, images: model)
+        patch.setattr("robench.attacks.autoattack.stop_at_success", lambda attack: None)
+        yield
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.usefixtures("without_square")
+def test_with_every_step_taken_the_images_are_the_same_too(
+    norm: str, curved: Build, images: Tensor, predict: Predict
+) -> None:
+    model = curved(10)
+    images = images[:2]
+    labels = predict(model, images)
+    attack = AutoAttack(eps={"linf": 0.02, "l2": 0.15, "l1": 1.5}[norm], norm=norm)
+    expected = official(attack, model, images, labels)
+    with every_step_taken():
+        found = attacked(attack, model, images, labels)
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, images)

@@ -1,0 +1,34 @@
+"""A probe that may do what it must not."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, nn
+
+from robench.contracts import Encoder, Probe, Progress, Split
+from robench.probes.linear import Linear
+
+
+@dataclass(frozen=True)
+class Faint(Probe):
+    """A linear probe whose logits come times ``scale``, and that may train its backbone."""
+
+    scale: float = 1.0
+    trains: bool = False
+
+    def fit(
+        self,
+        encoder: Encoder,
+        train: Split,
+        held_out: Split,
+        classes: int,
+        generator: Generator,
+        progress: Progress,
+    ) -> nn.Module:
+        fitted = Linear(strength=0.01).fit(encoder, train, held_out, classes, generator, progress)
+        with torch.no_grad():
+            for weights in fitted.parameters():
+                weights.mul_(self.scale)
+            if self.trains:
+                next(encoder.parameters()).add_(0.01)
+        return fitted

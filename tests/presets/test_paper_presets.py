@@ -1,0 +1,167 @@
+"""The papers' presets run what the authors' code sets, and say so."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from robench.catalog import Catalog
+from robench.plan import Request, plan
+from robench.questions import Evaluation
+from robench.recipe import Recipe
+from robench.spec import Spec, parse, parse_list
+
+CATALOG = Catalog()
+PAPERS = [name for name in CATALOG.names("presets") if name.startswith("paper/")]
+DOCS = Path(__file__).parents[2] / "docs" / "methods.md"
+each_paper = pytest.mark.parametrize("name", PAPERS)
+
+CIFAR = "resnet18(mean='0.4914,0.4822,0.4465', std='0.2023,0.1994,0.2010', width=64)"
+ROCL = Recipe(
+    epochs=1000,
+    batch=512,
+    optimizer="lars",
+    lr=1.5,
+    momentum=0.9,
+    weight_decay=1e-6,
+    warmup=10,
+    warmup_start=1 / 15,
+    update="epoch",
+    hold=1,
+    span="all",
+)
+
+
+def planned(name: str) -> tuple[Evaluation, ...]:
+    return plan(Request(preset=name), CATALOG)
+
+
+def test_there_are_three() -> None:
+    assert {"paper/clae", "paper/rocl", "paper/simclr-rocl"} <= set(PAPERS)
+
+
+@each_paper
+def test_every_setting_has_its_source(name: str) -> None:
+    settings = CATALOG.preset(name).settings
+    assert len(settings) > 20
+    assert len({setting.name for setting in settings}) == len(settings)
+    for setting in settings:
+        assert setting.value
+        assert any(part in setting.source for part in (".py:", ".sh:", ".md:")), setting
+
+
+@each_paper
+def test_every_difference_has_two_sides_and_stands_in_the_documents(name: str) -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    for difference in CATALOG.preset(name).differences:
+        assert difference.paper or difference.code
+        assert difference.here
+        row = f"| {difference.point} | {difference.paper} | {difference.code} | {difference.here} |"
+        assert row in text, row
+
+
+@each_paper
+def test_everything_is_trained_tested_and_in_full_precision(name: str) -> None:
+    evaluations = planned(name)
+    assert {e.limit for e in evaluations} == {e.probing.images for e in evaluations} == {None}
+    recipes = {e.probing.pretraining.recipe for e in evaluations}
+    assert {recipe.images for recipe in recipes} == {None}
+    assert {recipe.precision for recipe in recipes} == {"fp32"}
+    pairs = {(e.probing.pretraining.dataset, e.probing.dataset) for e in evaluations}
+    assert len(pairs) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        (
+            "paper/rocl",
+            "rocl(colour=0.5, crop=0.08, eps=0.0314, hidden=2048, lamda=256, output=128, "
+            "step_size=0.007, steps=7, stop_gradient=true, temperature=0.5)",
+        ),
+        (
+            "paper/simclr-rocl",
+            "plain(base=rocl, colour=0.5, crop=0.08, hidden=2048, output=128, temperature=0.5)",
+        ),
+    ],
+)
+def test_rocl_and_its_simclr(name: str, method: str) -> None:
+    evaluations = planned(name)
+    trainings = {e.probing.pretraining for e in evaluations}
+    assert {training.objective for training in trainings} == {method}
+    assert {training.encoder for training in trainings} == {"resnet18(mean=0, std=1, width=64)"}
+    assert {training.recipe for training in trainings} == {ROCL}
+    (own,) = {e.probing.probe for e in evaluations if parse(e.probing.probe).name == "linear-sgd"}
+    assert own == "linear-sgd(batch=1024, epochs=150, lr=0.1, momentum=0.9, weight_decay=0.0005)"
+    attacks = [parse(attack) for attack in dict.fromkeys(e.attack for e in evaluations)]
+    assert [(one.name, one.get("norm"), one.get("eps")) for one in attacks] == [
+        ("clean", None, None),
+        ("pgd", "linf", Fraction("0.0314")),
+        ("pgd", "linf", Fraction("0.0627")),
+        ("pgd", "l2", Fraction("0.25")),
+        ("pgd", "l2", Fraction("0.5")),
+        ("pgd", "l1", Fraction("7.84")),
+        ("pgd", "l1", 12),
+        ("autoattack", "linf", Fraction(8, 255)),
+    ]
+    pgd = [one for one in attacks if one.name == "pgd"]
+    assert {(one.get("steps"), one.get("step_size")) for one in pgd} == {(20, None)}  # eps / 10
+
+
+def test_clae_s_three_branches() -> None:
+    found = {
+        CATALOG.label("methods", e.probing.pretraining.objective): (
+            e.probing.pretraining.encoder,
+            e.probing.probe,
+            e.probing.pretraining.recipe.epochs,
+            e.probing.pretraining.recipe.batch,
+            e.probing.pretraining.recipe.optimizer,
+        )
+        for e in planned("paper/clae")
+    }
+    simclr = (
+        "resnet18(mean=0.5, std=0.5, width=64)",
+        "linear-adam(batch=256, epochs=1000, lr=0.0003)",
+        *(100, 256, "adam"),
+    )
+    instance = (CIFAR, "linear-adam(batch=128, epochs=1000, lr=0.0003)", 301, 128, "sgd")
+    assert found == {
+        "plain(base=clae)": simclr,
+        "clae": simclr,
+        "plain(base=plain)": instance,
+        "clae(base=plain)": instance,
+        "plain(base=uel)": instance,
+        "clae(base=uel)": instance,
+    }
+
+
+def encoders_and_probes(request: Request) -> set[tuple[str, str]]:
+    return {
+        (e.probing.pretraining.encoder, e.probing.probe.partition(",")[0])
+        for e in plan(request, CATALOG)
+    }
+
+
+def test_a_pairing_is_for_every_method_that_agrees_with_it() -> None:
+    typed = Request(preset="paper/clae", methods=parse_list("clae(base=uel, eps=0.01)"))
+    assert encoders_and_probes(typed) == {(CIFAR, "linear-adam(batch=128")}
+    other = Request(preset="paper/clae", methods=parse_list("clae(eps=0.01),rocl"))
+    assert encoders_and_probes(other) == {
+        ("resnet18(mean=0.5, std=0.5, width=64)", "linear-adam(batch=256")
+    }
+
+
+def test_what_is_typed_beats_a_pairing() -> None:
+    small: tuple[Spec, ...] = parse_list("resnet8")
+    encoders = Request(preset="paper/clae", encoders=small)
+    assert {encoder for encoder, _ in encoders_and_probes(encoders)} == {
+        "resnet8(mean=0.5, std=0.5, width=16)"
+    }
+    probes = Request(preset="paper/clae", probes=parse_list("linear"))
+    assert {probe for _, probe in encoders_and_probes(probes)} == {"linear(batch=500"}
+
+
+def test_norms_may_be_typed_beyond_an_attack_s_own() -> None:
+    typed = Request(preset="paper/rocl", attacks=parse_list("autoattack"), norms=("l2",))
+    attacks = dict.fromkeys(e.attack for e in plan(typed, CATALOG))
+    assert [str(parse(attack).get("eps")) for attack in attacks][1:] == ["1/4", "1/2"]

@@ -1,0 +1,211 @@
+"""aff: TRADES in plain words, the modes and branches of BatchNorm, and the epoch that counts."""
+
+import copy
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from robench.catalog import Catalog
+from robench.contracts import Data, Encoder, ProbeError
+from robench.probes.aff import AFF, trades
+from robench.progress import silent
+from robench.stages.probe import probe as fitted
+from robench.tensors.batchnorm import add_adversarial_branch, through_branch
+from robench.tensors.features import fingerprint, to_images
+from robench.tensors.modes import preserved_random_state
+
+EPS, STEP, STEPS, BETA = 8 / 255, 2 / 255, 10, 6.0
+
+
+def test_the_authors_defaults() -> None:
+    probe = AFF()
+    assert (probe.lr, probe.epochs, probe.batch, probe.decay) == (0.1, 25, 128, "15,20")
+    assert (probe.momentum, probe.weight_decay) == (0.9, 2e-4)
+    assert (probe.eps, probe.step_size, probe.steps, probe.beta) == (EPS, STEP, STEPS, BETA)
+    assert not probe.select
+
+
+@pytest.fixture
+def model() -> Iterator[nn.Sequential]:
+    with preserved_random_state():
+        torch.manual_seed(0)
+        encoder = Catalog().build("encoders", "resnet8(width=4)")
+        yield nn.Sequential(encoder, nn.Linear(encoder.width, 3)).double()
+
+
+def dice(seed: int = 3) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def divergence(p: Tensor, q: Tensor) -> Tensor:
+    """The sum of KL(p || q) over rows of logits, a term at a time."""
+    total = torch.zeros((), dtype=torch.float64)
+    for row, other in zip(p, q, strict=True):
+        one, two = row.exp() / row.exp().sum(), other.exp() / other.exp().sum()
+        for a, b in zip(one, two, strict=True):
+            total = total + a * (a.log() - b.log())
+    return total
+
+
+def climb(model: nn.Module, images: Tensor, noise: Tensor) -> Tensor:
+    model.eval()
+    x = images + 0.001 * noise
+    for _ in range(STEPS):
+        x = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(divergence(model(images), model(x)), x)
+        x = x.detach() + STEP * gradient.sign()
+        x = torch.minimum(torch.maximum(x, images - EPS), images + EPS).clamp(0, 1)
+    return x.detach()
+
+
+def test_a_step_is_trades_in_plain_words(model: nn.Sequential) -> None:
+    images = torch.rand(5, 3, 8, 8, generator=dice(1), dtype=torch.float64)
+    labels = torch.tensor([0, 1, 2, 1, 0])
+    twin = copy.deepcopy(model)
+    model.train()
+    adversary = AFF().adversary(model, images, dice())
+    assert model.training
+    noise = torch.empty_like(images).normal_(generator=dice())
+    expected = climb(twin, images, noise)
+    torch.testing.assert_close(adversary, expected, rtol=0, atol=1e-12)
+    assert (adversary - images).abs().max() == pytest.approx(EPS)
+    assert fingerprint(model) == fingerprint(twin)  # running averages too
+    twin.train()
+    loss = trades(model, images, adversary, labels, BETA)
+    logits = twin(images)
+    natural = -sum(
+        (row.exp() / row.exp().sum())[label].log()
+        for row, label in zip(logits, labels, strict=True)
+    )
+    slow = natural / 5 + BETA * divergence(logits, twin(expected)) / 5
+    torch.testing.assert_close(loss, slow, rtol=0, atol=1e-10)
+    loss.backward()
+    slow.backward()
+    for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-10)
+    for ours, theirs in zip(model.buffers(), twin.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+
+
+def test_the_image_itself_would_be_no_start(model: nn.Sequential) -> None:
+    """Why there is noise: the divergence is least there."""
+    images = torch.rand(2, 3, 8, 8, generator=dice(1), dtype=torch.float64).requires_grad_()
+    model.eval()
+    (gradient,) = torch.autograd.grad(divergence(model(images).detach(), model(images)), images)
+    assert gradient.abs().max() < 1e-12
+
+
+def test_batchnorm_is_in_eval_mode_for_the_adversary_and_in_train_mode_for_the_loss(
+    encoder: Encoder, data: Data
+) -> None:
+    modes: list[bool] = []
+    encoder.layers[1].register_forward_hook(lambda module, *_: modes.append(module.training))
+    probe = AFF(epochs=1, batch=200, steps=4)
+    probe.fit(encoder, data.train, data.held_out, 3, dice(), silent)
+    assert modes == [False] * 5 + [True] * 2
+    assert probe.passes() == 0.5 + 4 + 2 * 1.5
+
+
+def test_the_copy_is_trained_and_the_original_is_not(encoder: Encoder, data: Data) -> None:
+    before = fingerprint(encoder)
+    probe = AFF(epochs=1, batch=40, steps=2)
+    model, same = (fitted(probe, encoder, data, dice(), silent) for _ in range(2))
+    assert fingerprint(encoder) == before
+    assert fingerprint(model) == fingerprint(same)
+    pairs = zip(model.encoder.named_parameters(), encoder.parameters(), strict=True)
+    same_as_before = [name for (name, after), own in pairs if torch.equal(after, own)]
+    assert same_as_before == []
+    assert not torch.equal(model.encoder.layers[1].running_mean, encoder.layers[1].running_mean)
+
+
+# --- branches
+
+
+def test_the_adversarial_branch_can_be_the_start(encoder: Encoder, data: Data) -> None:
+    add_adversarial_branch(encoder, momentum=0.01)
+    adversarial = encoder.eval().layers[1].adversarial
+    with torch.no_grad():
+        adversarial.weight.fill_(3.0)
+        adversarial.running_mean.fill_(0.2)
+    images = to_images(data.test.images, "cpu")
+    with through_branch(encoder, "adversarial"):
+        expected = encoder(images)
+    given = copy.deepcopy(encoder)
+    tiny = AFF(epochs=1, lr=1e-30, batch=200, steps=1, branch="adversarial")
+    layer = tiny.fit(given, data.train, data.held_out, 3, dice(), silent)
+    given.layers[1].clean.running_mean.copy_(adversarial.running_mean)
+    given.layers[1].clean.running_var.copy_(adversarial.running_var)
+    torch.testing.assert_close(given(images), expected)
+    assert layer.weight.shape == (3, encoder.width)
+    clean = fitted(dataclasses.replace(tiny, branch="clean"), encoder, data, dice(), silent)
+    assert torch.equal(clean.encoder.layers[1].clean.weight, encoder.layers[1].clean.weight)
+
+
+def test_a_branch_that_is_not_there_is_refused(encoder: Encoder, data: Data) -> None:
+    with pytest.raises(ProbeError, match="no BatchNorm branch 'adversarial'; this encoder has cle"):
+        fitted(AFF(branch="adversarial"), encoder, data, dice(), silent)
+    with pytest.raises(ValueError, match="branch=normal is unknown; choose clean or adversarial"):
+        AFF(branch="normal")
+
+
+# --- which epoch
+
+
+def test_the_best_epoch_on_the_held_out_part_is_kept(
+    encoder: Encoder, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(epochs: int, scores: list[float]) -> str:
+        script = iter(scores)
+        monkeypatch.setattr(AFF, "_withstood", lambda *_: next(script))
+        probe = AFF(epochs=epochs, batch=45, steps=1, select=True)
+        found = fingerprint(fitted(probe, encoder, data, dice(), silent))
+        assert next(script, None) is None
+        return found
+
+    second = fit(2, [0.1, 0.5])
+    assert fit(3, [0.1, 0.5, 0.5]) == second
+    assert fit(3, [0.1, 0.5, 0.2]) == second
+    assert fit(3, [0.1, 0.5, 0.6]) != second
+
+
+def test_selecting_keeps_the_held_out_part_out_of_training(
+    encoder: Encoder, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AFF, "_withstood", lambda *_: 0.5)
+    other = dataclasses.replace(data, held_out=data.test)
+    found = {
+        select: {
+            fingerprint(
+                fitted(
+                    AFF(epochs=1, batch=45, steps=1, select=select), encoder, one, dice(), silent
+                )
+            )
+            for one in (data, other)
+        }
+        for select in (True, False)
+    }
+    assert len(found[True]) == 1
+    assert len(found[False]) == 2
+
+
+def test_withstanding_is_accuracy_under_pgd(encoder: Encoder, data: Data) -> None:
+    probe = AFF(epochs=2, batch=40, steps=2)
+    model = fitted(probe, encoder, data, dice(), silent)
+    images, labels = to_images(data.test.images, "cpu"), torch.tensor(data.test.labels)
+    clean = (model(images).argmax(1) == labels).float().mean().item()
+    model.train()
+    attacked = probe._withstood(model, data.test, dice())
+    assert model.training
+    assert attacked <= clean
+    large = dataclasses.replace(probe, eps=1.0, step_size=0.1)
+    assert large._withstood(model, data.test, dice()) < 0.1
+
+
+@pytest.mark.parametrize("wrong", [{"beta": -1.0}, {"batch": 1}, {"eps": 8.0}, {"steps": 0}])
+def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"{name}={wrong[name]}"):
+        AFF(**wrong)

@@ -1,0 +1,171 @@
+"""What comes from a file or a name is shown, never obeyed: Markdown, LaTeX, CSV, figures."""
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+from commands import robench
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robench.guest import OWN, Row, Settings
+from robench.guest import table as guest_table
+from robench.report import tables
+from robench.report.compare import compare
+from robench.report.comparison_text import comma_separated
+from robench.report.figures import eps_curve, picture
+from robench.report.figures.points import points
+from robench.report.frame import frame
+from robench.report.pivot import pivot
+from robench.report.write import write
+
+EVIL = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "[click](javascript:alert(1))",
+    "![x](http://a.example/x.png)",
+    "`code` *bold* _it_ ~~gone~~ $x$",
+    "a | b\n| --- |\n# head",
+    "&lt;b&gt; &#60;script&#62;",
+    r"\input{/etc/passwd}\write18{id}",
+    r"}\end{tabular}\immediate\write18{id}",
+    "$$^^5cinput{x}",
+    "[5cm] after a line's end",
+    "* star",
+    "100% # of {all} & ~some~",
+    "=cmd|' /C calc'!A0",
+    "@SUM(1+1)",
+    "+1",
+    "-1",
+    "\t=1+1",
+    "plain \x1b[2J\x1b]0;owned\x07",
+    "\u202edesrever",
+    "a\u200bb\u2028c\x85d",
+    "\ud800",
+)
+
+
+class Tags(HTMLParser):
+    """Which tags a browser would see."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self.seen.append(f"/{tag}")
+
+
+def letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
+
+
+def tabled(result, name: str):
+    return pivot([result(method=name, encoder=name, flags=(name,))], scale=name)
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_markdown_shows_it(result, name: str) -> None:
+    text = tables.markdown(tabled(result, name))
+    assert set(Tags(text).seen) == {"sup", "/sup"}
+    lines = text.splitlines()
+    assert len(lines) == len(tables.markdown(tabled(result, "plain")).splitlines())
+    assert all(len(re.findall(r"(?<!\\)\|", line)) in (0, 3) for line in lines)
+    assert text.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_latex_shows_it(result, name: str) -> None:
+    text = tables.latex(tabled(result, name))
+    plain = tables.latex(tabled(result, "plain"))
+    commands = set(re.findall(r"\\[A-Za-z]+", text)) - set(re.findall(r"\\[A-Za-z]+", plain))
+    written = {r"\textbackslash", r"\textasciitilde", r"\textasciicircum", r"\textbar"}
+    assert commands <= written | {r"\textless", r"\textgreater"}
+    assert len(text.splitlines()) == len(plain.splitlines())
+    bare = re.sub(r"\\[\\{}$&#%_]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert "^" not in bare
+    assert not re.search(r"(\\\\|\\midrule)\s*[\[*]", text)
+    assert text.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("name", EVIL[:-1])  # no DataFrame holds half a character
+def test_no_field_of_a_csv_file_begins_as_a_formula(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, result, name: str
+) -> None:
+    monkeypatch.setattr("robench.report.figures.picture.save", lambda pictures, folder: [])
+    results = [result(0.5, method=name, flags=(name,)), result(0.4, method="b")]
+    write(results, [], [], tmp_path, scale="")
+    texts = [(tmp_path / file).read_text() for file in ("results.csv", "table.csv")]
+    texts.append(comma_separated(compare(results, name, "b", lambda evaluation: name)))
+    for text in texts:
+        rows = list(csv.reader(io.StringIO(text)))
+        assert len({len(row) for row in rows}) == 1
+        fields = [field for row in rows for field in row]
+        assert any(letters(name) in letters(field) for field in fields)
+        for field in fields:
+            assert not field.startswith(("=", "@", "\t", "\r"))
+            assert not field.startswith(("+", "-")) or re.fullmatch(r"[+-][0-9.e-]+", field)
+            assert field.isprintable()
+
+
+def test_numbers_below_zero_stay_numbers(result) -> None:
+    made = compare([result(0.4, method="a"), result(0.5, method="b")], "a", "b", lambda _: "")
+    (row,) = csv.DictReader(io.StringIO(comma_separated(made)))
+    assert float(row["difference"]) == -10
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(st.text(max_size=60))
+def test_any_text_is_one_line_without_tags_commands_and_formulas(text: str) -> None:
+    shown = tables.markdown_escape(text)
+    assert Tags(shown).seen == []
+    assert not re.search(r"(?<!\\)(\\\\)*[|`*_\[\]$#~]", shown)
+    assert shown.isprintable()
+    written = tables.latex_escape(text)
+    known = r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar|dag)\{\}"
+    left = re.sub(known + r"|\\[{}$&#%_]|\$\\(pm|rightarrow)\$|\{[\[\]*]\}", "", written)
+    assert not re.search(r"[\\{}$&#%_~^\[\]*]", left)
+    assert left.isprintable()
+    assert tables.csv_escape(text)[:1] not in {"=", "+", "-", "@"}
+
+
+# It draws a figure, which takes about a second.
+def test_a_figure_takes_no_name_for_a_formula(tmp_path, grid) -> None:
+    names = (r"$\frac{$", "a$b$", "<script>", "\u202eevil", r"$\notacommand$")
+    drawn = eps_curve.picture(points(frame(grid(methods=names, datasets=("cifar10",), n=40))))
+    assert drawn is not None
+    paths = picture.save([drawn], tmp_path)
+    assert all(path.stat().st_size > 1000 for path in paths)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ls", "a\x1b[2Jb"),
+        ("run", "--methods", "'\x1b]0;owned\x07'"),
+        ("run", "--eps", "\u202e8/255"),
+        ("compare", "plain", "clae", "--out", "no\x1b[2Jwhere"),
+    ],
+)
+def test_a_terminal_gets_no_codes_in_an_error(words: tuple[str, ...]) -> None:
+    done = robench(*words)
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert done.err.rstrip("\n").isprintable()
+
+
+def test_a_checkpoint_s_table_shows_its_file_s_name() -> None:
+    settings = Settings("", "RoCL", "", "", "clean", (0,), (1,), OWN, "", "<b>", None, 1)
+    row = Row("pgd", "pgd <i>", "", "", 4, 2, 0.1, 0.9, ("a|b",), 1.0, "", "", None)  # type: ignore[arg-type]
+    text = guest_table([row], settings, "<script>a_b</script>.pt")
+    assert Tags(text).seen == []
+    assert r"| pgd &lt;i> (a\|b) | 50.0 | 10.0 to 90.0 | 4 |" in text
+    assert "&lt;script>a\\_b&lt;/script>.pt" in text

@@ -1,0 +1,135 @@
+"""A whole reproduction for real, on drawn images: a few seconds, most of them two trainings."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import Done, files, robench
+
+from robench import bench, published
+from robench.published import read
+from robench.recipe import Recipe
+from robench.reproduction import full_cost, scales, tables
+from robench.reproduction.scales import Scale
+from robench.reproduction.tables import Column, PaperTable, Row, Settings
+
+TOY = Scale(
+    "toy",
+    recipe=Recipe(epochs=1, batch=64, images=128),
+    probe_images=128,
+    limit=12,
+    arguments=("rocl(steps=1)",),
+)
+TABLE = PaperTable(
+    title="A toy, table 1",
+    paper="Toy2026",
+    tables=("table 1",),
+    columns=(Column("clean"), Column("pgd", "linf", "2/255")),
+    rows=(
+        Row("Supervised", "supervised", "shapes10", "shapes10", "not done here"),
+        Row("SimCLR", "LE", "shapes10", "shapes10", Settings("quick", "plain", "linear-sgd")),
+        Row("RoCL", "LE", "shapes10", "shapes10", Settings("quick", "rocl", "linear-sgd")),
+    ),
+    remarks=("It is a toy.",),
+)
+VALUES = """\
+paper,table,source,target,encoder,method,protocol,attack,norm,eps,value,confidence,source_text
+Toy2026,table 1,shapes10,shapes10,x,Supervised,supervised,clean,,,99.9,unverified,hearsay
+Toy2026,table 1,shapes10,shapes10,x,SimCLR,LE,clean,,,61.25,exact,the toy's box
+Toy2026,table 1,shapes10,shapes10,x,RoCL,LE,clean,,,52.50,secondary,a toy shop
+Toy2026,table 1,shapes10,shapes10,x,RoCL,LE,pgd20,linf,2/255,41.50,unverified,hearsay
+"""
+COMMAND = ("reproduce", "toy", "--scale", "toy", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Done]]:
+    """A folder in which the command ran once."""
+    folder = tmp_path_factory.mktemp("reproduction")
+    find = tables.find
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(tables, "find", lambda name: TABLE if name == "toy" else find(name))
+        patch.setitem(scales.SCALES, "toy", TOY)
+        patch.setattr(published, "values", lambda: read(VALUES))
+        yield folder, robench(*COMMAND)
+
+
+def test_it_prints_both_columns_and_writes_them(root: tuple[Path, Done]) -> None:
+    folder, done = root
+    out = folder / "results" / "reproduce" / "toy-toy"
+    assert (done.code, done.err) == (0, "")
+    text = (out / "reproduction.md").read_text(encoding="utf-8")
+    assert text in done.out
+    assert "| Supervised | shapes10 → shapes10 | clean | 99.9? | not run |" in text
+    assert "| SimCLR | shapes10 → shapes10 | clean | 61.25 |" in text
+    assert "| RoCL | shapes10 → shapes10 | clean | 52.50‡ |" in text
+    assert "| RoCL | shapes10 → shapes10 | pgd linf 2/255 | 41.50? |" in text
+    assert "published SimCLR 61.25 > RoCL 52.50‡: " in text
+    assert "exact: table 1, the toy's box" in text
+    assert "- (a) flagged: subset (12 of " in text  # which forbids no statement on the same images
+    assert "no statement, a measured value is flagged" not in text
+    assert "- SimCLR: pretraining epochs 1 for 6; " in text
+    assert "- RoCL: method rocl(steps=1) for rocl(steps=3); pretraining epochs 1 for 6; " in text
+    assert len((out / "reproduction.csv").read_text(encoding="utf-8").splitlines()) == 1 + 6
+    assert len(list((out / "cells").glob("*.json"))) == 4
+    assert len(list((folder / "zoo").glob("*/card.json"))) == 2
+
+
+def test_the_same_command_again_computes_and_times_nothing(
+    root: tuple[Path, Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, first = root
+    for stage in ("pretrain", "probe", "evaluate"):
+        monkeypatch.setattr(bench, stage, pytest.fail)
+    monkeypatch.setattr(full_cost, "cost", pytest.fail)
+    before = files(folder)
+    again = robench(*COMMAND)
+    assert (again.code, again.err) == (0, "")
+    assert again.out == first.out[first.out.index("\n# toy at toy") :]
+    assert files(folder) == before
+
+
+def test_a_dry_run_tells_both_costs_and_writes_nothing(root: tuple[Path, Done]) -> None:
+    folder, _ = root
+    before = files(folder)
+    done = robench(*COMMAND, "--dry-run", "--seeds", "0,1")
+    lines = done.out.splitlines()
+    assert lines[0] == "toy at toy: A toy, table 1"
+    assert any(line.startswith("  cut for SimCLR: pretraining epochs 1 for 6; ") for line in lines)
+    assert "8 cells: 4 cached, 4 to compute; 4 encoders, 2 to pretrain" in lines
+    assert lines[-2].startswith("in all about ")
+    assert lines[-1].startswith("at full scale about ")
+    assert files(folder) == before
+
+
+def test_a_damaged_memory_of_the_cost_is_timed_again(
+    root: tuple[Path, Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = root[0] / "results" / "reproduce" / "toy-toy" / "full_scale.json"
+    kept = path.read_bytes()
+    path.write_bytes(b"{")
+    try:
+        assert robench(*COMMAND).code == 0
+        assert b'"plan"' in path.read_bytes()
+    finally:
+        path.write_bytes(kept)
+        robench(*COMMAND)  # the text says what is kept
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("reproduce rocl-tabel1", "no table 'rocl-tabel1'; did you mean rocl-table1"),
+        ("reproduce rocl-table1 --scale fulll", "no scale 'fulll'; did you mean full"),
+        ("reproduce rocl-table1 --seeds x", "--seeds 'x' cannot be read"),
+        ("reproduce", "TABLE"),
+    ],
+)
+def test_bad_input_is_one_line(
+    words: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = robench(*words.split())
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert message in done.err

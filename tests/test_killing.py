@@ -1,0 +1,81 @@
+"""A run killed at any moment ends, by the same command, in the bits of one that was left alone.
+
+Each test takes half a minute: a process needs seconds to start, and the runs have to be real.
+"""
+
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from killed import GRID, end_state, kill_after, leftovers, run, spent, start
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="what a process has worked is read from /proc"
+)
+KILLS, RUNS = 4, 8
+"""Kills in one run after another, and runs in all; one run is part of every test run."""
+
+
+class Alone(NamedTuple):
+    """The end of a run that was left alone, and the processor's seconds that it took."""
+
+    state: dict[str, str]
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
+    folder = tmp_path_factory.mktemp("alone")
+    ended = run(folder, *GRID)
+    assert ended.err == ""
+    assert leftovers(folder) == []
+    return Alone(end_state(folder), ended.seconds)
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, RUNS))]
+)
+def test_a_run_killed_four_times_ends_in_the_same_bits(
+    tmp_path: Path, alone: Alone, seed: int
+) -> None:
+    dice = random.Random(seed)
+    moments = [alone.seconds * dice.uniform(0.15, 0.45) for _ in range(KILLS)]
+    hits, said = zip(*(kill_after(tmp_path, seconds, *GRID) for seconds in moments), strict=True)
+    assert sum(hits) >= KILLS - 1
+    ended = run(tmp_path, *GRID)
+    told = "".join([*said, ended.err])
+    assert "damaged" not in told
+    assert end_state(tmp_path) == alone.state
+    assert leftovers(tmp_path) == []
+    print(f"{sum(hits)} kills, {told.count('going on from')} states gone on from")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGTERM, 143, "stopped"), (signal.SIGINT, 130, "interrupted")],
+    ids=["SIGTERM", "SIGINT"],
+)
+def test_a_run_that_is_told_to_stop_keeps_what_it_has(
+    tmp_path: Path, number: int, code: int, word: str
+) -> None:
+    """With an hour between two states, so that the only one is the one of the signal."""
+    long = [*GRID]
+    long[long.index("--epochs") + 1] = "5000"
+    process = start(tmp_path, *long, every=3600)
+    while not list(tmp_path.glob("zoo/*/.encoder.lease")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    begun = spent(process)
+    while spent(process) - begun < 1.5:  # it trains
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert err.strip() == f"robench: {word}; the same command goes on from here"
+    assert out == ""
+    assert len(list(tmp_path.glob("zoo/*/training/00000001-*.safetensors"))) == 1
+    assert not list(tmp_path.rglob("*.lease"))

@@ -1,0 +1,191 @@
+"""Flags are drawn from evidence: what a cell shows alone, and what shows beside others."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from stored import planted
+
+from robench.answers import Result
+from robench.trust.flags import MEANINGS, explain
+from robench.trust.review import review
+
+N = 1000
+AA = "autoattack(eps=8/255, norm=linf)"
+
+
+def pgd(eps: str = "8/255", steps: int = 20, step_size: str = "none") -> str:
+    return f"pgd(eps={eps}, norm=linf, restarts=1, step_size={step_size}, steps={steps})"
+
+
+def first(count: int, n: int = N) -> list[bool]:
+    """Right about the first ``count`` of ``n`` images."""
+    return (np.arange(n) < count).tolist()
+
+
+def flags(*results: Result) -> list[tuple[str, ...]]:
+    return [result.cell.flags for result in review(results)]
+
+
+def test_nothing_wrong_is_no_flag() -> None:
+    counts = {"test-images": N, "flat": 0, "unresolved": 0, "recomputed-otherwise": 0, "square": 0}
+    clean = planted(first(900), attack="clean", counts={"test-images": N})
+    attacked = planted(first(400), attack=pgd(), counts=counts)
+    assert flags(clean, attacked, planted(first(350), attack=AA, counts=counts)) == [(), (), ()]
+
+
+@pytest.mark.parametrize(
+    ("note", "flag"),
+    [
+        ("outputs-change", "random"),
+        ("randomized", "random"),
+        ("batch-matters", "batch"),
+        ("no-dlr", "budget"),
+        ("few-steps", "budget"),
+    ],
+)
+def test_a_note_asks_for_its_flag(note: str, flag: str) -> None:
+    assert flags(planted(first(1), notes=(note, "dynamic"))) == [(flag,)]
+
+
+# Wilson's lower limit of 7 of 1000 is 0.0034, of 5 0.0021 and of 4 0.0016; of 17 0.0106, 16 0.0099;
+# of 64 0.0504 and of 63 0.0496.
+@pytest.mark.parametrize(
+    ("count", "least"),
+    [("square", 5), ("flat", 17), ("zero-gradients", 17), ("unresolved", 17), ("missed-grey", 64)],
+)
+def test_a_share_over_its_line_beyond_sampling_error_is_masked(count: str, least: int) -> None:
+    for many, expected in ((least, ("masked",)), (least - 1, ()), (0, ())):
+        assert flags(planted(first(500), counts={count: many})) == [expected]
+
+
+def test_gradients_count_among_what_was_right_at_first() -> None:
+    one = planted(first(500), counts={"flat": 16})
+    assert flags(one) == [()]
+    wrong = np.where(np.arange(N) < 500, one.outcome.label, -1)
+    half = dataclasses.replace(
+        one, outcome=dataclasses.replace(one.outcome, clean_prediction=wrong)
+    )
+    assert flags(half) == [("masked",)]
+
+
+def test_another_accuracy_of_the_same_images_is_told() -> None:
+    assert flags(planted(first(5), counts={"recomputed-otherwise": 1})) == [("recomputed",)]
+
+
+@pytest.mark.parametrize(
+    ("counts", "limit", "expected"),
+    [
+        ({"test-images": N}, None, ()),
+        ({"test-images": N}, N, ()),
+        ({"test-images": N + 1}, N, ("subset",)),
+        ({}, None, ()),
+        ({}, N, ("subset",)),  # an older cell
+        ({}, N + 1, ()),  # an older cell that met the end of its set
+    ],
+)
+def test_a_subset_is_fewer_than_there_are(
+    counts: dict[str, int], limit: int | None, expected: tuple[str, ...]
+) -> None:
+    assert flags(planted(first(5), attack="clean", counts=counts, limit=limit)) == [expected]
+
+
+# --- across cells
+
+
+def test_autoattack_far_below_pgd_is_a_gap_of_pgd() -> None:
+    # Wilson's lower limit of 121 of 1000 is 0.1023, of 118 0.0995.
+    autoattack = planted(first(300), attack=AA)
+    assert flags(planted(first(421), attack=pgd()), autoattack) == [("gap",), ()]
+    assert flags(planted(first(418), attack=pgd()), autoattack) == [(), ()]
+    assert flags(planted(first(900), attack=pgd("4/255")), autoattack) == [(), ()]
+    assert flags(planted(first(900), "rocl", attack=pgd()), autoattack) == [(), ()]
+    assert flags(planted(first(900), attack=pgd(), seed=1), autoattack) == [(), ()]
+    assert flags(planted(first(900), attack=pgd(), limit=N), autoattack)[0] == ("subset",)
+
+
+def test_a_smaller_radius_must_leave_more() -> None:
+    # Eight images one way: p = 2 / 256; seven: 2 / 128.
+    small = planted(first(300), attack=pgd("4/255"))
+    assert flags(small, planted(first(308), attack=pgd("8/255"))) == [("masked",)] * 2
+    assert flags(small, planted(first(307), attack=pgd("8/255"))) == [(), ()]
+    assert flags(small, planted(first(292), attack=pgd("8/255"))) == [(), ()]
+    other = planted(first(400), attack=AA)
+    assert flags(small, other) == [(), ()]
+
+
+def test_what_betrays_one_radius_makes_the_others_doubtful() -> None:
+    series = [
+        planted(first(300), attack=pgd("2/255")),
+        planted(first(200), attack=pgd("4/255")),
+        planted(first(250), attack=pgd("8/255")),
+    ]
+    others = [
+        planted(first(300), attack="clean"),
+        planted(first(100), attack=AA),
+        planted(first(100), "rocl", attack=pgd("4/255")),
+    ]
+    assert flags(*series, *others[::2]) == [("masked",)] * 3 + [(), ()]
+    assert flags(*series, *others)[:3] == [("masked",), ("masked",), ("gap", "masked")]
+    huge = planted(first(100), attack=pgd("0.5"), counts={"missed-grey": 90})
+    assert flags(series[0], huge) == [("masked",)] * 2
+
+
+@pytest.mark.parametrize(
+    ("shorter", "longer", "expected"),
+    [
+        (pgd(steps=1), pgd(steps=20), "masked"),
+        (pgd(steps=1, step_size="8/255"), pgd(steps=20), "masked"),
+        (pgd(steps=20), pgd(steps=100), "masked"),
+        (pgd(steps=20), pgd(steps=100, step_size="1e-4"), ""),
+        (pgd("4/255", steps=1), pgd("8/255", steps=20), ""),
+        (pgd(steps=20), AA, "masked"),
+        ("square(eps=8/255, norm=linf)", AA, "masked"),
+        ("square(eps=8/255, norm=linf)", pgd(), ""),  # a stronger attack than PGD may be stronger
+        (AA, pgd(), ""),
+        ("clean", AA, ""),
+    ],
+)
+def test_a_weaker_attack_must_leave_more(shorter: str, longer: str, expected: str) -> None:
+    weaker, stronger = planted(first(300), attack=shorter), planted(first(330), attack=longer)
+    assert flags(weaker, stronger) == [(), (expected,) if expected else ()]
+
+
+def test_images_are_matched_by_their_index() -> None:
+    index = np.arange(N)
+    small = planted(first(300), attack=pgd("4/255"), index=index)
+    large = planted(first(300)[::-1], attack=pgd("8/255"), index=index[::-1].copy())
+    assert flags(small, large) == [(), ()]
+    elsewhere = planted(first(400), attack=pgd("8/255"), index=index + N)
+    assert flags(small, elsewhere) == [(), ()]
+
+
+def test_flags_go_with_their_cause_and_strangers_stay() -> None:
+    small, large = (
+        planted(first(count), attack=pgd(eps), flags=("odd", "masked"), notes=("few-steps",))
+        for eps, count in (("4/255", 100), ("8/255", 200))
+    )
+    both = review([small, large])
+    assert [one.cell.flags for one in both] == [("budget", "masked", "odd")] * 2
+    assert [one.cell.flags for one in review([both[1]])] == [("budget", "odd")]
+    assert review(both) == both
+    assert review(both)[0] is both[0]
+
+
+# --- words
+
+
+@pytest.mark.parametrize("flag", MEANINGS)
+def test_every_flag_is_explained(flag: str) -> None:
+    assert explain(flag) == f"flagged: {flag} ({MEANINGS[flag]})"
+
+
+def test_numbers_are_named_where_they_are_known() -> None:
+    known, other, unknown = (
+        planted(first(5, n), counts=counts).cell
+        for n, counts in ((500, {"test-images": 10_000}), (400, {"test-images": 10_000}), (500, {}))
+    )
+    assert explain("subset", [known, known]) == "flagged: subset (500 of 10,000 test images)"
+    assert explain("subset", [known, other]) == explain("subset")
+    assert explain("subset", [unknown]) == explain("subset")
+    assert explain("odd") == "flagged: odd"
