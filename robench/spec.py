@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 Value = bool | int | Fraction | str | None
 
@@ -113,6 +114,7 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"choose from {', '.join(known)}"
 
 
+@lru_cache(maxsize=4096)  # a grid reads the same few specs thousands of times
 def parse(text: str) -> Spec:
     """Read one spec, such as ``rocl`` or ``rocl(steps=10, eps=8/255)``.
 

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from robench.contracts import DataError, Progress, Split
 from robench.sources import pages
@@ -70,11 +67,13 @@ def _read(cifar: Cifar, path: Path, progress: Progress, part: str) -> Split:
 
 
 def _columns(cifar: Cifar, path: Path) -> tuple[list[bytes], Labels]:
+    from pyarrow.parquet import ParquetFile  # large, and few runs read one
+
     encoded: list[bytes] = []
     labels: list[Any] = []
     left = MOST_ENCODED_BYTES
     try:
-        with pq.ParquetFile(path) as file:
+        with ParquetFile(path) as file:
             _check_schema(file.schema_arrow, cifar, path)
             _check_size(file.metadata, path)
             columns = ["img.bytes", cifar.column]
@@ -108,12 +107,14 @@ def _check_schema(schema: Any, cifar: Cifar, path: Path) -> None:
             f"{path} has the columns {', '.join(n[:40] for n in schema.names[:6]) or '(none)'}; "
             f"expected {' and '.join(expected)} for {cifar.name}"
         )
+    from pyarrow import types
+
     image, label = schema.field("img").type, schema.field(cifar.column).type
-    binary = pa.types.is_struct(image) and image.get_field_index("bytes") >= 0
+    binary = types.is_struct(image) and image.get_field_index("bytes") >= 0
     if binary:
         inner = image.field("bytes").type
-        binary = pa.types.is_binary(inner) or pa.types.is_large_binary(inner)
-    if not binary or not pa.types.is_integer(label):
+        binary = types.is_binary(inner) or types.is_large_binary(inner)
+    if not binary or not types.is_integer(label):
         wrong, found = ("img", image) if not binary else (cifar.column, label)
         raise DataError(f"{path}: column {wrong} is {str(found)[:100]}, expected {expected[wrong]}")
 
@@ -138,7 +139,9 @@ def _rows(file: Any, path: Path, columns: list[str]) -> int:
 
 
 def _check_lengths(images: Any, before: int, path: Path) -> None:
-    for row, length in enumerate(pc.binary_length(images).to_pylist()):
+    from pyarrow.compute import binary_length
+
+    for row, length in enumerate(binary_length(images).to_pylist()):
         if length > _MOST_ENCODED_IMAGE:
             raise DataError(
                 f"{path}, row {before + row}: the image has {length:,} bytes, "

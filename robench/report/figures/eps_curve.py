@@ -2,16 +2,18 @@
 
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
 from robench.report.figures.points import at, ordered, pairs
 from robench.report.order import CLEAN, norm_order
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _Panel = tuple[str, str, str]  # source, target, norm
 
@@ -40,7 +42,9 @@ def is_complete(sizes: set[float], tried: set[float]) -> bool:
     return sizes >= {size for size in tried if size <= max(sizes)}
 
 
-def _draw(points: pd.DataFrame, panels: list[_Panel]) -> Figure:
+def _draw(points: pd.DataFrame, panels: list[_Panel]) -> "Figure":
+    from matplotlib.lines import Line2D
+
     figure, axes = style.panels(len(panels), 1, 1.9 if len(panels) == 1 else 1.35)
     attacked = points[points["attack"] != CLEAN]
     tried = attacked.groupby("attack")["size"].nunique()
@@ -74,7 +78,7 @@ def _draw(points: pd.DataFrame, panels: list[_Panel]) -> Figure:
 
 
 def _draw_panel(
-    axis: Axes,
+    axis: "Axes",
     here: pd.DataFrame,
     looks: dict[str, style.Look],
     strokes: dict[str, style.Stroke],
@@ -113,7 +117,7 @@ def _step(sizes: list[float], abreast: int) -> float:
 
 
 def _draw_points(
-    axis: Axes, points: pd.DataFrame, look: style.Look, fill: style.Fill, shift: float
+    axis: "Axes", points: pd.DataFrame, look: style.Look, fill: style.Fill, shift: float
 ) -> None:
     axis.errorbar(
         points["size"] + shift,

@@ -4,17 +4,20 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from robench.answers import Examples, Labels
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
 from robench.report.figures.points import Asked
 from robench.report.order import natural
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ACROSS = 5  # images side by side, as many as leave room for their classes' names
 BLOCKS = 3  # methods on a page, as many as are no taller than a paper's column
@@ -78,7 +81,9 @@ def _digest(one: Examples) -> bytes:
     return digest.digest()
 
 
-def _draw(page: list[Examples]) -> Figure:
+def _draw(page: list[Examples]) -> "Figure":
+    from matplotlib.figure import Figure
+
     named = [_lines(one.classes[int(c)]) for one in page for c in _classes_named(one)]
     line = _LINE * max(name.count("\n") + 1 for name in named)
     block = _TITLE + 3 * line + 3 * _SIDE + 5 * _GAP + 0.08
@@ -89,7 +94,7 @@ def _draw(page: list[Examples]) -> Figure:
     return figure
 
 
-def _draw_block(figure: Figure, one: Examples, top: float, line: float) -> None:
+def _draw_block(figure: "Figure", one: Examples, top: float, line: float) -> None:
     """One method's images, downwards from ``top`` inches; a class name is ``line`` inches tall."""
     shown = slice(min(ACROSS, len(one.label)))
     change = one.attacked[shown] - one.clean[shown]
@@ -119,7 +124,7 @@ def _draw_block(figure: Figure, one: Examples, top: float, line: float) -> None:
         _show(figure, column, top, 0.5 + scale * difference).set_axis_off()
 
 
-def _show(figure: Figure, column: int, bottom: float, image: npt.NDArray[np.floating]) -> Axes:
+def _show(figure: "Figure", column: int, bottom: float, image: npt.NDArray[np.floating]) -> "Axes":
     width, height = figure.get_size_inches()
     left = _centre(column) - _SIDE / 2
     axis = figure.add_axes((left / width, bottom / height, _SIDE / width, _SIDE / height))
@@ -128,7 +133,7 @@ def _show(figure: Figure, column: int, bottom: float, image: npt.NDArray[np.floa
     return axis
 
 
-def _frame(axis: Axes, *, right: bool) -> None:
+def _frame(axis: "Axes", *, right: bool) -> None:
     """Says whether the prediction is right, by a sign and a line's dashes as well as by colour."""
     colour = style.CORRECT if right else style.WRONG
     axis.spines[:].set(visible=True, color=colour, linewidth=1.2, linestyle="-" if right else "--")
@@ -146,7 +151,7 @@ def _frame(axis: Axes, *, right: bool) -> None:
 
 
 def _write(
-    figure: Figure,
+    figure: "Figure",
     left: float,
     bottom: float,
     text: str,

@@ -8,11 +8,13 @@ import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from robench.report.figures import style
 from robench.report.files import replace
+
+if TYPE_CHECKING:  # it takes a second to import, and most reports draw nothing new
+    from matplotlib.figure import Figure
 
 DPI = 300
 _SIGNATURE = "robench figure"
@@ -29,7 +31,7 @@ class Picture:
 
     name: str
     data: bytes
-    draw: partial[Figure]
+    draw: "partial[Figure]"
 
     def signature(self) -> str:
         """Stands in the files and changes with the data and with the code that draws them."""

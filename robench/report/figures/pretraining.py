@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from functools import partial
-
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING
 
 from robench.answers import Curve
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
 from robench.report.order import natural
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def picture(curves: Sequence[Curve]) -> Picture | None:
@@ -27,7 +27,11 @@ def picture(curves: Sequence[Curve]) -> Picture | None:
     return Picture("pretraining", repr(shown).encode(), partial(_draw, shown))
 
 
-def _draw(curves: list[Curve]) -> Figure:
+def _draw(curves: list[Curve]) -> "Figure":
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
+
     methods = list(dict.fromkeys(curve.method for curve in curves))
     several = len({curve.encoder for curve in curves}) > 1
     runs = [f"{c.source}, {c.encoder}" if several else c.source for c in curves]

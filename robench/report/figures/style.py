@@ -5,12 +5,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 WIDTH = 3.3
 """The width of a paper's column in inches."""
@@ -82,6 +82,8 @@ class Stroke:
 @contextmanager
 def paper() -> Iterator[None]:
     """Draw and save within it: a person's own matplotlib settings do not change the figures."""
+    import matplotlib
+
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
@@ -110,13 +112,15 @@ def label(name: str, width: int = 48) -> str:
     return f" {text}" if text.startswith("_") else text  # a legend hides names that begin with _
 
 
-def flag(axis: Axes, x: float, y: float) -> None:
+def flag(axis: "Axes", x: float, y: float) -> None:
     """Cross out a point whose number is flagged."""
     axis.plot(x, y, marker="x", color="black", markersize=6, zorder=4)
 
 
-def panels(count: int, across: int, height: float) -> tuple[Figure, list[Axes]]:
+def panels(count: int, across: int, height: float) -> "tuple[Figure, list[Axes]]":
     """A column-wide figure of ``count`` panels, ``height`` inches each, ``across`` side by side."""
+    from matplotlib.figure import Figure
+
     across = min(count, across)
     down = math.ceil(count / across)
     figure = Figure(figsize=(WIDTH, down * height))
@@ -127,11 +131,13 @@ def panels(count: int, across: int, height: float) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def legend(figure: Figure, *groups: Sequence[Line2D], title: str = "") -> None:
+def legend(figure: "Figure", *groups: "Sequence[Line2D]", title: str = "") -> None:
     """A legend above the panels, each group in rows of its own.
 
     It has as many columns as its longest name leaves room for, and makes the figure taller.
     """
+    from matplotlib.lines import Line2D
+
     longest = max(len(label(str(handle.get_label()))) for group in groups for handle in group)
     across = max(1, min(max(map(len, groups)), 4, 56 // (longest + 6)))
     blank = Line2D([], [], linestyle="", label=" ")

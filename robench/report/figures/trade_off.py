@@ -1,16 +1,17 @@
 """What robustness costs: clean against robust accuracy."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
 from robench.report.figures.points import at, heading, ordered, pairs, telling
 from robench.report.order import CLEAN
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def picture(points: pd.DataFrame) -> Picture | None:
@@ -32,7 +33,12 @@ def picture(points: pd.DataFrame) -> Picture | None:
     return Picture("trade_off", data, partial(_draw, both, shown, axis, series))
 
 
-def _draw(both: pd.DataFrame, shown: list[tuple[str, str]], axis: str, series: list[str]) -> Figure:
+def _draw(
+    both: pd.DataFrame, shown: list[tuple[str, str]], axis: str, series: list[str]
+) -> "Figure":
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = style.panels(len(shown), 2, 2.1 if len(shown) == 1 else 1.65)
     looks = style.looks(series)
     for panel, (source, target) in zip(axes, shown, strict=True):

@@ -2,16 +2,19 @@
 
 import textwrap
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
 from robench.report.figures.points import Asked, at, heading, ordered, telling
 from robench.report.order import CLEAN
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _CHARACTER = 0.052  # inches, the width of one in a title, on average
 
@@ -30,7 +33,9 @@ def picture(points: pd.DataFrame) -> Picture | None:
     return Picture("transfer", data, partial(_draw, shown, columns, titles))
 
 
-def _draw(shown: pd.DataFrame, columns: list[Asked], titles: list[str]) -> Figure:
+def _draw(shown: pd.DataFrame, columns: list[Asked], titles: list[str]) -> "Figure":
+    from matplotlib.figure import Figure
+
     series = ordered(shown["series"])
     sources, targets = ordered(shown["source"]), ordered(shown["target"])
     longest = max(len(style.label(source, 16)) for source in sources)
@@ -58,7 +63,7 @@ def _draw(shown: pd.DataFrame, columns: list[Asked], titles: list[str]) -> Figur
 
 
 def _draw_panel(
-    axis: Axes, cells: pd.DataFrame, sources: list[str], targets: list[str], largest: float
+    axis: "Axes", cells: pd.DataFrame, sources: list[str], targets: list[str], largest: float
 ) -> None:
     accuracy = cells["accuracy"].unstack().reindex(index=sources, columns=targets)
     values = accuracy.to_numpy(dtype=float)
