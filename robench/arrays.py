@@ -76,6 +76,9 @@ class Arrays:
     def read(self, name: str) -> npt.NDArray[Any]:
         """The array. Raises ArraysError as `header` does."""
         self.header(name)
+        return self._read(name)
+
+    def _read(self, name: str) -> npt.NDArray[Any]:
         with _told(), self._archive.open(f"{name}.npy") as file:
             array: npt.NDArray[Any] = npy.read_array(file, allow_pickle=False)
         return array
@@ -105,7 +108,7 @@ def read(content: bytes, most: int) -> dict[str, npt.NDArray[Any]]:
             raise ArraysError(
                 f"its arrays have {total:,} bytes, more than the {most:,} that are read"
             )
-        return {name: arrays.read(name) for name in arrays.names}
+        return {name: arrays._read(name) for name in arrays.names}
 
 
 @contextmanager

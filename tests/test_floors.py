@@ -51,6 +51,12 @@ assert plan(Request(), Catalog())
     assert imported(code).isdisjoint({"torchattacks", "robustbench", "pyautoattack", "matplotlib"})
 
 
+def test_a_report_that_draws_nothing_waits_for_neither_figures_nor_parquet() -> None:
+    modules = imported("import robench.api, robench.report.write, robench.datasets.cifar10")
+    assert {"torch", "pandas"} <= modules
+    assert modules.isdisjoint({"matplotlib", "pyarrow", "scipy"})
+
+
 def test_nothing_here_unpickles_or_evaluates() -> None:
     package = Path(__file__).parents[1] / "robench"
     forbidden = ("pickle.load", " torch.load(", "allow_pickle=True", " eval(")
