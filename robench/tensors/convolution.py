@@ -15,8 +15,10 @@ _TINY = 16
 """Pixels of the output map, up to which all three products are faster."""
 _SMALL = 64
 """Pixels of the output map, up to which the one for the weights' gradient is."""
-_BYTES = 16 * 2**20
+_BYTES = 24 * 2**20
 """Size of the largest matrix made on the way: fresh memory costs more than the product gains."""
+_BLOCK = 128
+"""Columns of one product: of a wide one with up to a thousand rows, one thread does it all."""
 
 
 class Conv2d(nn.Conv2d):
@@ -96,18 +98,25 @@ def _images_gradient(gradient: Tensor, images: Tensor, kernel: Tensor, stride: i
 def _weights_gradient(gradient: Tensor, images: Tensor, kernel: Tensor, stride: int) -> Tensor:
     outputs, inputs, size, _ = kernel.shape
     wide = torch.promote_types(images.dtype, torch.float32)
-    total = torch.zeros(outputs, size * size * inputs, dtype=wide)
     rows = gradient.permute(0, 2, 3, 1).flatten(0, 2)
-    done = 0
+    total, done = None, 0
     for columns in _columns(images, size, stride):
-        total += rows[done : done + len(columns)].T @ columns
+        product = (rows[done : done + len(columns)].T @ columns).to(wide)
+        total = product if total is None else total.add_(product)
         done += len(columns)
+    assert total is not None
     return total.view(outputs, size, size, inputs).permute(0, 3, 1, 2)
 
 
 def _times(images: Tensor, matrix: Tensor, size: int, stride: int) -> Tensor:
     """The product of what the kernel sees with its ``matrix``, as maps [B, channels, h, w]."""
-    rows = torch.cat([columns @ matrix for columns in _columns(images, size, stride)])
+    blocks = matrix.split(_BLOCK, dim=1)
+    rows = torch.cat(
+        [
+            torch.cat([columns @ block for block in blocks], dim=1)
+            for columns in _columns(images, size, stride)
+        ]
+    )
     height, width = _halved(images, stride)
     return rows.view(len(images), height, width, -1).permute(0, 3, 1, 2)
 
