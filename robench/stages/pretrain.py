@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from robench.contracts import FORGETFUL, Checkpoints, Objective, Progress, State
 from robench.recipe import Recipe
-from robench.stages.allocation import keep_freed_memory
+from robench.tensors.allocation import keep_freed_memory
 from robench.tensors.memory import is_out_of_memory
 from robench.tensors.optim import optimizer, stepwise, warmup_cosine
 

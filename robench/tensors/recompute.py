@@ -9,22 +9,28 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from robench.tensors.allocation import give_back_freed_memory
 from robench.tensors.batchnorm import DualBatchNorm2d
 
 _LARGE = 48 * 2**20
-"""Bytes of a part's input on a CPU, from which on it pays: 512 images of RoCL's and CLAE's batches
-in the first two stages of ResNet-18, and none of 128 (docs/performance.md)."""
+"""Bytes of a map on a CPU, beyond which it pays: 512 images of RoCL's and CLAE's batches in the first
+stage of ResNet-18, and none of 128 (docs/performance.md)."""
+
+
+def is_large(maps: Tensor) -> bool:
+    """Whether a network that has maps of that size should spare memory."""
+    return maps.device.type == "cpu" and maps.numel() * maps.element_size() > _LARGE
 
 
 def sparingly(part: nn.Module, images: Tensor) -> Tensor:
-    """``part(images)``, with the same gradient; where the images are many, in less memory.
+    """``part(images)``, with the same gradient, in less memory and more time.
 
     BatchNorm's running statistics count each batch once, and whichever branch is in use now serves
     the second time as well.
     """
-    many = images.device.type == "cpu" and images.numel() * images.element_size() >= _LARGE
-    if not (many and part.training and torch.is_grad_enabled()):
+    if not (part.training and torch.is_grad_enabled()):
         return cast(Tensor, part(images))
+    give_back_freed_memory()
     in_use = [(norm, norm.branch) for norm in part.modules() if isinstance(norm, DualBatchNorm2d)]
     again = checkpoint(
         part,
@@ -37,6 +43,7 @@ def sparingly(part: nn.Module, images: Tensor) -> Tensor:
 
 @contextmanager
 def _once_more(part: nn.Module, in_use: list[tuple[DualBatchNorm2d, str]]) -> Iterator[None]:
+    give_back_freed_memory()
     # On copies of the statistics: the ones that count have seen this batch.
     norms = [norm for norm in part.modules() if isinstance(norm, _BatchNorm)]
     counted = [dict(norm.named_buffers(recurse=False)) for norm in norms]

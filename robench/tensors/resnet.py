@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from robench.tensors.convolution import Conv2d
-from robench.tensors.recompute import sparingly
+from robench.tensors.recompute import is_large, sparingly
 
 
 class Normalise(nn.Module):
@@ -86,9 +86,11 @@ class Network(nn.Sequential):
     """Layers one after the other; the blocks of large batches spare memory."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's own name)
+        large = False
         for layer in self:
             block = isinstance(layer, BasicBlock | Bottleneck)
-            input = sparingly(layer, input) if block else layer(input)  # noqa: A001
+            large = large or (block and is_large(input))  # the first block has the largest map
+            input = sparingly(layer, input) if block and large else layer(input)  # noqa: A001
         return input
 
 
