@@ -36,7 +36,7 @@ def test_loss_and_gradients_on_other_bases(build, views, fixed, weights, agree, 
     ],
 )
 def test_the_authors_numbers_on_other_bases(build, base, shapes, views, temperature):
-    objective = build(Plain, **Plain.bases[base], base=base)
+    objective = build(Plain, base=base)
     weights = [p for p in objective.projector.parameters() if p.dim() == 2]
     assert [tuple(one.shape) for one in weights] == shapes
     assert objective.augment == views
