@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from layout_files import DUAL, IMAGENET, SINGLE, Written, kuangliu, torchvision, torchvision_50
+from layout_files import (
+    CIFAR,
+    DUAL,
+    IMAGENET,
+    SINGLE,
+    Written,
+    clae_plain,
+    kuangliu,
+    torchvision,
+    torchvision_50,
+)
 from reference_nets import Net, randomised, weights
 from torch import Tensor, nn
 from torchvision import models
@@ -14,6 +24,7 @@ from torchvision import models
 from robench.catalog import Catalog
 from robench.checkpoints.heads import own_head
 from robench.checkpoints.layouts import (
+    CLAE_PLAIN,
     TORCHVISION,
     Normalisation,
     choose_branch,
@@ -140,6 +151,21 @@ def test_torchvision_s_own_networks_give_their_own_logits(
         logits = head.layer(encoder.eval()(images))
     assert (expected[0] - expected[1]).abs().max() > 1e-3 * expected.abs().max()
     torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_the_last_layer_of_clae_s_plain_branch_is_the_embedding(tmp_path: Path) -> None:
+    written = clae_plain()
+    checkpoint = saved(written, tmp_path)
+    encoder = built("resnet18(embedding=128, width=4)")
+    translation = translate(checkpoint.state, encoder, "clean")
+    load(encoder, translation, CLAE_PLAIN)
+    normalise(encoder, *CIFAR)
+    assert all("bn_adv" in name or "_adv." in name for name in translation.unused)
+    head = {name: checkpoint.state[f"linear.{name}"] for name in ("weight", "bias")}
+    with torch.no_grad():
+        plain = written.net.through(0)(pixels(written)) @ head["weight"].T + head["bias"]
+        features = encoder.eval()(IMAGES)
+    torch.testing.assert_close(features, plain / plain.norm(dim=1, keepdim=True))
 
 
 def test_a_list_of_one_is_clean_and_a_third_branch_neither() -> None:

@@ -43,6 +43,14 @@ def test_the_authors_numbers_on_other_bases(build, base, shapes, views, temperat
     assert objective.temperature == temperature
 
 
+def test_with_no_output_there_is_no_projector(build, views, fixed):
+    objective = fixed(build(Plain, base="uel", output=0), views)
+    features = [objective.encoder(view) for view in views]
+    assert not list(objective.projector.parameters())
+    expected = transcription.batch_criterion(*features, temperature=0.1)
+    assert objective(views[0], Generator()).item() == pytest.approx(expected.item(), rel=1e-10)
+
+
 def test_a_linear_projector_has_no_hidden_layer(build):
     with pytest.raises(ValueError, match="hidden should be 0"):
         build(Plain, base="uel", hidden=64)
