@@ -14,9 +14,10 @@ Images are float32 in [0, 1], or uint8 in 0..255 where they are stored.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from robench.recipe import Recipe
 from robench.tensors.balls import Ball
 
 Item = TypeVar("Item")
+P = ParamSpec("P")
 
 Argument = bool | int | float | str | None
 """What an argument of a component can be."""
@@ -129,7 +131,8 @@ class Objective(nn.Module, ABC):
 
     ``paper`` is the authors' schedule, used by presets that have none of their own. A method that
     comes on several bases says which by an argument ``base``; ``bases`` has, for each of them, the
-    defaults of other arguments that it changes, which the catalog fills in.
+    defaults of other arguments that it changes. The catalog fills them in, and for calls from
+    Python `on_its_base` does.
     """
 
     paper: ClassVar[Recipe]
@@ -148,6 +151,20 @@ class Objective(nn.Module, ABC):
 
         Every draw comes from ``generator``.
         """
+
+
+def on_its_base(init: Callable[P, None]) -> Callable[P, None]:
+    """Give the constructor of an objective the defaults of the ``base`` that it is called with.
+
+    All its arguments but the encoder are given by name.
+    """
+
+    @wraps(init)
+    def filled(*args: P.args, **given: P.kwargs) -> None:
+        bases: Mapping[object, Mapping[str, Argument]] = getattr(args[0], "bases", {})
+        init(*args, **{**bases.get(given.get("base"), {}), **given})  # type: ignore[arg-type]
+
+    return filled
 
 
 class ProbeError(Exception):

@@ -28,9 +28,9 @@ from robench.bench import FAILURES, radius
 from robench.catalog import Catalog
 from robench.checkpoints.heads import own_head
 from robench.checkpoints.layouts import Normalisation, choose_branch, normalisation, recognise
-from robench.checkpoints.naming import trunk
+from robench.checkpoints.naming import Trunk, stem_kernel, trunk
 from robench.checkpoints.reading import Checkpoint, read
-from robench.checkpoints.translate import load, normalise, translate
+from robench.checkpoints.translate import STEMS, load, normalise, translate
 from robench.contracts import Attack, Data, Encoder, Outcome, Probe, ProbeError, Progress
 from robench.plan import Request, plan
 from robench.provenance import gather
@@ -39,7 +39,7 @@ from robench.report.files import replace as replace_file
 from robench.report.tables import markdown_escape
 from robench.report.words import attack_name, flag_letters, on_all
 from robench.sources.checks import check_data
-from robench.spec import Spec, SpecError, parse_number
+from robench.spec import Spec, SpecError, parse, parse_number
 from robench.stages.evaluate import evaluate
 from robench.stages.probe import probe
 from robench.stages.subset import rows
@@ -48,6 +48,7 @@ from robench.stats.single import wilson
 from robench.store import StoreError
 from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
+from robench.tensors.resnet import IMAGENET
 from robench.trust.flags import NOTES, explain
 from robench.trust.review import Trial, drawn_flags
 
@@ -219,8 +220,12 @@ def admit(
     layout = recognise(checkpoint, found)
     branch = choose_branch(layout, found, asked.branch)
     pixels = normalisation(layout, checkpoint.state, found, _given(asked))
+    spec = question.probing.pretraining.encoder
+    if _large_stem(checkpoint, found, asked, catalog):
+        large = asked.encoder.with_defaults({"stem": IMAGENET})
+        spec = str(catalog.resolve("encoders", large))
     with preserved_random_state():
-        encoder = catalog.build("encoders", question.probing.pretraining.encoder)
+        encoder = catalog.build("encoders", spec)
     assert isinstance(encoder, Encoder)
     translation = translate(checkpoint.state, encoder, branch)
     load(encoder, translation, layout)
@@ -228,7 +233,7 @@ def admit(
     settings = Settings(
         checkpoint=checkpoint.sha256,
         layout=layout.name,
-        encoder=question.probing.pretraining.encoder,
+        encoder=spec,
         stem=layout.stem,
         branch=branch,
         mean=pixels.mean,
@@ -241,6 +246,8 @@ def admit(
     )
     stem = f", whose stem {layout.stem}" if layout.stem else ""
     say(f"{path.name}: {layout.name} layout{stem}, {len(translation.weights)} tensors read")
+    if parse(spec).get("stem") == IMAGENET:
+        say("stem: 7x7 and max-pooling, as for ImageNet; images go in at their own size")
     if asked.branch is not None:
         say(f"BatchNorm: the {branch} branch")
     say(f"normalisation: mean {_numbers(pixels.mean)}, std {_numbers(pixels.std)} ({pixels.why})")
@@ -323,6 +330,13 @@ def _plan(asked: Asked, catalog: Catalog) -> tuple[Evaluation, ...]:
         limit=asked.limit,
     )
     return plan(request, catalog)
+
+
+def _large_stem(checkpoint: Checkpoint, found: Trunk, asked: Asked, catalog: Catalog) -> bool:
+    """Whether the checkpoint has the stem of ImageNet, and the encoder leaves open which it has."""
+    takes = catalog.parameters("encoders", asked.encoder.name)
+    stem = STEMS.get(stem_kernel(checkpoint.state, found))
+    return stem == IMAGENET and "stem" in takes and not asked.encoder.has("stem")
 
 
 def _given(asked: Asked) -> Normalisation | None:

@@ -184,6 +184,31 @@ def torchvision_50() -> Written:
     return Written(weights(net), net, "torchvision", None, frozenset(), "resnet50(width=4)")
 
 
+LARGE = "resnet18(stem=imagenet, width=4)"
+
+
+def torchvision_large() -> Written:
+    net, heads = _net("torchvision", stem=7, padding=3), _head("fc")
+    return Written(weights(net) | heads, net, "torchvision", None, frozenset(heads), LARGE)
+
+
+def solo_large() -> Written:
+    # solo-learn changes torchvision's stem for CIFAR alone.
+    net, heads = _net("torchvision", stem=7, padding=3), _head("projector.0")
+    entries = {"state_dict": weights(net, "backbone.") | heads}
+    return Written(entries, net, "solo-learn", None, frozenset(heads), LARGE)
+
+
+def lightly_large() -> Written:
+    net = _net("torchvision", stem=7, padding=3)
+    return Written(_numbered(net, "014567"), net, "lightly", None, frozenset(), LARGE)
+
+
+def torchvision_34() -> Written:
+    net = _net("torchvision", depths=(3, 4, 6, 3))
+    return Written(weights(net), net, "torchvision", None, frozenset(), "resnet34(width=4)")
+
+
 def kuangliu() -> Written:
     net, heads = _net("kuangliu"), _head("linear")
     entries = {"net": _wrapped(weights(net) | heads), "acc": 1.0, "epoch": 1}
@@ -208,6 +233,10 @@ SINGLE: list[Callable[[], Written]] = [
     lightly_numbered,
     torchvision,
     torchvision_50,
+    torchvision_34,
+    torchvision_large,
+    solo_large,
+    lightly_large,
     kuangliu,
     kuangliu_8,
 ]

@@ -106,7 +106,9 @@ class Net(Named):
         rectified: bool = True,
     ) -> None:
         super().__init__(style, branches)
-        self.conv1 = nn.Conv2d(3, WIDTH, stem, padding=padding, bias=False)
+        stride = 2 if stem == 7 else 1
+        self.conv1 = nn.Conv2d(3, WIDTH, stem, stride, padding=padding, bias=False)
+        self.pooled = stem == 7
         self.add_norm("bn1", WIDTH)
         self.rectified = rectified
         inputs = WIDTH
@@ -124,6 +126,7 @@ class Net(Named):
     def forward(self, images: Tensor) -> Tensor:
         x = self.norm("bn1", self.conv1(images))
         x = F.relu(x) if self.rectified else x
+        x = F.max_pool2d(x, 3, 2, padding=1) if self.pooled else x
         for stage in range(1, self.stages + 1):
             x = getattr(self, f"layer{stage}")(x)
         return x.mean((2, 3))

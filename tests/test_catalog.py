@@ -35,7 +35,7 @@ class One(Dataset):
     ("kind", "some"),
     [
         ("methods", {"plain", "clae", "rocl"}),
-        ("encoders", {"resnet8", "resnet18", "resnet50"}),
+        ("encoders", {"resnet8", "resnet18", "resnet34", "resnet50"}),
         ("datasets", {"cifar10", "cifar100", "npz", "folder", "shapes10", "shapes100"}),
         ("probes", {"linear", "linear-adam", "linear-sgd"}),
         ("attacks", {"clean", "pgd", "autoattack"}),
@@ -57,7 +57,7 @@ def test_a_file_s_name_is_the_component_s(kind: str, some: set[str]) -> None:
         ("methods", "rokl", "no method 'rokl'; did you mean rocl"),
         ("datasets", "cifar", "no dataset 'cifar'; did you mean cifar10 or cifar100"),
         ("probes", "linear_sgd", "no probe 'linear_sgd'; did you mean linear-sgd"),
-        ("encoders", "vit", "no encoder 'vit'; choose from resnet18, resnet50, resnet8"),
+        ("encoders", "vit", "no encoder 'vit'; choose from resnet18, resnet34, resnet50, resnet8"),
         ("attacks", "pgd(step=5)", "pgd has no argument 'step'; did you mean steps"),
         ("attacks", "clean(eps=1)", "clean has no argument 'eps'; it takes none"),
         ("attacks", "pgd(steps=2.5)", "pgd: steps=2.5 should be a whole number"),

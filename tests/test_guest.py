@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from commands import PLUGINS, files, robench
-from layout_files import advcl_finetuned, clae, kuangliu, rocl, solo
+from layout_files import advcl_finetuned, clae, kuangliu, rocl, solo, torchvision_large
 
 from robench.guest import summary
 
@@ -136,6 +136,31 @@ def test_its_own_head_is_attacked_as_it_is(elsewhere: Path) -> None:
     logits = features @ state["module.linear.weight"].T + state["module.linear.bias"]
     assert logits.argmax(1).tolist() == found[0].tolist()
     assert content["settings"]["probe"] == ""
+
+
+def test_the_stem_of_imagenet_is_taken_from_the_file(elsewhere: Path) -> None:
+    written = torchvision_large()
+    torch.save(written.entries, "a.pth")
+    words = ("--head", "own", "--mean", "0.5", "--std", "0.2")
+    done = robench("evaluate", "a.pth", *GRID, *words)
+    assert done.code == 0, done
+    told = "stem: 7x7 and max-pooling, as for ImageNet; images go in at their own size\n"
+    assert told in done.out
+    folder, content = result(elsewhere)
+    assert "stem=imagenet" in content["settings"]["encoder"]
+    with np.load(folder / "clean.npz", allow_pickle=False) as outcome:
+        found = outcome["clean_prediction"], outcome["index"]
+    from robench.catalog import Catalog
+
+    data = Catalog([PLUGINS / "blobs.py"]).build("datasets", "blobs(contrast=90)")
+    images = torch.tensor(data.load(elsewhere, lambda items, label: items).test.images[found[1]])
+    with torch.no_grad():
+        features = written.net((images / 255 - 0.5) / 0.2)
+    logits = features @ written.entries["fc.weight"].T + written.entries["fc.bias"]
+    assert logits.argmax(1).tolist() == found[0].tolist()
+    # Who types the other one is told that it does not fit.
+    typed = ("--encoder", "resnet18(width=4, stem=cifar)", *GRID[2:])
+    assert "conv1.weight is [4, 3, 7, 7], expected [4, 3, 3, 3]" in refused("a.pth", *typed, *words)
 
 
 def test_what_is_not_used_is_listed(elsewhere: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from robench.checkpoints.naming import Trunk, place
+from robench.checkpoints.naming import Trunk, place, stem_kernel
 from robench.checkpoints.reading import Checkpoint
 from robench.spec import SpecError
 from robench.tensors.batchnorm import ADVERSARIAL, CLEAN
@@ -25,8 +25,8 @@ class Layout:
     """One way of writing a residual network to disk.
 
     ``normalisation`` is None where the names do not tell it, and ``hint`` has what is usual there.
-    ``evaluated`` says which BatchNorm branch the authors evaluate. ``padding`` is the stem's, and
-    ``rectified`` whether a ReLU ends it.
+    ``evaluated`` says which BatchNorm branch the authors evaluate. ``padding`` is that of a
+    3x3 stem, and ``rectified`` whether a ReLU ends the stem.
     """
 
     name: str
@@ -79,6 +79,7 @@ SOLO = Layout(
     "CIFAR-10: --mean 0.4914,0.4822,0.4465 --std 0.2470,0.2435,0.2616",
     padding=2,  # of the CIFAR stem: solo/methods/base.py:198-202
 )
+SOLO_LARGE = replace(SOLO, padding=1)  # it changes no other stem than that one
 LIGHTLY = Layout(
     "lightly",
     hint="lightly's default is --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 "
@@ -130,7 +131,7 @@ def recognise(checkpoint: Checkpoint, trunk: Trunk) -> Layout:
     # solo-learn's names: solo/methods/base.py:193, 210, 643; older ones say encoder
     # (main_linear.py:75-82).
     if trunk.prefix in ("backbone.", "encoder.") and _solo(beside):
-        return SOLO
+        return SOLO if stem_kernel(checkpoint.state, trunk) == (3, 3) else SOLO_LARGE
     return TORCHVISION
 
 

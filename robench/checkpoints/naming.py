@@ -76,6 +76,14 @@ def trunk(state: Mapping[str, Tensor]) -> Trunk:
     return Trunk(chosen, found[chosen], names)
 
 
+def stem_kernel(state: Mapping[str, Tensor], trunk: Trunk) -> tuple[int, ...]:
+    """Height and width of the stem's convolution; () where there is none."""
+    for original, inner in trunk.names.items():
+        if inner == "conv1.weight":
+            return tuple(state[original].shape[2:])
+    return ()
+
+
 class Place(NamedTuple):
     """A weight's name in the one naming; of BatchNorm's weights also the branch."""
 

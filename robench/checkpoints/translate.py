@@ -12,13 +12,21 @@ from robench.checkpoints.naming import place, trunk
 from robench.contracts import Encoder
 from robench.spec import SpecError
 from robench.tensors.batchnorm import CLEAN
-from robench.tensors.resnet import BasicBlock, Bottleneck
+from robench.tensors.resnet import CIFAR, IMAGENET, BasicBlock, Bottleneck
 
 _KNOWN = {
     ("basic", (1, 1, 1)): "resnet8",
     ("basic", (2, 2, 2, 2)): "resnet18",
+    ("basic", (3, 4, 6, 3)): "resnet34",
     ("bottleneck", (3, 4, 6, 3)): "resnet50",
 }
+STEMS: Mapping[tuple[int, ...], str] = {(3, 3): CIFAR, (7, 7): IMAGENET}
+"""Which stem of the encoders here has a first convolution of this size.
+
+3x3 is that of CIFAR, which keeps the resolution; 7x7 torchvision's, whose stride and max-pooling
+quarter it (torchvision/models/resnet.py, class ResNet).
+"""
+
 _COUNTER = "num_batches_tracked"  # older checkpoints lack it, and eval mode does not use it
 
 
@@ -71,17 +79,22 @@ def translate(state: Mapping[str, Tensor], encoder: Encoder, branch: str = CLEAN
 def names(encoder: Encoder) -> dict[str, str]:
     """What the weights of one of our residual networks are called in pytorch-cifar's naming.
 
+    An embedding is its last layer, ``linear``, as in CLAE's Plain and UEL
+    (Plain/models/resnet_cifar.py:154).
+
     Raises SpecError for an encoder of another kind.
     """
     network = getattr(encoder, "network", None)
     if not isinstance(network, nn.Sequential) or not hasattr(encoder, "normalise"):
         raise SpecError(
             f"{type(encoder).__name__} is no residual network that a checkpoint can be read into; "
-            "use resnet8, resnet18 or resnet50"
+            f"use {', '.join(sorted(_KNOWN.values(), key=len))}"
         )
     parts = {"network.0": "conv1", "network.1": "bn1"}
     stage, block, width = 0, 0, 0
     for number, module in enumerate(network):
+        if isinstance(module, nn.Linear):
+            parts[f"network.{number}"] = "linear"
         if not isinstance(module, BasicBlock | Bottleneck):
             continue
         normed = module.body[1]
@@ -107,7 +120,8 @@ def load(encoder: Encoder, translation: Translation, layout: Layout) -> None:
     assert all(name.endswith(_COUNTER) for name in missing), missing
     stem = encoder.get_submodule("network.0")
     assert isinstance(stem, nn.Conv2d)
-    stem.padding = (layout.padding, layout.padding)
+    if stem.kernel_size == (3, 3):
+        stem.padding = (layout.padding, layout.padding)
     if not layout.rectified:
         encoder.get_submodule("network").add_module("2", nn.Identity())
 
@@ -147,11 +161,9 @@ def _blocks(found: Iterable[str]) -> set[str]:
 
 def _advice(shapes: Mapping[str, tuple[int, ...]]) -> str:
     stem = shapes.get("conv1.weight", (0, 3, 3, 3))
-    if stem[2:] != (3, 3):
-        return (
-            f"its stem is {stem[2]}x{stem[3]} with max-pooling, as for ImageNet, and the encoders "
-            "here have the 3x3 one of CIFAR"
-        )
+    if stem[2:] not in STEMS:
+        sizes = " or ".join(f"{rows}x{columns}" for rows, columns in STEMS)
+        return f"its stem is {stem[2]}x{stem[3]}, and those of the encoders here are {sizes}"
     blocks = _blocks(shapes)
     stages = sorted({block.partition(".")[0] for block in blocks})
     depths = tuple(sum(block.startswith(f"{stage}.") for block in blocks) for stage in stages)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Generator, Tensor
 
-from robench.contracts import Argument, Encoder, Objective
+from robench.contracts import Argument, Encoder, Objective, on_its_base
 from robench.objectives.plain import CLAE_INSTANCE, CLAE_SIMCLR, Plain
 from robench.recipe import Recipe
 from robench.tensors.ascend import ascend
@@ -31,8 +31,7 @@ class CLAE(Objective):
     On the bases "plain" and "uel" InfoNCE in one direction (Plain/main.py:57-83, 219-227) and the
     instance-spreading loss (UEL/main.py:58-69, 214-226) take NT-Xent's place, in the step too.
     Their 0.03 is in units of the standard deviation of each channel: 0.03 times its mean over the
-    channels, 0.2009, is 0.006027 in pixels. ``bases`` has the defaults that they change; the
-    catalog fills them in, Python's own calls do not.
+    channels, 0.2009, is 0.006027 in pixels. ``bases`` has the defaults that they change.
     """
 
     paper: ClassVar[Recipe] = CLAE_SIMCLR
@@ -44,6 +43,7 @@ class CLAE(Objective):
         "uel": {**Plain.bases["uel"], "output": 128, "eps": 0.006027},
     }
 
+    @on_its_base
     def __init__(
         self,
         encoder: Encoder,

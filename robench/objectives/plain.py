@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from robench.contracts import Argument, Encoder, Objective
+from robench.contracts import Argument, Encoder, Objective, on_its_base
 from robench.objectives.rocl import RoCL
 from robench.recipe import Recipe
 from robench.tensors.bases import base_of
@@ -38,7 +38,7 @@ class Plain(Objective):
     Other bases are what the authors of the adversarial methods train without their adversary:
     "rocl" (RoCL's code, src/rocl_train.py:147-157), and CLAE's three branches: "clae" (its SimCLR),
     "plain" (InfoNCE in one direction) and "uel" (instance spreading). ``bases`` has the defaults
-    that each of them changes; the catalog fills them in, Python's own calls do not.
+    that each of them changes.
     """
 
     # RoCL's schedule, so that the baseline has RoCL's budget
@@ -56,6 +56,7 @@ class Plain(Objective):
         "uel": {"temperature": 0.1, "colour": 0.4, "crop": 0.2},
     }
 
+    @on_its_base
     def __init__(
         self,
         encoder: Encoder,

@@ -6,10 +6,15 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from robench.answers import Result
+from robench.answers import Cell, Result
 from robench.contracts import Outcome
 from robench.report.order import natural
-from robench.spec import SpecError, nearest
+from robench.spec import SpecError, nearest, parse
+from robench.trust.flags import BUDGET, GAP
+from robench.trust.review import AUTOATTACK
+
+SEARCHED = {GAP, BUDGET}
+"""Flags that say of an attack that it may have missed what a stronger one finds."""
 
 
 def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
@@ -40,7 +45,8 @@ def worst_cases(results: Iterable[Result], attacks: Sequence[str]) -> list[Resul
     """The worst case over the attacks for each model, norm and eps that all of them were tried at.
 
     ``attacks`` are labels, as in a table. The results are as if of one attack more, with the flags
-    of all of them. They are made for tables and never stored.
+    of all of them, but for those that a stronger one among them settles. They are made for tables
+    and never stored.
 
     Raises SpecError for an attack of which nothing is stored, where there is no such model, or
     where the images were not the same.
@@ -81,12 +87,24 @@ def _joined(name: str, results: Sequence[Result]) -> Result:
         key=keys,
         labels=dataclasses.replace(cells[0].labels, attack=name),
         correct=int((outcome.attacked_prediction == outcome.label).sum()),
-        flags=tuple(dict.fromkeys(flag for cell in cells for flag in cell.flags)),
+        flags=_flags(cells),
         notes=(),
         seconds=sum(cell.seconds for cell in cells),
         outcome_sha256="",
     )
     return Result(cell, outcome)
+
+
+def _flags(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """The flags of all, where AutoAttack is not among them.
+
+    Where it is, `SEARCHED` are its own alone: the worst case leaves no more than AutoAttack does,
+    however poorly another attack searched.
+    """
+    full = [cell for cell in cells if parse(cell.evaluation.attack).name == AUTOATTACK]
+    searched = {flag for cell in full or cells for flag in cell.flags}
+    found = dict.fromkeys(flag for cell in cells for flag in cell.flags)
+    return tuple(flag for flag in found if flag not in SEARCHED or flag in searched)
 
 
 def _aligned(outcome: Outcome, first: Outcome, place: int) -> Outcome:

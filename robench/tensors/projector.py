@@ -14,15 +14,15 @@ def projector(width: int, hidden: int, output: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, middle), nn.ReLU(), nn.Linear(middle, output))
 
 
-def linear_projector(width: int, hidden: int, output: int) -> nn.Linear:
-    """One linear layer; it has no ``hidden`` one, which must be 0.
+def linear_projector(width: int, hidden: int, output: int) -> nn.Module:
+    """One linear layer, or with an ``output`` of 0 none: the encoder's own end is the embedding.
 
-    CLAE's Plain and UEL branches (models/resnet_cifar.py:154). Raises ValueError for another
-    ``hidden``, and an ``output`` that is not positive.
+    CLAE's Plain and UEL branches (models/resnet_cifar.py:154). It has no ``hidden`` layer, which
+    must be 0. Raises ValueError for another ``hidden``, and a negative ``output``.
     """
-    if hidden != 0 or output < 1:
+    if hidden != 0 or output < 0:
         raise ValueError(
             f"a linear projector of hidden={hidden} and output={output} does not exist; "
-            "hidden should be 0 and output positive"
+            "hidden should be 0, and output positive, or 0 for none"
         )
-    return nn.Linear(width, output)
+    return nn.Linear(width, output) if output else nn.Identity()

@@ -1,10 +1,11 @@
-"""Residual networks (He et al. 2016) for small images: a 3x3 stem and no max-pooling."""
+"""Residual networks (He et al. 2016), for small images by default: a 3x3 stem, no max-pooling."""
 
 from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from robench.tensors.convolution import Conv2d
 from robench.tensors.recompute import is_large, sparingly
@@ -94,26 +95,58 @@ class Network(nn.Sequential):
         return input
 
 
+class UnitLength(nn.Module):
+    """Features [B, D] scaled to length 1."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return normalize(features, dim=1)
+
+
+CIFAR, IMAGENET = "cifar", "imagenet"
+
+
 def residual_network(
-    block: type[BasicBlock] | type[Bottleneck], depths: Sequence[int], width: int
+    block: type[BasicBlock] | type[Bottleneck],
+    depths: Sequence[int],
+    width: int,
+    stem: str = CIFAR,
+    embedding: int = 0,
 ) -> tuple["Network", int]:
     """Stem, stages and global average pooling, with the width of the features.
 
     Stage i has ``depths[i]`` blocks of ``width * 2**i`` channels; each stage but the first halves
-    the resolution.
+    the resolution. The ``stem`` "cifar" keeps it, "imagenet" quarters it, by a 7x7 convolution and
+    max-pooling as in torchvision's. An ``embedding`` of more than 0 ends the network in a linear
+    layer to so many features, scaled to length 1.
+
+    Raises ValueError for sizes that do not exist and for another stem.
     """
-    layers: list[nn.Module] = [
-        Conv2d(3, width, 3, padding=1, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-    ]
+    if width < 1:
+        raise ValueError(f"width={width} must be positive")
+    if embedding < 0:
+        raise ValueError(f"embedding={embedding} must be positive, or 0 for none")
+    layers = [*_stem(stem, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+    if stem == IMAGENET:
+        layers.append(nn.MaxPool2d(3, stride=2, padding=1))
     inputs = width
     for stage, depth in enumerate(depths):
         for i in range(depth):
             stride = 2 if stage > 0 and i == 0 else 1
             layers.append(block(inputs, width * 2**stage, stride))
             inputs = width * 2**stage * block.expansion
-    return Network(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), inputs
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    if embedding == 0:
+        return Network(*layers), inputs
+    return Network(*layers, nn.Linear(inputs, embedding), UnitLength()), embedding
+
+
+def _stem(stem: str, width: int) -> list[nn.Module]:
+    match stem:
+        case "cifar":
+            return [Conv2d(3, width, 3, padding=1, bias=False)]
+        case "imagenet":
+            return [Conv2d(3, width, 7, stride=2, padding=3, bias=False)]
+    raise ValueError(f"stem={stem} is unknown; choose {CIFAR} or {IMAGENET}")
 
 
 def _numbers(name: str, given: float | str) -> list[float]:

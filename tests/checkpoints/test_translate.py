@@ -6,13 +6,25 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from layout_files import DUAL, IMAGENET, SINGLE, Written, kuangliu, torchvision, torchvision_50
-from reference_nets import Net, weights
+from layout_files import (
+    CIFAR,
+    DUAL,
+    IMAGENET,
+    SINGLE,
+    Written,
+    clae_plain,
+    kuangliu,
+    torchvision,
+    torchvision_50,
+)
+from reference_nets import Net, randomised, weights
 from torch import Tensor, nn
+from torchvision import models
 
 from robench.catalog import Catalog
 from robench.checkpoints.heads import own_head
 from robench.checkpoints.layouts import (
+    CLAE_PLAIN,
     TORCHVISION,
     Normalisation,
     choose_branch,
@@ -24,6 +36,7 @@ from robench.checkpoints.reading import Checkpoint, read
 from robench.checkpoints.translate import ChannelNormalise, load, names, normalise, translate
 from robench.contracts import Encoder
 from robench.spec import SpecError
+from robench.tensors.modes import preserved_random_state
 from robench.tensors.resnet import Normalise
 
 GIVEN = Normalisation((0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "as given")
@@ -114,6 +127,47 @@ def test_unknown_normalisation_is_asked_for(write: Callable[[], Written], tmp_pa
         normalisation(recognise(checkpoint, found), checkpoint.state, found, None)
 
 
+@pytest.mark.parametrize("size", [32, 64])
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+def test_torchvision_s_own_networks_give_their_own_logits(
+    name: str, size: int, tmp_path: Path
+) -> None:
+    with preserved_random_state():
+        theirs = randomised(getattr(models, name)(num_classes=4), 3).eval()
+    torch.save(theirs.state_dict(), tmp_path / "guest.pt")
+    checkpoint = read(tmp_path / "guest.pt")
+    found = trunk(checkpoint.state)
+    layout = recognise(checkpoint, found)
+    encoder = built(f"{name}(stem=imagenet)")
+    translation = translate(checkpoint.state, encoder)
+    load(encoder, translation, layout)
+    normalise(encoder, *IMAGENET)
+    head = own_head(checkpoint.state, found, encoder.width, 4)
+    assert set(translation.unused) == set(head.names)
+    images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in IMAGENET)
+    with torch.no_grad():
+        expected = theirs((images - mean) / std)
+        logits = head.layer(encoder.eval()(images))
+    assert (expected[0] - expected[1]).abs().max() > 1e-3 * expected.abs().max()
+    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_the_last_layer_of_clae_s_plain_branch_is_the_embedding(tmp_path: Path) -> None:
+    written = clae_plain()
+    checkpoint = saved(written, tmp_path)
+    encoder = built("resnet18(embedding=128, width=4)")
+    translation = translate(checkpoint.state, encoder, "clean")
+    load(encoder, translation, CLAE_PLAIN)
+    normalise(encoder, *CIFAR)
+    assert all("bn_adv" in name or "_adv." in name for name in translation.unused)
+    head = {name: checkpoint.state[f"linear.{name}"] for name in ("weight", "bias")}
+    with torch.no_grad():
+        plain = written.net.through(0)(pixels(written)) @ head["weight"].T + head["bias"]
+        features = encoder.eval()(IMAGES)
+    torch.testing.assert_close(features, plain / plain.norm(dim=1, keepdim=True))
+
+
 def test_a_list_of_one_is_clean_and_a_third_branch_neither() -> None:
     assert place("bn1.bn_list.weight") == ("bn1.weight", "clean")
     assert place("layer1.0.bn1.bn_list.2.weight") == ("layer1.0.bn1.weight", "branch 2")
@@ -147,10 +201,13 @@ def test_half_precision_weights_become_float32() -> None:
         (weights(torchvision().net), "resnet8(width=4)", "layer1.1 has no place"),
         (weights(torchvision().net), "resnet50(width=4)", "layer1.0.conv3.weight is missing"),
         (weights(torchvision_50().net), "resnet18(width=4)", "'resnet50(width=4)' would fit"),
-        (weights(Net("torchvision", stem=7)), "resnet18(width=4)", "its stem is 7x7"),
+        (weights(Net("torchvision", stem=7)), "resnet18(width=4)", "'resnet18(width=4)' would fit"),
+        (weights(torchvision().net), "resnet18(stem=imagenet, width=4)", "expected [4, 3, 7, 7]"),
+        (weights(Net("torchvision", stem=5)), "resnet18(width=4)", "its stem is 5x5, and those"),
         # Everything that the encoder wants is in a deeper network too.
         (weights(Net("kuangliu", depths=(3, 4, 6, 3))), "resnet18(width=4)", "has no place"),
-        (weights(Net("kuangliu", depths=(3, 4, 6, 3))), "resnet18(width=4)", "basic blocks, 3, 4,"),
+        (weights(Net("kuangliu", depths=(3, 4, 6, 3))), "resnet18(width=4)", "'resnet34(width=4)'"),
+        (weights(Net("kuangliu", depths=(3, 4, 9, 3))), "resnet34(width=4)", "basic blocks, 3, 4,"),
         ({"blocks.0.attn.qkv.weight": torch.zeros(1)}, "resnet18(width=4)", "no residual network"),
     ],
 )
@@ -165,7 +222,7 @@ def test_encoders_of_another_kind_are_refused() -> None:
     class Flat(Encoder):
         pass
 
-    with pytest.raises(SpecError, match="use resnet8, resnet18 or resnet50"):
+    with pytest.raises(SpecError, match="use resnet8, resnet18, resnet34, resnet50"):
         names(Flat())
 
 

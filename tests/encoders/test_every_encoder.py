@@ -20,12 +20,15 @@ def narrow(name: str) -> str:
     return f"{name}(width=4)" if "width" in Catalog().parameters("encoders", name) else name
 
 
-@pytest.fixture(params=NAMES)
+OTHERWISE = ["resnet8(stem=imagenet, width=4)", "resnet8(embedding=6, width=4)"]
+
+
+@pytest.fixture(params=[*map(narrow, NAMES), *OTHERWISE])
 def encoder(request: pytest.FixtureRequest) -> Iterator[Encoder]:
     """With statistics that differ from batch to batch, and from where they started."""
     with preserved_random_state():
         torch.manual_seed(0)
-        encoder: Encoder = Catalog().build("encoders", narrow(request.param))
+        encoder: Encoder = Catalog().build("encoders", request.param)
         encoder(images(16, count=8, seed=9))
         yield encoder.eval()
 
@@ -35,7 +38,7 @@ def images(size: int, count: int = 4, seed: int = 1) -> Tensor:
 
 
 def test_the_folder_holds_the_papers_encoders() -> None:
-    assert {"resnet8", "resnet18", "resnet50"} <= set(NAMES)
+    assert {"resnet8", "resnet18", "resnet34", "resnet50"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("size", [16, 32])
@@ -135,7 +138,14 @@ def test_a_normalisation_that_cannot_be_is_refused(argument: str, message: str) 
 @pytest.mark.parametrize(
     ("name", "width", "parameters"),
     # The authors' networks without their last layer: 11,173,962 and 23,520,842 with ten classes.
-    [("resnet18", 512, 11_173_962 - 5_130), ("resnet50", 2048, 23_520_842 - 20_490)],
+    # ResNet-34 and the stem of ImageNet: torchvision's with a thousand classes, 21,797,672 and
+    # 11,689,512.
+    [
+        ("resnet18", 512, 11_173_962 - 5_130),
+        ("resnet50", 2048, 23_520_842 - 20_490),
+        ("resnet34(stem=imagenet)", 512, 21_797_672 - 513_000),
+        ("resnet18(stem=imagenet)", 512, 11_689_512 - 513_000),
+    ],
 )
 def test_the_papers_networks_have_the_papers_size(name: str, width: int, parameters: int) -> None:
     with torch.device("meta"):
@@ -161,8 +171,60 @@ def test_the_stem_keeps_every_pixel(name: str) -> None:
     assert (stem.kernel_size, stem.stride, stem.padding) == ((3, 3), (1, 1), (1, 1))
 
 
+def test_the_stem_of_imagenet_quarters_the_resolution() -> None:
+    with torch.device("meta"):
+        encoder = Catalog().build("encoders", "resnet18(stem=imagenet)")
+    stem, *_, pool = encoder.network[:4]
+    assert (stem.kernel_size, stem.stride, stem.padding) == ((7, 7), (2, 2), (3, 3))
+    assert stem.bias is None
+    assert (pool.kernel_size, pool.stride, pool.padding) == (3, 2, 1)
+
+
+def test_an_embedding_is_the_linear_layer_after_the_pool_at_length_one() -> None:
+    with preserved_random_state():
+        torch.manual_seed(0)
+        encoder = Catalog().build("encoders", "resnet8(embedding=6, width=4)").eval()
+    batch = images(16)
+    with torch.no_grad():
+        features, pooled = encoder(batch), encoder.network[:-2](encoder.normalise(batch))
+    weights = encoder.state_dict()
+    plain = pooled @ weights["network.8.weight"].T + weights["network.8.bias"]
+    assert encoder.width == 6
+    torch.testing.assert_close(features, plain / plain.square().sum(1, keepdim=True).sqrt())
+
+
+@pytest.mark.parametrize(
+    ("typed", "resolved"),
+    [
+        ("resnet18", "resnet18(mean=0.5, std=0.5, width=64)"),
+        ("resnet18(stem=cifar, embedding=0)", "resnet18(mean=0.5, std=0.5, width=64)"),
+        ("resnet8", "resnet8(mean=0.5, std=0.5, width=16)"),
+        (
+            "resnet50(stem=imagenet)",
+            "resnet50(mean=0.5, std=0.5, stem=imagenet, width=64)",
+        ),
+    ],
+)
+def test_stem_and_embedding_are_left_out_of_keys_at_their_defaults(
+    typed: str, resolved: str
+) -> None:
+    assert str(Catalog().resolve("encoders", parse(typed))) == resolved
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("stem=large", "stem=large is unknown; choose cifar or imagenet"),
+        ("embedding=-1", "embedding=-1 must be positive, or 0 for none"),
+    ],
+)
+def test_another_stem_or_embedding_is_refused(argument: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        Catalog().resolve("encoders", parse(f"resnet8({argument})"))
+
+
 @pytest.mark.parametrize("wrong", ["width=0", "width=-1", "std=0", "std=-0.5"])
-@pytest.mark.parametrize("name", ["resnet8", "resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet8", "resnet18", "resnet34", "resnet50"])
 def test_sizes_that_do_not_exist_are_refused(name: str, wrong: str) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         Catalog().build("encoders", f"{name}({wrong})")

@@ -38,7 +38,7 @@ def test_loss_and_gradients(build, views, fixed, weights, agree, setting):
     ids=str,
 )
 def test_loss_and_gradients_on_other_bases(build, views, fixed, weights, agree, base, setting):
-    objective = fixed(build(CLAE, **{**CLAE.bases[base], **setting}, base=base), views)
+    objective = fixed(build(CLAE, **setting, base=base), views)
     oracle = weights(objective)
     loss = objective(views[0], Generator())
     expected, adversary = transcription.clae_on(oracle, *views, base=base, **setting)
@@ -52,7 +52,7 @@ def test_loss_and_gradients_on_other_bases(build, views, fixed, weights, agree, 
 
 @pytest.mark.parametrize("base", ["plain", "uel"])
 def test_the_step_of_other_bases_is_the_transcription_s(build, views, weights, base):
-    objective = build(CLAE, **{**CLAE.bases[base], "eps": 0.05}, base=base)
+    objective = build(CLAE, eps=0.05, base=base)
     oracle = weights(objective)
     with through_branch(objective.encoder, ADVERSARIAL):
         ours = objective.adversary(views[0])
@@ -65,7 +65,7 @@ def test_the_step_of_other_bases_is_the_transcription_s(build, views, weights, b
 
 @pytest.mark.parametrize("base", ["plain", "uel"])
 def test_the_authors_numbers_on_other_bases(build, base):
-    objective = build(CLAE, **CLAE.bases[base], base=base)
+    objective = build(CLAE, base=base)
     assert (objective.temperature, objective.alpha) == (0.1, 1.0)
     # 0.03 over the mean of the channels' standard deviations (Plain/main.py:49 and 134).
     assert objective.ball.eps == pytest.approx(0.03 * (0.2023 + 0.1994 + 0.2010) / 3, rel=1e-12)

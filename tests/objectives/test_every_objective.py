@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from robench.catalog import Catalog
 from robench.contracts import Encoder, Objective
 from robench.recipe import Recipe
+from robench.spec import Spec
 from robench.tensors.modes import preserved_random_state
 
 NAMES = Catalog().names("methods")
@@ -46,6 +47,38 @@ def test_the_folder_holds_the_three_methods() -> None:
 
 def test_it_has_a_paper_s_schedule(make: Make) -> None:
     assert isinstance(make().paper, Recipe)
+
+
+ON_BASES = [
+    (name, base)
+    for name in NAMES
+    for base in getattr(Catalog().component("methods", name), "bases", {})
+]
+
+
+@pytest.mark.parametrize(("name", "base"), ON_BASES)
+def test_from_python_it_has_the_defaults_of_its_base(name: str, base: str, images: Tensor) -> None:
+    catalog = Catalog()
+    resolved = catalog.resolve("methods", Spec(name, (("base", base),)))
+
+    def built(how: Callable[[Encoder], Objective]) -> Objective:
+        torch.manual_seed(0)
+        return how(catalog.build("encoders", "resnet8(width=4)"))
+
+    method = catalog.component("methods", name)
+    with preserved_random_state():
+        typed = built(lambda encoder: catalog.build_objective(resolved, encoder))
+        called = built(lambda encoder: method(encoder, base=base))
+        warmer = built(lambda encoder: method(encoder, base=base, temperature=0.7))
+    assert called.augment == typed.augment
+    assert str(called) == str(typed)
+    assert called(images, dice()).item() == typed(images, dice()).item()
+    assert warmer.temperature == 0.7
+    assert warmer.augment == typed.augment
+
+
+def test_both_methods_have_bases() -> None:
+    assert {name for name, _ in ON_BASES} >= {"plain", "clae"}
 
 
 def test_its_loss_is_a_finite_scalar_that_reaches_every_weight(make: Make, images: Tensor) -> None:

@@ -36,11 +36,19 @@ def test_loss_and_gradients_on_other_bases(build, views, fixed, weights, agree, 
     ],
 )
 def test_the_authors_numbers_on_other_bases(build, base, shapes, views, temperature):
-    objective = build(Plain, **Plain.bases[base], base=base)
+    objective = build(Plain, base=base)
     weights = [p for p in objective.projector.parameters() if p.dim() == 2]
     assert [tuple(one.shape) for one in weights] == shapes
     assert objective.augment == views
     assert objective.temperature == temperature
+
+
+def test_with_no_output_there_is_no_projector(build, views, fixed):
+    objective = fixed(build(Plain, base="uel", output=0), views)
+    features = [objective.encoder(view) for view in views]
+    assert not list(objective.projector.parameters())
+    expected = transcription.batch_criterion(*features, temperature=0.1)
+    assert objective(views[0], Generator()).item() == pytest.approx(expected.item(), rel=1e-10)
 
 
 def test_a_linear_projector_has_no_hidden_layer(build):

@@ -1,12 +1,16 @@
 """RoCL against its transcription, and against the numbers of the authors' code."""
 
+import math
+
 import pytest
 import torch
 import transcription
 from torch import Generator
 
+from robench.catalog import Catalog
 from robench.objectives.rocl import RoCL
 from robench.recipe import Recipe
+from robench.tensors.modes import preserved_random_state
 
 DEFAULTS = {"temperature": 0.5, "eps": 0.0314, "step_size": 0.007, "steps": 7, "lamda": 256.0}
 SETTINGS = [
@@ -101,6 +105,31 @@ def test_the_authors_numbers(build):
         hold=1,
         span="all",
     )
+
+
+def test_the_loss_begins_on_the_scale_of_the_authors_log():
+    """A training log in RoCL's git history (removed by 440a2e8): epoch 0 has 13.32, of it 13.30.
+
+    That is the mean of an epoch that lowers it, for 512 images in three views, whose uniform level
+    is 2 ln 1535 = 14.67. Two seconds: such a batch it is.
+    """
+    dice = Generator().manual_seed(0)
+    images = (
+        torch.rand(512, 3, 4, 4, generator=dice).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    )
+
+    def loss(lamda: float) -> float:
+        with preserved_random_state():
+            torch.manual_seed(0)
+            encoder = Catalog().build("encoders", "resnet8(mean=0, std=1, width=4)")
+            objective = RoCL(encoder, lamda=lamda, steps=1)
+        return objective(images, Generator().manual_seed(1)).item()
+
+    contrast, total = loss(1e9), loss(256.0)
+    assert 13.30 < contrast < 2 * math.log(1535)
+    # In the log (total - contrast) 256 is 6.0, of ln 511 = 6.24 over a GPU's 256 images; here all
+    # 512 are one batch, of ln 1023 = 6.93.
+    assert 0.9 * math.log(1023) < 256 * (total - contrast) < math.log(1023)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from robench.catalog import Catalog
 from robench.plan import Request, plan
@@ -17,6 +19,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "methods.md"
 each_paper = pytest.mark.parametrize("name", PAPERS)
 
 CIFAR = "resnet18(mean='0.4914,0.4822,0.4465', std='0.2023,0.1994,0.2010', width=64)"
+EMBEDDING = CIFAR.replace("resnet18(", "resnet18(embedding=128, ")
 ROCL = Recipe(
     epochs=1000,
     batch=512,
@@ -124,15 +127,43 @@ def test_clae_s_three_branches() -> None:
         "linear-adam(batch=256, epochs=1000, lr=0.0003)",
         *(100, 256, "adam"),
     )
-    instance = (CIFAR, "linear-adam(batch=128, epochs=1000, lr=0.0003)", 301, 128, "sgd")
+    instance = (EMBEDDING, "linear-adam(batch=128, epochs=1000, lr=0.0003)", 301, 128, "sgd")
     assert found == {
         "plain(base=clae)": simclr,
         "clae": simclr,
-        "plain(base=plain)": instance,
-        "clae(base=plain)": instance,
-        "plain(base=uel)": instance,
-        "clae(base=uel)": instance,
+        "plain(base=plain, output=0)": instance,
+        "clae(base=plain, output=0)": instance,
+        "plain(base=uel, output=0)": instance,
+        "clae(base=uel, output=0)": instance,
     }
+
+
+@pytest.mark.parametrize("base", ["plain", "uel"])
+@pytest.mark.parametrize("method", ["plain", "clae"])
+def test_on_plain_and_uel_the_loss_and_the_classifier_see_the_same_128_outputs(
+    method: str, base: str
+) -> None:
+    (training,) = {
+        e.probing.pretraining
+        for e in plan(
+            Request(
+                preset="paper/clae",
+                methods=parse_list(f"{method}(base={base}, output=0)"),
+                sources=parse_list("cifar10"),
+            ),
+            CATALOG,
+        )
+    }
+    encoder = CATALOG.build("encoders", training.encoder)
+    objective = CATALOG.build_objective(training.objective, encoder)
+    assert encoder.width == 128
+    assert not list(objective.projector.parameters())
+    last = [layer for layer in encoder.modules() if isinstance(layer, nn.Linear)]
+    assert [tuple(layer.weight.shape) for layer in last] == [(128, 512)]
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features = encoder(images)
+    torch.testing.assert_close(features.square().sum(1), torch.ones(4))
 
 
 def encoders_and_probes(request: Request) -> set[tuple[str, str]]:

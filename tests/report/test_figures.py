@@ -33,6 +33,10 @@ def drawn(picture):
     return figure
 
 
+def with_flag(result, flag):
+    return replace(result, cell=replace(result.cell, flags=(flag,)))
+
+
 def words(figure):
     texts = figure.findobj(lambda artist: hasattr(artist, "get_text"))
     return {text.get_text() for text in texts}
@@ -93,6 +97,34 @@ def test_figures_of_accuracies_name_every_method(kind, grid):
     for method in ("plain_$x$", "clae", "_rocl(steps=10)"):
         assert method in text
     assert "flagged" in text
+
+
+@pytest.mark.parametrize("kind", [trade_off, eps_curve, transfer])
+def test_a_flag_on_every_number_is_said_once_and_crosses_nothing_out(kind, grid):
+    results = [with_flag(result, "subset") for result in grid(n=50)]
+    text = " ".join(words(drawn(kind.picture(points(frame(results))))))
+    assert "all flagged: subset" in text
+    assert ", × flagged" not in text
+    assert "* flagged" not in text
+
+
+def test_a_flag_of_the_clean_number_crosses_out_the_trade_off(grid):
+    results = grid(n=50)
+    assert "flagged" not in " ".join(words(drawn(trade_off.picture(points(frame(results))))))
+    flagged = [
+        with_flag(one, "random") if one.cell.labels.attack == "clean" else one for one in results
+    ]
+    assert ", × flagged" in " ".join(words(drawn(trade_off.picture(points(frame(flagged))))))
+
+
+def test_the_same_shade_is_the_same_accuracy_in_all_panels_of_the_transfer(grid):
+    shown = points(frame(grid(n=50)))
+    scales = {
+        (image.norm.vmin, image.norm.vmax)
+        for axis in drawn(transfer.picture(shown)).axes
+        for image in axis.images
+    }
+    assert len(scales) == 1
 
 
 def test_figures_without_data_are_left_out(result):

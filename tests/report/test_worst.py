@@ -91,6 +91,34 @@ def test_results_of_each_model_are_joined():
     assert (second.cell.correct, second.cell.seed) == (4, 1)
 
 
+AA = "autoattack(eps=8/255, norm=linf)"
+
+
+@pytest.mark.parametrize(
+    ("pgd", "autoattack", "expected"),
+    [
+        (("gap",), (), ()),
+        (("budget", "gap"), (), ()),
+        (("budget", "gap"), ("budget",), ("budget",)),  # AutoAttack under 4 classes
+        (("gap", "masked"), (), ("masked",)),
+        (("random", "subset"), ("masked",), ("random", "subset", "masked")),
+        ((), ("batch",), ("batch",)),
+    ],
+)
+def test_what_another_attack_missed_is_settled_by_autoattack(pgd, autoattack, expected):
+    results = [planted(WEAK, flags=pgd), planted(STRONG, attack=AA, flags=autoattack)]
+    for order in (["pgd", "autoattack"], ["autoattack", "pgd"]):
+        (worst,) = worst_cases(results, order)
+        assert set(worst.cell.flags) == set(expected)
+        assert len(worst.cell.flags) == len(expected)
+
+
+def test_without_autoattack_a_gap_stays():
+    results = [planted(WEAK, flags=("gap",)), planted(STRONG, attack=SQUARE)]
+    (worst,) = worst_cases(results, ["pgd", "square"])
+    assert worst.cell.flags == ("gap",)
+
+
 def test_unknown_attacks_and_attacks_never_tried_together_are_refused():
     results = [planted(WEAK), planted(WEAK, attack=SQUARE, seed=1)]
     with pytest.raises(SpecError, match="no stored cells of attack 'pdg'; did you mean pgd"):

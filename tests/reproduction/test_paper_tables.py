@@ -53,6 +53,18 @@ def test_no_value_of_clae_is_claimed() -> None:
     assert "No number of the CLAE paper could be checked" in tables.find("clae-table2").remarks[0]
 
 
+def test_clae_is_measured_on_what_its_authors_evaluate() -> None:
+    widths = {
+        place.row.method: parse(evaluation.probing.pretraining.encoder).get("embedding")
+        for place in at("clae-table2", "cpu-hour")
+        for evaluation in place.evaluations
+    }
+    assert widths == {
+        **dict.fromkeys(("Plain", "Plain + CLAE", "UEL", "UEL + CLAE"), 128),
+        **dict.fromkeys(("SimCLR", "SimCLR + CLAE")),
+    }
+
+
 def test_a_value_without_a_place_is_refused() -> None:
     table = tables.find("rocl-transfer")
     (first, *_) = [v for v in values() if v.table == "Table 1 white-box"]

@@ -16,6 +16,7 @@ SHAPES = {  # channels in and out, kernel, stride, height and width
     "shortcut": (5, 7, 1, 2, (8, 8)),
     "pointwise": (5, 7, 1, 1, (3, 5)),
     "wide-kernel": (2, 3, 5, 1, (4, 3)),
+    "stem-of-imagenet": (3, 5, 7, 2, (16, 15)),
     "small": (5, 7, 3, 1, (8, 8)),
     "small-strided": (5, 7, 3, 2, (15, 16)),
     "one-pixel": (5, 7, 3, 1, (1, 1)),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
-from robench.report.figures.points import at, ordered, pairs
+from robench.report.figures.points import at, flagging, ordered, pairs
 from robench.report.order import CLEAN, norm_order
 
 if TYPE_CHECKING:
@@ -72,8 +72,10 @@ def _draw(points: pd.DataFrame, panels: list[_Panel]) -> "Figure":
         if attack in joined:
             kind.set(linestyle="-", dashes=stroke.dashes)
         kinds.append(kind)
-    crossed = ", × flagged" if points["flagged"].any() else ""
-    style.legend(figure, methods, kinds, title=f"bars: 95% interval{crossed}")
+    told = [f"bars: 95% interval{flagging(points, '×')}"]
+    if len(looks) * len(strokes) > 1:
+        told.append("points around a tick are at its eps")
+    style.legend(figure, methods, kinds, title="\n".join(told))
     return figure
 
 

@@ -23,11 +23,12 @@ _PLACE = ["series", "source", "target", "attack", "norm", "eps"]
 
 
 def points(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns series, source, target, attack, norm, eps, size, accuracy, low, high, flagged.
+    """A row a point: series, source, target, attack, norm, eps, size, accuracy, low, high, flags.
 
     A series is a method, with the encoder and the probe where there are several. Accuracy and its
     interval are means over seeds, so the interval says how sure one seed's number is. Of several n,
-    the largest counts. What every number is flagged for tells none of them apart.
+    the largest counts. What every number is flagged for tells none of them apart: ``common`` names
+    it on every row, and ``flagged`` says whether there is another flag.
     """
     names = [set(flags.split(";")) - {""} for flags in frame["flags"]]
     common = set.intersection(*names)
@@ -42,7 +43,20 @@ def points(frame: pd.DataFrame) -> pd.DataFrame:
     )
     numbers = ["accuracy", "low", "high"]
     averaged[numbers] = (100 * averaged[numbers]).round(6)
-    return averaged.assign(size=[float(size(eps)) for eps in averaged["eps"]])
+    return averaged.assign(
+        size=[float(size(eps)) for eps in averaged["eps"]],
+        common=", ".join(sorted(common, key=natural)),
+    )
+
+
+def flagging(points: pd.DataFrame, mark: str) -> str:
+    """What a figure's legend says of flags: of those with a ``mark``, and of those on all points.
+
+    It begins with a comma, or is "".
+    """
+    crossed = f", {mark} flagged" if points["flagged"].any() else ""
+    common = ", ".join(dict.fromkeys(points["common"]))
+    return crossed + (f", all flagged: {common}" if common else "")
 
 
 def ordered(names: "pd.Series[str]") -> list[str]:

@@ -148,6 +148,7 @@ def legend(figure: "Figure", *groups: "Sequence[Line2D]", title: str = "") -> No
     ]
     # Matplotlib fills a legend column by column.
     handles = [handle for column in zip(*rows, strict=True) for handle in column]
+    title = "\n".join(part for line in title.splitlines() for part in textwrap.wrap(line, 60))
     figure.legend(
         handles,
         [label(str(handle.get_label())) for handle in handles],
@@ -156,4 +157,5 @@ def legend(figure: "Figure", *groups: "Sequence[Line2D]", title: str = "") -> No
         title=title or None,
     )
     width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.14 * (len(rows) + bool(title)) + 0.12)
+    lines = len(title.splitlines())
+    figure.set_size_inches(width, height + 0.14 * (len(rows) + lines) + 0.12)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
-from robench.report.figures.points import at, heading, ordered, pairs, telling
+from robench.report.figures.points import at, flagging, heading, ordered, pairs, telling
 from robench.report.order import CLEAN
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def picture(points: pd.DataFrame) -> Picture | None:
     both = clean.merge(robust, on=place, suffixes=("", "_robust"))
     if both.empty:
         return None
+    both = both.assign(flagged=both["flagged"] | both["flagged_robust"])
     shown = pairs(both, in_domain=True)
     both = both[[pair in shown for pair in zip(both["source"], both["target"], strict=True)]]
     axis = f"accuracy under\n{style.label(heading(points, attack), 24)} (%)"
@@ -61,7 +62,7 @@ def _draw(
                 marker=look.marker,
                 elinewidth=0.8,
             )
-            if row["flagged_robust"]:
+            if row["flagged"]:
                 style.flag(panel, row["accuracy"], row["accuracy_robust"])
     figure.supxlabel("clean accuracy (%)", fontsize=7.5)
     figure.supylabel(axis, fontsize=7.5)
@@ -70,6 +71,5 @@ def _draw(
         for one in series
         if one in set(both["series"])
     ]
-    crossed = ", × flagged" if both["flagged_robust"].any() else ""
-    style.legend(figure, handles, title=f"bars: 95% interval{crossed}")
+    style.legend(figure, handles, title=f"bars: 95% interval{flagging(both, '×')}")
     return figure

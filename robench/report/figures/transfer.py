@@ -9,7 +9,7 @@ import pandas as pd
 
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
-from robench.report.figures.points import Asked, at, heading, ordered, telling
+from robench.report.figures.points import Asked, at, flagging, heading, ordered, telling
 from robench.report.order import CLEAN
 
 if TYPE_CHECKING:
@@ -46,18 +46,19 @@ def _draw(shown: pd.DataFrame, columns: list[Asked], titles: list[str]) -> "Figu
         for title in titles
     }
     lines = 1 + max(text.count("\n") for text in above.values())
+    largest = float(shown["accuracy"].max())  # one scale of shades, or 2% would look like 50%
     height = 0.2 * len(sources) + 0.14 + 0.13 * lines
     figure = Figure(figsize=(style.WIDTH, len(series) * height + 0.55))
     grid = figure.subplots(len(series), len(columns), squeeze=False, sharex=True, sharey=True)
     for line, one in zip(grid, series, strict=True):
         for axis, column, title in zip(line, columns, titles, strict=True):
-            everyone = at(shown, column._asdict())
-            cells = at(everyone, {"series": one}).set_index(["source", "target"])
-            largest = float(everyone["accuracy"].max())
+            cells = at(shown, {"series": one, **column._asdict()})
+            cells = cells.set_index(["source", "target"])
             axis.set_title(above[one, title])
             _draw_panel(axis, cells, sources, targets, largest)
-    flagged = ", * flagged" if shown["flagged"].any() else ""
-    figure.supxlabel(f"target (probe and test){flagged}", fontsize=7.5)
+    flags = flagging(shown, "*").removeprefix(", ")
+    below = f"target (probe and test)\n{flags}" if flags else "target (probe and test)"
+    figure.supxlabel(below, fontsize=7.5)
     figure.supylabel("source (pretraining)", fontsize=7.5)
     return figure
 

@@ -17,6 +17,10 @@ table = PaperTable(
     remarks=(
         "No number of the CLAE paper could be checked against the paper, so the published column "
         "is empty.",
+        "Measured is what the authors' linear evaluation measures: on Plain and UEL a classifier "
+        "of the 128 outputs of the last linear layer, of length 1 (eval.py), on SimCLR one of the "
+        "512 features before the projector (SimCLR/eval_lr.py). Their code has a kNN classifier "
+        "too; which of the two the table prints could not be checked.",
         "tinyImageNet is not run: robench does not read it.",
         "The authors report the best test accuracy over the epochs of the linear layer; here "
         "nothing is selected on test images.",
