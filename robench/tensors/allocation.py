@@ -25,6 +25,6 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> None:
-    """Give back to the system at once what is kept, where there is a glibc; it takes milliseconds."""
+    """Give the system what lies idle, at once; does nothing where there is no glibc."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

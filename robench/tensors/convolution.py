@@ -110,7 +110,7 @@ def _weights_gradient(gradient: Tensor, images: Tensor, kernel: Tensor, stride: 
 
 def _times(images: Tensor, matrix: Tensor, size: int, stride: int) -> Tensor:
     """The product of what the kernel sees with its ``matrix``, as maps [B, channels, h, w]."""
-    blocks = matrix.split(_BLOCK, dim=1)
+    blocks = torch.split(matrix, _BLOCK, dim=1)
     rows = torch.cat(
         [
             torch.cat([columns @ block for block in blocks], dim=1)

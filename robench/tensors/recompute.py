@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -13,8 +12,8 @@ from robench.tensors.allocation import give_back_freed_memory
 from robench.tensors.batchnorm import DualBatchNorm2d
 
 _LARGE = 48 * 2**20
-"""Bytes of a map on a CPU, beyond which it pays: 512 images of RoCL's and CLAE's batches in the first
-stage of ResNet-18, and none of 128 (docs/performance.md)."""
+"""Bytes of a map on a CPU, beyond which it pays: with ResNet-18, batches of 512 have such maps, and
+none of 128 has (docs/performance.md)."""
 
 
 def is_large(maps: Tensor) -> bool:
@@ -23,13 +22,11 @@ def is_large(maps: Tensor) -> bool:
 
 
 def sparingly(part: nn.Module, images: Tensor) -> Tensor:
-    """``part(images)``, with the same gradient, in less memory and more time.
+    """``part(images)`` in training, with the same gradient, in less memory and more time.
 
     BatchNorm's running statistics count each batch once, and whichever branch is in use now serves
     the second time as well.
     """
-    if not (part.training and torch.is_grad_enabled()):
-        return cast(Tensor, part(images))
     give_back_freed_memory()
     in_use = [(norm, norm.branch) for norm in part.modules() if isinstance(norm, DualBatchNorm2d)]
     again = checkpoint(

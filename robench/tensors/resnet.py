@@ -83,16 +83,25 @@ class Bottleneck(nn.Module):
         return cast(Tensor, self.activation(self.body(images) + self.shortcut(images)))
 
 
+_BLOCKS = BasicBlock, Bottleneck
+
+
 class Network(nn.Sequential):
     """Layers one after the other; the blocks of large batches spare memory."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's own name)
-        large = False
-        for layer in self:
-            block = isinstance(layer, BasicBlock | Bottleneck)
-            large = large or (block and is_large(input))  # the first block has the largest map
-            input = sparingly(layer, input) if block and large else layer(input)  # noqa: A001
-        return input
+        convolution, *layers = self
+        maps = cast(Tensor, convolution(input))
+        if self.training and torch.is_grad_enabled() and is_large(maps):
+            # What lies between the stem's BatchNorm and the first block need not be kept either.
+            first = next(i for i, layer in enumerate(layers) if isinstance(layer, _BLOCKS))
+            maps = sparingly(nn.Sequential(*layers[: first + 1]), maps)
+            for layer in layers[first + 1 :]:
+                maps = sparingly(layer, maps) if isinstance(layer, _BLOCKS) else layer(maps)
+            return maps
+        for layer in layers:
+            maps = layer(maps)
+        return maps
 
 
 class UnitLength(nn.Module):
