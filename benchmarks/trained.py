@@ -50,8 +50,7 @@ def trained(
     store.prepare()
     bench = Bench(catalog, store, data_root(None), torch.device("cpu"), bar, print)
     test = bench.data(question.probing.dataset).test
-    _, network = bench.encoder(question.probing.pretraining)
-    model = nn.Sequential(network, bench.classifier(question.probing)).eval()
+    model = bench.classifier(question.probing).eval()
     index = rows(len(test), count)
     images = to_images(test.images[index], torch.device("cpu"))
     return model, images, torch.tensor(test.labels[index])

@@ -75,7 +75,9 @@ class _Convolution(Function):
 
 def _images_gradient(gradient: Tensor, images: Tensor, kernel: Tensor, stride: int) -> Tensor:
     size = kernel.shape[2]
-    if stride == 1 and _pixels(images, stride) <= _TINY:
+    if _pixels(images, stride) <= _TINY:
+        if stride > 1:
+            return _spread(gradient, images, kernel, stride)
         # It is a convolution itself, with the kernel turned around.
         turned = kernel.flip(2, 3).permute(2, 3, 0, 1).reshape(-1, kernel.shape[1])
         return _times(gradient, turned, size, 1)
@@ -93,6 +95,29 @@ def _images_gradient(gradient: Tensor, images: Tensor, kernel: Tensor, stride: i
         [True, False, False],
     )[0]
     return result
+
+
+def _spread(gradient: Tensor, images: Tensor, kernel: Tensor, stride: int) -> Tensor:
+    """The images' gradient as one product, each part of it added where the kernel saw it."""
+    outputs, inputs, size, _ = kernel.shape
+    half = size // 2
+    _, _, height, width = gradient.shape
+    matrix = kernel.permute(0, 2, 3, 1).flatten(1)
+    wide = torch.promote_types(images.dtype, torch.float32)
+    count, _, rows, columns = images.shape
+    total = torch.zeros(count, rows + 2 * half, columns + 2 * half, inputs, dtype=wide)
+    bytes_each = height * width * matrix.shape[1] * matrix.element_size()
+    for part, some in zip(
+        _split(total, bytes_each), _split(gradient.permute(0, 2, 3, 1), bytes_each), strict=True
+    ):
+        seen = (some.reshape(-1, outputs) @ matrix).view(-1, height, width, size, size, inputs)
+        for y in range(size):
+            for x in range(size):
+                down = slice(y, y + stride * height, stride)
+                right = slice(x, x + stride * width, stride)
+                part[:, down, right] += seen[:, :, :, y, x]
+    inside = total[:, half : half + rows, half : half + columns]
+    return inside.to(images.dtype).permute(0, 3, 1, 2)
 
 
 def _weights_gradient(gradient: Tensor, images: Tensor, kernel: Tensor, stride: int) -> Tensor:
@@ -127,8 +152,7 @@ def _columns(images: Tensor, size: int, stride: int) -> Iterator[Tensor]:
     height, width = _halved(images, stride)
     channels = images.shape[1]
     bytes_each = height * width * size * size * channels * images.element_size()
-    parts = -(-len(images) * bytes_each // _BYTES)
-    for some in torch.split(images.permute(0, 2, 3, 1), -(-len(images) // parts)):
+    for some in _split(images.permute(0, 2, 3, 1), bytes_each):
         padded = pad(some, (0, 0, half, half, half, half)).contiguous()
         each, down, right, _ = padded.stride()
         seen = padded.as_strided(
@@ -136,6 +160,12 @@ def _columns(images: Tensor, size: int, stride: int) -> Iterator[Tensor]:
             (each, down * stride, right * stride, down, right, 1),
         )
         yield seen.reshape(-1, size * size * channels)
+
+
+def _split(images: Tensor, bytes_each: int) -> tuple[Tensor, ...]:
+    """Equal parts whose matrices, ``bytes_each`` an image, are not too large."""
+    parts = -(-len(images) * bytes_each // _BYTES)
+    return torch.split(images, -(-len(images) // parts))
 
 
 def _halved(images: Tensor, stride: int) -> tuple[int, int]:
