@@ -8,6 +8,7 @@ answered, its answer stands for theirs.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -61,6 +62,11 @@ class Journal:
         fell = not all(map(torch.equal, before, after))
         self.keep(question, found, after if fell else ())
         return found
+
+    def tensor(self, question: Question, find: Callable[[], Tensor]) -> Tensor:
+        """The same for an answer of one tensor."""
+        (found,) = self.answer(question, lambda: (find(),))
+        return cast(Tensor, found)
 
     def recall(self, question: Question) -> Answer | None:
         """The next answer, the caller's own to change, or None where it is not known.

@@ -121,7 +121,7 @@ def leftovers(folder: Path) -> list[str]:
     return [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.name in ("training", "unfinished")
+        if path.name in ("training", "fitting", "unfinished")
         or path.name.endswith((".lease", ".damaged"))
         or ".lease." in path.name
     ]
