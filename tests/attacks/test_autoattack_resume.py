@@ -86,9 +86,11 @@ def killed(
     killing = Killing(every)
     while True:
         try:
-            return run(norm, model, images, labels, killing), killing.kept
+            made = run(norm, model, images, labels, killing)
         except Killed:
             continue
+        print(f"{len(killing.kept)} kills")
+        return made, killing.kept
 
 
 def stage(state: State) -> int:

@@ -96,6 +96,7 @@ def test_killed_after_every_step_it_ends_in_the_same_bits(
             break
     assert kills >= KILLS[spec]
     assert fingerprint(again) == whole
+    print(f"{kills} kills")
 
 
 def test_every_probe_is_killed_here() -> None:
