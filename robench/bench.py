@@ -7,7 +7,7 @@ import copy
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -300,7 +300,14 @@ class Bench:
         data = training_subset(self.data(question.dataset), question.images)
         method = self.probe(question)
         dice = generator(question, "probe", self.device)
-        model = probe(method, encoder, data, dice, self.progress)
+        about = {
+            **self._about(),
+            "data": f"{_sha256(data.train)} {_sha256(data.held_out)}",
+            "encoder": fingerprint(encoder),
+        }
+        with at_safe_points() if type(method).resume is not Probe.resume else nullcontext() as stop:
+            states = self.store.fitting(question, about, stop)
+            model = probe(method, encoder, data, dice, self.progress, states)
         weights = _on_cpu(trained(model, method))
         if _shapes(weights) != fitting:
             raise ProbeError(
@@ -476,7 +483,7 @@ def _all_images(data: Data) -> npt.NDArray[np.uint8]:
     return np.concatenate([data.train.images, data.held_out.images])
 
 
-def _sha256(split: Split, index: npt.NDArray[np.int64]) -> str:
+def _sha256(split: Split, index: npt.NDArray[np.int64] | slice = slice(None)) -> str:
     digest = hashlib.sha256(np.asarray(split.images[index]).tobytes())
     digest.update(np.asarray(split.labels[index]).tobytes())
     return digest.hexdigest()

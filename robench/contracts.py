@@ -13,7 +13,7 @@ Images are float32 in [0, 1], or uint8 in 0..255 where they are stored.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from types import MappingProxyType
@@ -41,10 +41,15 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class State:
-    """Where long work is: tensors by name, and beside them values that JSON can hold."""
+    """Where long work is: tensors by name, and beside them values that JSON can hold.
+
+    Tensors in ``fixed``, under names of their own, stay what they are: in a later state the same
+    tensor under the same name is not written again.
+    """
 
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
+    fixed: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Checkpoints(Protocol):
@@ -203,6 +208,22 @@ class Probe(ABC):
         Returns an ``nn.Linear``, which is what the zoo keeps. Raises ProbeError where that cannot
         be had.
         """
+
+    def resume(
+        self,
+        encoder: Encoder,
+        train: Split,
+        held_out: Split,
+        classes: int,
+        generator: Generator,
+        progress: Progress,
+        checkpoints: Checkpoints,
+    ) -> nn.Module:
+        """The same as `fit`, going on from what ``checkpoints`` have.
+
+        For probes that take minutes; others start again.
+        """
+        return self.fit(encoder, train, held_out, classes, generator, progress)
 
 
 class Attacked(NamedTuple):

@@ -5,7 +5,8 @@ FOLDER/<number>-<hash>.safetensors    a state; the highest number is the latest
 ```
 
 The hash of a file's bytes is in its name. Two are kept: where the latest is damaged, the one before
-it serves. No file is ever unpickled.
+it serves. Of what stays the same from state to state, a file only says in which older file it is,
+and that one stays too. No file is ever unpickled.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import safetensors.torch
@@ -31,6 +33,8 @@ EVERY = 30.0
 """Seconds between two states: with what it takes to write one, less than a minute can be lost."""
 
 _KEPT = 2
+_WASTE = 3
+"""Older files may be so many times as large as what is still needed of them."""
 _MOST_BYTES = 2**34
 _NAME = re.compile(r"(\d{8})-([0-9a-f]{16})\.safetensors\Z")
 
@@ -55,6 +59,7 @@ class States:
         self._before = 0.0
         self._unkept: Callable[[], State] | None = None
         self._troubled = False
+        self._written: dict[str, tuple[Tensor, Path]] = {}
 
     @property
     def seconds(self) -> float:
@@ -68,7 +73,7 @@ class States:
                 unfinished.unlink()
         for path in reversed(self._files()):
             try:
-                header, state = _read(path)
+                header, state, self._written = _read(path)
             except Exception as error:  # a zoo may be somebody else's, and its files say anything
                 self._say(f"{path} is damaged ({error}); going on from the one before it, if any")
                 with suppress(OSError):
@@ -81,6 +86,7 @@ class States:
             )
             if other:
                 self._say(f"{path} has another {' and '.join(other)} than now; starting anew")
+                self._written = {}
                 return None
             self._before = header["seconds"]
             self._say(f"going on from {path}")
@@ -120,13 +126,22 @@ class States:
     def _keep(self, state: State) -> None:
         files = self._files()
         number = int(files[-1].name[:8]) + 1 if files else 1
-        data = _encoded(state, {"about": self._about, "seconds": round(self.seconds, 3)})
+        older = self._older(state)
+        header = {"about": self._about, "seconds": round(self.seconds, 3)}
+        data = _encoded(state, header, {name: path.name for name, path in older.items()})
         digest = hashlib.sha256(data).hexdigest()[:16]
+        path = self._folder / f"{number:08}-{digest}.safetensors"
         try:
-            with replacing(self._folder / f"{number:08}-{digest}.safetensors") as file:
+            with replacing(path) as file:
                 file.write(data)
-            for path in files[: 1 - _KEPT]:
-                path.unlink()
+            fixed = state.fixed.items()
+            self._written = {name: (tensor, older.get(name, path)) for name, tensor in fixed}
+            needed = {path.name, *_older_files(path)}
+            for before in files[1 - _KEPT :]:
+                needed |= {before.name, *_older_files(before)}
+            for outdated in files:
+                if outdated.name not in needed:
+                    outdated.unlink()
         except OSError as error:
             # Hours of work are not given up because how far they are cannot be written down.
             if not self._troubled:
@@ -137,37 +152,91 @@ class States:
             self._troubled = True
         self._kept, self._unkept = time.monotonic(), None
 
+    def _older(self, state: State) -> dict[str, Path]:
+        """Where fixed tensors of the state are already; nowhere, if that wasted too much room."""
+        older = {
+            name: path
+            for name, (tensor, path) in self._written.items()
+            if state.fixed.get(name) is tensor
+        }
+        needed = sum(state.fixed[name].nbytes for name in older)
+        try:
+            held = sum(path.stat().st_size for path in set(older.values()))
+        except OSError:
+            return {}
+        return older if held <= _WASTE * needed + 2**20 else {}
+
     def _files(self) -> list[Path]:
         """The states, the latest last."""
         return sorted(path for path in self._folder.glob("*") if _NAME.match(path.name))
 
 
-def _encoded(state: State, header: dict[str, Any]) -> bytes:
-    strides = {name: tensor.stride() for name, tensor in state.tensors.items()}
-    header = {**header, "values": dict(state.values), "strides": strides}
+def _encoded(
+    state: State, header: Mapping[str, Any], older: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
+    """A state's file, without the fixed tensors that are in ``older`` files, by name."""
+    here = {name: tensor for name, tensor in state.fixed.items() if name not in older}
+    tensors = {**state.tensors, **here}
+    if len(tensors) != len(state.tensors) + len(here):
+        raise ValueError("a fixed tensor has another one's name")
+    strides = {name: tensor.stride() for name, tensor in tensors.items()}
+    places: dict[str, list[str]] = {"": list(here)}
+    for name, file in older.items():
+        places.setdefault(file, []).append(name)
+    header = {**header, "values": dict(state.values), "strides": strides, "fixed": places}
     # Copies: tensors that share memory cannot be written.
     contiguous = torch.contiguous_format
-    tensors = {
+    copies = {
         name: tensor.detach().cpu().clone(memory_format=contiguous)
-        for name, tensor in state.tensors.items()
+        for name, tensor in tensors.items()
     }
-    return safetensors.torch.save(tensors, {"state": json.dumps(header)})
+    return safetensors.torch.save(copies, {"state": json.dumps(header)})
 
 
-def _read(path: Path) -> tuple[dict[str, Any], State]:
+def _read(path: Path) -> tuple[dict[str, Any], State, dict[str, tuple[Tensor, Path]]]:
+    """A file's header and state, and where each of its fixed tensors is."""
+    header, tensors = _content(path)
+    if not isinstance(header["about"], dict) or not isinstance(header["values"], dict):
+        raise ValueError("its header is no state's")
+    header["seconds"] = float(header["seconds"])
+    fixed: dict[str, tuple[Tensor, Path]] = {}
+    for file, names in header.get("fixed", {}).items():
+        place = path.with_name(file) if file else path
+        if not _NAME.fullmatch(place.name):
+            raise ValueError("it leads to what is no state")
+        held = _content(place)[1] if file else tensors
+        fixed |= {name: (held[name], place) for name in names}
+    own = {name: tensor for name, tensor in tensors.items() if name not in fixed}
+    found = {name: tensor for name, (tensor, _) in fixed.items()}
+    return header, State(own, header["values"], found), fixed
+
+
+def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     data = bounded.read(path, _MOST_BYTES)
     if not path.name[9:].startswith(hashlib.sha256(data).hexdigest()[:16]):
-        raise ValueError("its hash differs from its name's")
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["state"])
+        raise ValueError(f"the hash of {path.name} differs from its name's")
+    header = _header(data)
     tensors = {
         name: _restrided(tensor, header["strides"][name])
         for name, tensor in safetensors.torch.load(data).items()
     }
-    if not isinstance(header["about"], dict) or not isinstance(header["values"], dict):
-        raise ValueError("its header is no state's")
-    header["seconds"] = float(header["seconds"])
-    return header, State(tensors, header["values"])
+    return header, tensors
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    length = int.from_bytes(data[:8], "little")
+    header: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["state"])
+    return header
+
+
+def _older_files(path: Path) -> set[str]:
+    """The names of the older files that a state needs; none where it is damaged."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+            return set(_header(head + file.read(int.from_bytes(head, "little"))).get("fixed", {}))
+    except Exception:  # what such a file may say has no bounds, and it is of no use then
+        return set()
 
 
 def _restrided(tensor: Tensor, strides: list[int]) -> Tensor:

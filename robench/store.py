@@ -4,6 +4,7 @@
 ZOO/<pretraining>/card.json, encoder.safetensors
 ZOO/<pretraining>/probes/<probing>.safetensors
 ZOO/<pretraining>/training/                      how far a training is, until its encoder is there
+ZOO/<pretraining>/fitting/<probing>/             how far a fit is, until its probe is there
 OUT/cells/<evaluation>.json, <evaluation>.npz    one answer, and what happened to each image
 OUT/examples/<evaluation>.npz                    a few attacked images to look at
 OUT/unfinished/<evaluation>/                     how far an attack is, until its cell is there
@@ -189,6 +190,13 @@ class Store:
         """Keep a probe's weights."""
         data = safetensors.torch.save(weights, {"sha256": _digest(weights)})
         _write(self._probe(probing), data)
+        fitting = self._fitting(probing)
+        shutil.rmtree(fitting, ignore_errors=True)
+        with suppress(OSError):  # others' work is there
+            fitting.parent.rmdir()
+
+    def _fitting(self, probing: Probing) -> Path:
+        return self.zoo / key(probing.pretraining) / "fitting" / key(probing)
 
     def _probe(self, probing: Probing) -> Path:
         return self.zoo / key(probing.pretraining) / "probes" / f"{key(probing)}.safetensors"
@@ -215,6 +223,10 @@ class Store:
         folder = self.zoo / key(pretraining) / "training"
         return States(folder, about, self._warn, stop)
 
+    def fitting(self, probing: Probing, about: Mapping[str, str], stop: Stop | None) -> States:
+        """How far the fit of a probe is, until `save_probe`."""
+        return States(self._fitting(probing), about, self._warn, stop)
+
     def attacking(self, evaluation: Evaluation, about: Mapping[str, str]) -> States:
         """How far an attack is, until `save_result`."""
         return States(self.out / "unfinished" / key(evaluation), about, self._warn)
@@ -240,6 +252,9 @@ class Store:
         for card in self.zoo.glob("*/card.json"):
             if card.with_name("encoder.safetensors").exists():
                 shutil.rmtree(card.with_name("training"), ignore_errors=True)
+        for folder in self.zoo.glob("*/fitting/*"):
+            if (folder.parents[1] / "probes" / f"{folder.name}.safetensors").exists():
+                shutil.rmtree(folder, ignore_errors=True)
         for folder in (self.out / "unfinished").glob("*"):
             if (self.out / "cells" / f"{folder.name}.json").exists():
                 shutil.rmtree(folder, ignore_errors=True)

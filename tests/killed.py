@@ -39,6 +39,17 @@ GRID = (
 """All three methods, several batches of each attack, an AutoAttack that soon has what it wants."""
 
 
+_BRIEF = (
+    *("run", "--plugin", str(PLUGINS / "tiny.py"), "--encoders", "tiny", "--methods", "plain"),
+    *("--sources", "shapes10(size=8)", "--epochs", "1", "--images", "384", "--limit", "10"),
+)
+LONG_BATCH = (*_BRIEF, "--attacks", "autoattack(eps=1/255)")
+"""One batch of an AutoAttack that some images withstand."""
+
+LONG_PROBE = (*_BRIEF, "--probes", "aff(epochs=60, batch=32)", "--attacks", "pgd(eps=2/255)")
+"""A probe that trains for longer than all else takes."""
+
+
 class Ended(NamedTuple):
     """What a run said, and the processor's seconds that it took after its imports."""
 
@@ -77,12 +88,12 @@ def run(folder: Path, *words: str, every: float = 0.05) -> Ended:
     return Ended(out, err, _of_children() - before - imports)
 
 
-def kill_after(folder: Path, seconds: float, *words: str) -> tuple[bool, str]:
+def kill_after(folder: Path, seconds: float, *words: str, every: float = 0.05) -> tuple[bool, str]:
     """Start it and kill it when it has worked so long; whether it still ran, and what it said.
 
     In seconds of the processor, so that it makes no difference what else the machine does.
     """
-    process = start(folder, *words)
+    process = start(folder, *words, every=every)
     imports = spent(process)
     while process.poll() is None and spent(process) - imports < seconds:
         time.sleep(0.01)
@@ -121,7 +132,7 @@ def leftovers(folder: Path) -> list[str]:
     return [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.name in ("training", "unfinished")
+        if path.name in ("training", "fitting", "unfinished")
         or path.name.endswith((".lease", ".damaged"))
         or ".lease." in path.name
     ]

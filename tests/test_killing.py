@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from killed import GRID, end_state, kill_after, leftovers, run, spent, start
+from killed import (
+    GRID,
+    LONG_BATCH,
+    LONG_PROBE,
+    end_state,
+    kill_after,
+    leftovers,
+    run,
+    spent,
+    start,
+)
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="what a process has worked is read from /proc"
@@ -43,7 +53,7 @@ def test_a_run_killed_four_times_ends_in_the_same_bits(
     tmp_path: Path, alone: Alone, seed: int
 ) -> None:
     dice = random.Random(seed)
-    moments = [alone.seconds * dice.uniform(0.15, 0.45) for _ in range(KILLS)]
+    moments = [alone.seconds * dice.uniform(0.1, 0.3) for _ in range(KILLS)]
     hits, said = zip(*(kill_after(tmp_path, seconds, *GRID) for seconds in moments), strict=True)
     assert sum(hits) >= KILLS - 1
     ended = run(tmp_path, *GRID)
@@ -52,6 +62,41 @@ def test_a_run_killed_four_times_ends_in_the_same_bits(
     assert end_state(tmp_path) == alone.state
     assert leftovers(tmp_path) == []
     print(f"{sum(hits)} kills, {told.count('going on from')} states gone on from")
+
+
+@pytest.mark.slow
+def test_autoattack_killed_within_its_only_batch_ends_in_the_same_bits(tmp_path: Path) -> None:
+    """Ten images that withstand it for long; each process is killed after a fifth of the work."""
+    alone = run(tmp_path / "alone", *LONG_BATCH, every=0.5)
+    killed = tmp_path / "killed"
+    hits, said = zip(
+        *(kill_after(killed, alone.seconds / 5, *LONG_BATCH, every=0.5) for _ in range(KILLS)),
+        strict=True,
+    )
+    assert sum(hits) >= KILLS - 1
+    resumed = sum("/unfinished/" in told for told in said)
+    assert resumed >= KILLS // 2
+    print(f"{sum(hits)} kills, {resumed} states gone on from within")
+    run(killed, *LONG_BATCH, every=0.5)
+    assert end_state(killed) == end_state(tmp_path / "alone")
+    assert leftovers(killed) == []
+
+
+@pytest.mark.slow
+def test_a_probe_killed_as_it_trains_ends_in_the_same_bits(tmp_path: Path) -> None:
+    alone = run(tmp_path / "alone", *LONG_PROBE, every=0.5)
+    killed = tmp_path / "killed"
+    hits, said = zip(
+        *(kill_after(killed, alone.seconds / 4, *LONG_PROBE, every=0.5) for _ in range(KILLS)),
+        strict=True,
+    )
+    assert sum(hits) >= KILLS - 1
+    resumed = sum("/fitting/" in told for told in said)
+    assert resumed >= KILLS // 2
+    print(f"{sum(hits)} kills, {resumed} states gone on from within")
+    run(killed, *LONG_PROBE, every=0.5)
+    assert end_state(killed) == end_state(tmp_path / "alone")
+    assert leftovers(killed) == []
 
 
 @pytest.mark.parametrize(

@@ -250,3 +250,95 @@ def test_a_full_disk_costs_the_state_and_not_the_work(
     found = make().load()
     assert found is not None
     assert found.values["number"] == 1
+
+
+# --- what stays the same
+
+
+def grown(tensors: dict[str, torch.Tensor], number: int) -> State:
+    return State({"x": torch.full((2,), float(number))}, {"number": number}, tensors)
+
+
+def test_what_stays_the_same_is_written_once_and_found_again(
+    make: Callable[..., States], tmp_path: Path
+) -> None:
+    work, large = make(), torch.rand(1000)
+    tensors = {"0": large.t(), "shown": large[:3]}
+    work.reached(lambda: grown(tensors, 0))
+    for number in range(1, 5):
+        tensors = {**tensors, f"{number}": torch.full((3,), float(number))}
+        work.reached(lambda number=number, tensors=tensors: grown(tensors, number))
+        if number == 2:  # another process goes on
+            work = make()
+            found = work.load()
+            assert found is not None
+            tensors = dict(found.fixed)
+    assert [path.name[:8] for path in files(tmp_path)] == [f"0000000{i}" for i in range(1, 6)]
+    assert [path.stat().st_size > 4000 for path in files(tmp_path)] == [True] + 4 * [False]
+    found = make().load()
+    assert found is not None
+    assert (found.values, found.tensors["x"].tolist()) == ({"number": 4}, [4, 4])
+    assert found.fixed.keys() == tensors.keys()
+    assert all(torch.equal(found.fixed[name], tensor) for name, tensor in tensors.items())
+
+
+def test_another_tensor_under_the_same_name_is_written(make: Callable[..., States]) -> None:
+    work = make()
+    for number in range(3):
+        work.reached(lambda number=number: grown({"a": torch.tensor(number)}, number))
+    found = make().load()
+    assert found is not None
+    assert found.fixed["a"] == 2
+
+
+def test_files_that_nothing_is_needed_of_go(make: Callable[..., States], tmp_path: Path) -> None:
+    work, small = make(), torch.ones(1)
+    work.reached(lambda: grown({"small": small, "large": torch.rand(2**20)}, 0))
+    for number in range(1, 4):
+        work.reached(lambda number=number: grown({"small": small}, number))
+    assert [path.name[:8] for path in files(tmp_path)] == ["00000002", "00000003", "00000004"]
+    assert sum(path.stat().st_size for path in files(tmp_path)) < 2**12
+    found = make().load()
+    assert found is not None
+    assert found.fixed["small"] == 1
+
+
+@pytest.mark.parametrize("how", ["damaged", "lost"])
+def test_a_state_whose_older_file_is_gone_is_not_gone_on_from(
+    make: Callable[..., States], tmp_path: Path, said: list[str], how: str
+) -> None:
+    work, large = make(), torch.rand(100)
+    for number in range(3):
+        work.reached(lambda number=number: grown({"a": large}, number))
+    first, *_ = files(tmp_path)
+    if how == "lost":
+        first.unlink()
+    else:
+        first.write_bytes(first.read_bytes()[:-1])
+    assert make().load() is None
+    assert all("is damaged" in line for line in said)
+    make().reached(lambda: grown({"a": large}, 3))
+    found = make().load()
+    assert found is not None
+    assert torch.equal(found.fixed["a"], large)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "secret", "..", "a/b"])
+def test_a_state_leads_to_no_other_file(
+    make: Callable[..., States], tmp_path: Path, said: list[str], name: str
+) -> None:
+    import hashlib
+
+    header = {"about": ABOUT, "seconds": 1.0}
+    tensors = {"a": torch.ones(1)}
+    data = states._encoded(State({}, {}, tensors), header, {"a": name})
+    (tmp_path / "work").mkdir()
+    file = f"00000001-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
+    (tmp_path / "work" / file).write_bytes(data)
+    assert make().load() is None
+    assert "is damaged" in said[0]
+
+
+def test_two_tensors_of_one_name_are_refused(make: Callable[..., States]) -> None:
+    with pytest.raises(ValueError, match="another one's name"):
+        make().reached(lambda: State({"a": torch.ones(1)}, {}, {"a": torch.ones(1)}))

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor, nn
 
+from robench.attacks._recalled import recall_searches
 from robench.attacks._until_fooled import stop_at_success
-from robench.contracts import Attack, Attacked
+from robench.contracts import FORGETFUL, Attack, Attacked, Checkpoints
+from robench.journal import Journal
 from robench.tensors.balls import Ball, ball
 from robench.tensors.modes import draw_seed, evaluating, frozen, preserved_random_state
 from robench.tensors.stand_in import stand_in
@@ -45,6 +47,8 @@ class AutoAttack(Attack):
     The robust flags are the package's, for less work: the attacks search through a stand-in for the
     model, which itself judges what each of them returns, and APGD leaves an image alone once it is
     fooled, so its first success comes back where the package gives its last.
+
+    Interrupted within a call, it goes on at the gradient or query that it had got to (`resume`).
 
     Notes, where the package warns or the adapter departs from the standard version:
 
@@ -87,19 +91,31 @@ class AutoAttack(Attack):
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
     ) -> Attacked:
-        seed = draw_seed(generator)
+        return self.resume(model, images, labels, generator, FORGETFUL)
+
+    def resume(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        generator: Generator,
+        checkpoints: Checkpoints,
+    ) -> Attacked:
+        seed, journal = draw_seed(generator), Journal(checkpoints)
         images = images.contiguous()  # the package reshapes with view()
         # FAB calls backward(), which would write gradients into parameters that are not frozen.
         with evaluating(model), frozen(model), preserved_random_state(), _fresh_checks():
             with torch.no_grad():
                 classes = model(images[:1]).shape[1]
             quick = stand_in(model, images)
-            with _heard() as warnings:
+            with _heard(journal.said):
                 official = self._official(model, quick, classes, seed, images.device)
+                recall_searches(official, journal)
                 reached = _images_given_to(official.square)
                 attacked, predicted = official.run_standard_evaluation(
                     images, labels, batch_size=len(images)
                 )
+        warnings = journal.said
         notes = [_note(warning) for warning in warnings]
         standing = int((predicted == labels).sum())
         counts = {"square": sum(reached) - standing if reached else 0}
@@ -179,10 +195,9 @@ def _zero_gradients(warning: str) -> int:
 
 
 @contextmanager
-def _heard() -> Iterator[list[str]]:
+def _heard(warnings: list[str]) -> Iterator[None]:
     """Collect the package's warnings and print none; its progress, at DEBUG, passes."""
     logger = logging.getLogger("auto-attack")
-    warnings: list[str] = []
 
     def keep(record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
@@ -195,7 +210,7 @@ def _heard() -> Iterator[list[str]]:
     logger.disabled = False  # logging.config disables loggers that it does not know
     logger.addFilter(keep)
     try:
-        yield warnings
+        yield
     finally:
         logger.removeFilter(keep)
         logger.disabled = disabled

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from robench.contracts import Encoder, Progress
+from robench.contracts import Checkpoints, Encoder, Progress
 from robench.probes._training import Schedule, descend
 from robench.tensors.modes import evaluating, frozen, full_precision
 
@@ -21,6 +21,7 @@ def fit_layer(
     generator: Generator,
     progress: Progress,
     label: str,
+    checkpoints: Checkpoints,
 ) -> nn.Linear:
     """Train the layer by cross-entropy on the features of what ``see`` makes of each batch.
 
@@ -35,6 +36,15 @@ def fit_layer(
         return cross_entropy(layer(features), labels)
 
     with evaluating(encoder), frozen(encoder), full_precision():
-        epochs = descend(schedule, layer.parameters(), known, loss, generator, progress, label)
+        epochs = descend(
+            schedule,
+            layer.parameters(),
+            known,
+            loss,
+            generator,
+            progress,
+            label,
+            checkpoints=checkpoints,
+        )
         deque(epochs, maxlen=0)
     return layer.requires_grad_(False)

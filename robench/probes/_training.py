@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from robench.contracts import ProbeError, Progress, Split
+from robench.contracts import FORGETFUL, Checkpoints, ProbeError, Progress, Split
+from robench.probes._steps import steps
 from robench.tensors.augment import random_crop, random_hflip
 
 
@@ -54,6 +55,13 @@ class Schedule:
         return [int(epoch) for epoch in self.decay.split(",") if epoch]
 
 
+def rate(lr: float, falls: Sequence[int], epoch: int) -> float:
+    """The learning rate in an epoch, from 0: tenfold smaller after each number in ``falls``."""
+    for _ in [fall for fall in falls if epoch >= fall]:
+        lr *= 0.1
+    return lr
+
+
 def pixels(parts: Sequence[Split], device: torch.device) -> tuple[Tensor, Tensor]:
     """The images of the parts, uint8 [n, 3, H, W], and their labels [n], on the device."""
     images = np.concatenate([part.images for part in parts])
@@ -70,13 +78,17 @@ def descend(
     progress: Progress,
     label: str,
     least: int = 1,
+    buffers: Iterable[Tensor] = (),
+    checkpoints: Checkpoints = FORGETFUL,
 ) -> Iterator[int]:
     """Train ``parameters`` in place; gives the number of epochs done, after each of them.
 
     ``known`` are stored images and labels; ``loss`` maps a shuffled batch of them, images
     [B, 3, H, W] in [0, 1] and labels [B], to a scalar. A last batch of fewer than ``least`` images
-    is left out. Raises ProbeError when a loss is not finite.
+    is left out. Training goes on from what ``checkpoints`` have; ``buffers`` are what it changes
+    beside the parameters. Raises ProbeError when a loss is not finite.
     """
+    parameters = list(parameters)
     images, labels = known
     starts = range(0, len(labels) - least + 1, schedule.batch)
     optimizer = torch.optim.SGD(
@@ -85,27 +97,33 @@ def descend(
         momentum=schedule.momentum,
         weight_decay=schedule.weight_decay,
     )
-    rate = torch.optim.lr_scheduler.MultiStepLR(optimizer, schedule.falls, gamma=0.1)
-    order = torch.empty(0)
     total = torch.zeros((), device=images.device)
-    for count in progress(range(schedule.epochs * len(starts)), label):
-        epoch, step = divmod(count, len(starts))
-        if step == 0:
-            order = torch.randperm(len(labels), generator=generator, device=images.device)
-            total.zero_()
-        rows = order[starts[step] : starts[step] + schedule.batch]
+    taken = steps(
+        len(labels),
+        starts,
+        schedule.epochs,
+        optimizer,
+        [*parameters, *buffers, total],
+        generator,
+        progress,
+        label,
+        checkpoints,
+    )
+    for epoch, rows, last in taken:
+        for group in optimizer.param_groups:
+            group["lr"] = rate(schedule.lr, schedule.falls, epoch)
         optimizer.zero_grad()
         value = loss(images[rows].float().div_(255), labels[rows])
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total += value.detach()
-        if step == len(starts) - 1:
+        if last:
             if not math.isfinite(total.item()):
                 raise ProbeError(
                     f"{label}: the loss is {total.item()} in epoch {epoch + 1}; "
                     f"try a smaller lr than {schedule.lr:g}"
                 )
-            rate.step()
+            total.zero_()
             yield epoch + 1
 
 

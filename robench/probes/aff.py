@@ -8,21 +8,23 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
-from robench.contracts import Encoder, Probe, ProbeError, Progress, Split
+from robench.contracts import Checkpoints, Encoder, ProbeError, Progress, Split, State
 from robench.probes._layers import zero_layer
 from robench.probes._pgd import PGD
+from robench.probes._resumable import Resumable
 from robench.probes._training import Schedule, crop_and_flip, descend, pixels
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import ball
 from robench.tensors.batchnorm import BRANCHES, adopt_branch
 from robench.tensors.modes import evaluating, frozen
+from robench.within import Within
 
 _NOISE = 0.001  # where the climb starts: at the image itself the divergence has no gradient
 _TEST_STEPS = 20  # of the attack that epochs are compared by
 
 
 @dataclass(frozen=True)
-class AFF(Probe):
+class AFF(Resumable):
     """Adversarial full finetuning: a copy of the encoder and a linear layer, by SGD on TRADES.
 
     The defaults are ACL's and RobustSSL's (ACL's train_trades.py:23-71; RobustSSL's
@@ -64,7 +66,7 @@ class AFF(Probe):
         # The target of the climb forward, its steps, and two passes back to the weights.
         return self.epochs * (self.steps + 3.5)
 
-    def fit(
+    def resume(
         self,
         encoder: Encoder,
         train: Split,
@@ -72,6 +74,7 @@ class AFF(Probe):
         classes: int,
         generator: Generator,
         progress: Progress,
+        checkpoints: Checkpoints,
     ) -> nn.Module:
         try:
             adopt_branch(encoder, self.branch)
@@ -80,7 +83,12 @@ class AFF(Probe):
         device = next(encoder.parameters()).device
         layer = zero_layer(encoder.width, classes, device)
         model = nn.Sequential(encoder, layer)
-        best, kept = -1.0, model.state_dict()
+        found = checkpoints.load()
+        best = -1.0 if found is None else found.values["best"]
+        kept = {} if found is None else dict(found.fixed)
+
+        def selection() -> State:
+            return State({}, {"best": best}, kept)
 
         def loss(images: Tensor, labels: Tensor) -> Tensor:
             views = crop_and_flip(images, generator)
@@ -98,6 +106,8 @@ class AFF(Probe):
             progress,
             "aff probe",
             least=2,  # BatchNorm in train mode has no variance of one image
+            buffers=model.buffers(),
+            checkpoints=Within(checkpoints, selection, found),
         ):
             if self.select:
                 accuracy = self._withstood(model, held_out, generator)

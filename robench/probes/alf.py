@@ -4,15 +4,16 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Encoder, Probe, Progress, Split
+from robench.contracts import Checkpoints, Encoder, Progress, Split
 from robench.probes._frozen import fit_layer
 from robench.probes._layers import zero_layer
 from robench.probes._pgd import PGD
+from robench.probes._resumable import Resumable
 from robench.probes._training import Schedule, crop_and_flip, pixels
 
 
 @dataclass(frozen=True)
-class ALF(Probe):
+class ALF(Resumable):
     """Adversarial linear finetuning: SGD on PGD's images only; the encoder is frozen.
 
     The defaults are DynACL's (test_LF.py:29-63), which RobustSSL keeps for CIFAR-10
@@ -39,7 +40,7 @@ class ALF(Probe):
     def passes(self) -> float:
         return self.epochs * (self.steps + 0.5)  # half: forward only
 
-    def fit(
+    def resume(
         self,
         encoder: Encoder,
         train: Split,
@@ -47,6 +48,7 @@ class ALF(Probe):
         classes: int,
         generator: Generator,
         progress: Progress,
+        checkpoints: Checkpoints,
     ) -> nn.Module:
         device = next(encoder.parameters()).device
         layer = zero_layer(encoder.width, classes, device)
@@ -57,7 +59,15 @@ class ALF(Probe):
 
         known = pixels([train, held_out], device)
         return fit_layer(
-            layer, encoder, known, see, self._schedule(), generator, progress, "alf probe"
+            layer,
+            encoder,
+            known,
+            see,
+            self._schedule(),
+            generator,
+            progress,
+            "alf probe",
+            checkpoints,
         )
 
     def _attack(self) -> PGD:

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Encoder, Probe, Progress, Split
+from robench.contracts import Checkpoints, Encoder, Progress, Split
+from robench.journal import Journal, Question
 from robench.probes._features import features
 from robench.probes._layers import zero_layer
+from robench.probes._resumable import Resumable
 from robench.tensors.logistic import fit_logistic
 
 STRENGTHS: Sequence[float] = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -17,7 +20,7 @@ _PATIENCE = 2  # strengths without a gain, after which weaker ones are not tried
 
 
 @dataclass(frozen=True)
-class Linear(Probe):
+class Linear(Resumable):
     """Logistic regression with an L2 penalty, by full-batch L-BFGS, on standardised features.
 
     ``strength`` None chooses the L2 strength among powers of ten by accuracy on the held-out part,
@@ -32,7 +35,7 @@ class Linear(Probe):
         if self.batch < 1 or (self.strength is not None and self.strength <= 0):
             raise ValueError(f"batch={self.batch} and strength={self.strength} must be positive")
 
-    def fit(
+    def resume(
         self,
         encoder: Encoder,
         train: Split,
@@ -40,16 +43,18 @@ class Linear(Probe):
         classes: int,
         generator: Generator,
         progress: Progress,
+        checkpoints: Checkpoints,
     ) -> nn.Module:
+        journal = Journal(checkpoints)
         device = next(encoder.parameters()).device
-        seen = features(encoder, train, self.batch, progress).double()
-        kept = features(encoder, held_out, self.batch, progress).double()
+        seen = features(encoder, train, self.batch, progress, journal).double()
+        kept = features(encoder, held_out, self.batch, progress, journal).double()
         everything = torch.cat([seen, kept])
         mean, scale = everything.mean(0), everything.std(0).clamp(min=1e-6)
         seen, kept, everything = ((part - mean) / scale for part in (seen, kept, everything))
         labels = torch.tensor(np.concatenate([train.labels, held_out.labels]), device=device)
         strength = self.strength or _select(
-            (seen, labels[: len(seen)]), (kept, labels[len(seen) :]), classes, progress
+            (seen, labels[: len(seen)]), (kept, labels[len(seen) :]), classes, progress, journal
         )
         both = fit_logistic(everything, labels, classes, strength)
         # The standardisation becomes part of the layer: w (f - mean) / scale + b.
@@ -62,10 +67,13 @@ def _select(
     held_out: tuple[Tensor, Tensor],
     classes: int,
     progress: Progress,
+    journal: Journal,
 ) -> float:
     best, chosen, start, worse = -1.0, STRENGTHS[0], None, 0
     for strength in progress(STRENGTHS, "linear probe"):
-        start = fit_logistic(*train, classes, strength, start)
+        question = Question(train[1], torch.tensor(strength))
+        fit = partial(fit_logistic, *train, classes, strength, start)
+        start = journal.tensor(question, fit)
         predicted = (held_out[0] @ start[:-1] + start[-1]).argmax(1)
         accuracy = (predicted == held_out[1]).double().mean().item()
         if accuracy > best:

@@ -7,12 +7,16 @@ import torch
 from torch import Generator, nn
 from torch.nn.functional import cross_entropy
 
-from robench.contracts import Encoder, Probe, Progress, Split
+from robench.contracts import Checkpoints, Encoder, Progress, Split
+from robench.journal import Journal
 from robench.probes._features import features
+from robench.probes._layers import uniform_layer
+from robench.probes._resumable import Resumable
+from robench.probes._steps import steps
 
 
 @dataclass(frozen=True)
-class LinearAdam(Probe):
+class LinearAdam(Resumable):
     """Adam without a schedule on whole batches of images that are not augmented.
 
     Settings are those of CLAE's code on its SimCLR base (SimCLR/eval_lr.py:14-16, 153-159 and 205;
@@ -31,7 +35,7 @@ class LinearAdam(Probe):
                 f"lr={self.lr}, epochs={self.epochs} and batch={self.batch} must be positive"
             )
 
-    def fit(
+    def resume(
         self,
         encoder: Encoder,
         train: Split,
@@ -39,25 +43,30 @@ class LinearAdam(Probe):
         classes: int,
         generator: Generator,
         progress: Progress,
+        checkpoints: Checkpoints,
     ) -> nn.Module:
+        journal = Journal(checkpoints)
         device = next(encoder.parameters()).device
-        parts = [features(encoder, part, 1024, progress) for part in (train, held_out)]
+        parts = [features(encoder, part, 1024, progress, journal) for part in (train, held_out)]
         inputs = torch.cat(parts)
         labels = torch.tensor(np.concatenate([train.labels, held_out.labels]), device=device)
-        # Empty at first: nn.Linear's own initialisation would draw from the global state.
-        layer = nn.Linear(inputs.shape[1], classes, device="meta").to_empty(device=device)
-        bound = inputs.shape[1] ** -0.5  # nn.Linear's own, from the passed dice
-        with torch.no_grad():
-            layer.weight.uniform_(-bound, bound, generator=generator)
-            layer.bias.uniform_(-bound, bound, generator=generator)
+        layer = uniform_layer(inputs.shape[1], classes, device, generator)
         optimizer = torch.optim.Adam(layer.parameters(), self.lr)
         batch = min(self.batch, len(inputs))
-        for _ in progress(range(self.epochs), "linear probe"):
-            order = torch.randperm(len(inputs), generator=generator, device=device)
-            for start in range(0, len(order) - batch + 1, batch):
-                rows = order[start : start + batch]
-                optimizer.zero_grad()
-                loss = cross_entropy(layer(inputs[rows]), labels[rows])
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
+        taken = steps(
+            len(inputs),
+            range(0, len(inputs) - batch + 1, batch),
+            self.epochs,
+            optimizer,
+            list(layer.parameters()),
+            generator,
+            progress,
+            "linear probe",
+            journal.within(),
+        )
+        for _, rows, _ in taken:
+            optimizer.zero_grad()
+            loss = cross_entropy(layer(inputs[rows]), labels[rows])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
         return layer.requires_grad_(False)

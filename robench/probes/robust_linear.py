@@ -4,15 +4,16 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Encoder, Probe, Progress, Split
+from robench.contracts import Checkpoints, Encoder, Progress, Split
 from robench.probes._frozen import fit_layer
 from robench.probes._layers import uniform_layer
 from robench.probes._pgd import PGD
+from robench.probes._resumable import Resumable
 from robench.probes._training import Schedule, pixels
 
 
 @dataclass(frozen=True)
-class RobustLinear(Probe):
+class RobustLinear(Resumable):
     """RoCL's robust linear evaluation: SGD on PGD's images only; the encoder is frozen.
 
     RoCL's code (src/linear_eval.py:147-221 as src/total_process.sh:23 calls it: ``--adv_img`` and
@@ -41,7 +42,7 @@ class RobustLinear(Probe):
     def passes(self) -> float:
         return self.epochs * (self.steps + 0.5)  # half: forward only
 
-    def fit(
+    def resume(
         self,
         encoder: Encoder,
         train: Split,
@@ -49,6 +50,7 @@ class RobustLinear(Probe):
         classes: int,
         generator: Generator,
         progress: Progress,
+        checkpoints: Checkpoints,
     ) -> nn.Module:
         device = next(encoder.parameters()).device
         layer = uniform_layer(encoder.width, classes, device, generator)
@@ -59,7 +61,15 @@ class RobustLinear(Probe):
 
         known = pixels([train, held_out], device)
         return fit_layer(
-            layer, encoder, known, see, self._schedule(), generator, progress, "robust linear probe"
+            layer,
+            encoder,
+            known,
+            see,
+            self._schedule(),
+            generator,
+            progress,
+            "robust linear probe",
+            checkpoints,
         )
 
     def _attack(self) -> PGD:

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Encoder, Probe, Progress, Split
+from robench.contracts import Checkpoints, Encoder, Progress, Split
 from robench.probes._frozen import fit_layer
 from robench.probes._layers import zero_layer
+from robench.probes._resumable import Resumable
 from robench.probes._training import Schedule, crop_and_flip, pixels
 
 
 @dataclass(frozen=True)
-class SLF(Probe):
+class SLF(Resumable):
     """Standard linear finetuning: SGD on crops and flips of clean images; the encoder is frozen.
 
     The defaults are DynACL's (test_LF.py:29-63), which RobustSSL keeps for CIFAR-10
@@ -33,7 +34,7 @@ class SLF(Probe):
     def passes(self) -> float:
         return self.epochs * 0.5  # forward only
 
-    def fit(
+    def resume(
         self,
         encoder: Encoder,
         train: Split,
@@ -41,6 +42,7 @@ class SLF(Probe):
         classes: int,
         generator: Generator,
         progress: Progress,
+        checkpoints: Checkpoints,
     ) -> nn.Module:
         device = next(encoder.parameters()).device
         layer = zero_layer(encoder.width, classes, device)
@@ -50,7 +52,15 @@ class SLF(Probe):
 
         known = pixels([train, held_out], device)
         return fit_layer(
-            layer, encoder, known, see, self._schedule(), generator, progress, "slf probe"
+            layer,
+            encoder,
+            known,
+            see,
+            self._schedule(),
+            generator,
+            progress,
+            "slf probe",
+            checkpoints,
         )
 
     def _schedule(self) -> Schedule:

@@ -15,11 +15,12 @@ from torch import Generator, Tensor, nn
 from robench.contracts import FORGETFUL, Attack, Checkpoints, Outcome, Progress, Split, State
 from robench.stages import checks
 from robench.stages.calls import counted_calls
-from robench.stages.parts import Part, Within, joined, restored, state
+from robench.stages.parts import Part, joined, restored, state
 from robench.tensors.features import to_images
 from robench.tensors.memory import is_out_of_memory, release
 from robench.tensors.modes import evaluating, full_precision, only_evaluating
 from robench.trust.flags import RECOMPUTED_OTHERWISE, TEST_IMAGES
+from robench.within import Within
 
 TOLERANCE = 1e-6  # of the ball's radius and the pixel range: float32's rounding, nothing more
 
@@ -141,7 +142,8 @@ def _attack(
             labels = _labels(test.labels[chosen], classes, device)
             logits = _logits(model, images, classes)
             notes = checks.steadiness(model, images, logits) if start == 0 else []
-            within = Within(checkpoints, tuple(parts), batch, found if start == done else None)
+            before = partial(state, tuple(parts), batch)
+            within = Within(checkpoints, before, found if start == done else None)
             # Copies: an attack that works in place would move the images it is measured from.
             made = attack.resume(model, images.clone(), labels.clone(), dice(start), within)
             attacked = made.images

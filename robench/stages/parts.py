@@ -1,13 +1,15 @@
 """What happened to the images of some batches, and the state on disk that it is gone on from."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from robench.contracts import Checkpoints, State
+from robench.contracts import State
+
+_COLUMNS = 5
 
 
 @dataclass(frozen=True)
@@ -42,51 +44,22 @@ def joined(parts: Sequence[Part]) -> Part:
 
 def state(parts: Sequence[Part], batch: int) -> State:
     """What it takes to go on after these parts, with batches of that size."""
-    if not parts:
-        return State({}, {"batch": batch})
-    whole = joined(parts)
-    tensors = {f"columns.{i}": column for i, column in enumerate(whole.columns)}
-    values = {"batch": batch, "notes": sorted(whole.notes), "counts": dict(whole.counts)}
-    return State({**tensors, "shown": whole.shown}, values)
+    fixed: dict[str, Tensor] = {}
+    for number, part in enumerate(parts):
+        fixed |= {f"{number}.{i}": column for i, column in enumerate(part.columns)}
+        fixed[f"{number}.shown"] = part.shown
+    said = [{"notes": sorted(part.notes), "counts": dict(part.counts)} for part in parts]
+    return State({}, {"batch": batch, "parts": said}, fixed)
 
 
 def restored(found: State) -> list[Part]:
-    """The parts that a state holds, as one; none where it holds none."""
-    names = sorted(name for name in found.tensors if name.startswith("columns."))
-    if not names:
-        return []
-    columns = tuple(found.tensors[name] for name in names)
-    values = found.values
-    return [Part(columns, found.tensors["shown"], frozenset(values["notes"]), values["counts"])]
-
-
-@dataclass(frozen=True)
-class Within:
-    """The checkpoints of an attack on one batch: with its state, what happened before is kept."""
-
-    outer: Checkpoints
-    before: tuple[Part, ...]
-    batch: int
-    found: State | None
-
-    def load(self) -> State | None:
-        """The attack's own state, where it kept one on this batch."""
-        if self.found is None or "attack" not in self.found.values:
-            return None
-        own = {
-            name.removeprefix("attack."): tensor
-            for name, tensor in self.found.tensors.items()
-            if name.startswith("attack.")
-        }
-        return State(own, self.found.values["attack"])
-
-    def reached(self, own: Callable[[], State]) -> None:
-        """Keep the attack's own state with that of the batches before."""
-
-        def both() -> State:
-            before, within = state(self.before, self.batch), own()
-            tensors = {f"attack.{name}": tensor for name, tensor in within.tensors.items()}
-            values = {**before.values, "attack": dict(within.values)}
-            return State({**before.tensors, **tensors}, values)
-
-        self.outer.reached(both)
+    """The parts that a state holds."""
+    return [
+        Part(
+            tuple(found.fixed[f"{number}.{i}"] for i in range(_COLUMNS)),
+            found.fixed[f"{number}.shown"],
+            frozenset(said["notes"]),
+            said["counts"],
+        )
+        for number, said in enumerate(found.values.get("parts", []))
+    ]

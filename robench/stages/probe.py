@@ -5,24 +5,38 @@ from collections import OrderedDict
 
 from torch import Generator, nn
 
-from robench.contracts import Data, Encoder, Probe, ProbeError, Progress
+from robench.contracts import (
+    FORGETFUL,
+    Checkpoints,
+    Data,
+    Encoder,
+    Probe,
+    ProbeError,
+    Progress,
+)
 from robench.tensors.features import fingerprint
 from robench.tensors.modes import evaluating, only_evaluating
 
 
 def probe(
-    method: Probe, encoder: Encoder, data: Data, generator: Generator, progress: Progress
+    method: Probe,
+    encoder: Encoder,
+    data: Data,
+    generator: Generator,
+    progress: Progress,
+    checkpoints: Checkpoints = FORGETFUL,
 ) -> nn.Sequential:
     """The classifier, images [B, 3, H, W] to logits [B, K], that the probe fits on the data.
 
-    A probe that finetunes is given a copy of the encoder. Raises ProbeError where the encoder was
-    called in train mode, or its parameters, buffers or BatchNorm branch changed on the way.
+    A probe that finetunes is given a copy of the encoder. One that can goes on from what
+    ``checkpoints`` have. Raises ProbeError where the encoder was called in train mode, or its
+    parameters, buffers or BatchNorm branch changed on the way.
     """
     before = fingerprint(encoder)
     probed = copy.deepcopy(encoder).eval() if method.finetunes else encoder
     with evaluating(encoder), evaluating(probed), only_evaluating(encoder, ProbeError):
-        layer = method.fit(
-            probed, data.train, data.held_out, len(data.classes), generator, progress
+        layer = method.resume(
+            probed, data.train, data.held_out, len(data.classes), generator, progress, checkpoints
         )
     if fingerprint(encoder) != before:
         raise ProbeError(

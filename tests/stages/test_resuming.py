@@ -4,13 +4,16 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyautoattack
 import pytest
 import torch
 from torch import Generator, Tensor, nn
 
 from robench import states
+from robench.attacks.autoattack import AutoAttack
 from robench.attacks.pgd import PGD
 from robench.catalog import Catalog
 from robench.contracts import FORGETFUL, Attack, Attacked, Checkpoints, Objective, Split, State
@@ -31,16 +34,21 @@ class Killed(BaseException):
 
 
 class Killing:
-    """States on disk, of a process that is killed after so many safe points."""
+    """States on disk, of a process that is killed after so many safe points.
 
-    def __init__(self, folder: Path, after: int) -> None:
+    Each keeps a state, or the ``last`` one only.
+    """
+
+    def __init__(self, folder: Path, after: int, last: bool = False) -> None:
         self.states, self.left = States(folder, {}, lambda line: None), after
+        self.last = last
 
     def load(self) -> State | None:
         return self.states.load()
 
     def reached(self, state: Callable[[], State]) -> None:
-        self.states.reached(state)
+        if self.left == 1 or not self.last:
+            self.states.reached(state)
         self.left -= 1
         if self.left == 0:
             raise Killed
@@ -219,7 +227,7 @@ def test_a_finished_batch_outlives_a_stop_within_the_next(
         attacked(work)
     found = work.load()
     assert found is not None
-    assert len(found.tensors["columns.0"]) == 10
+    assert sum(len(found.fixed[f"{part}.0"]) for part in range(2)) == 10
     assert_same(attacked(work), whole)
     assert len(calls) == 3 + 3
 
@@ -268,6 +276,36 @@ def test_an_attack_s_own_state_is_kept_with_that_of_the_batches_before(
             break
     assert kills == 3 * (3 + 1) // kills_every
     assert_same(again, whole)
+
+
+def test_autoattack_goes_on_within_a_batch_from_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two batches of few steps, killed at every 40th gradient or query."""
+    begin = pyautoattack.AutoAttack.__init__
+
+    def brief(self: pyautoattack.AutoAttack, *given: Any, **named: Any) -> None:
+        begin(self, *given, **named)
+        self.apgd.n_iter = self.apgd_targeted.n_iter = self.fab.n_iter = 20
+        self.square.n_queries = 40
+
+    monkeypatch.setattr(pyautoattack.AutoAttack, "__init__", brief)
+
+    def run(checkpoints: Checkpoints) -> Attempt:
+        return attacked(checkpoints, 11, AutoAttack(eps=0.005))
+
+    whole = run(FORGETFUL)
+    kills = 0
+    while True:
+        try:
+            again = run(Killing(tmp_path, 40, last=True))
+        except Killed:
+            kills += 1
+        else:
+            break
+    assert kills > 4
+    assert_same(again, whole)
+    print(f"{kills} kills")
 
 
 # --- memory
