@@ -176,7 +176,7 @@ def test_a_part_under_another_name_is_measured(tmp_path: Path) -> None:
     whole = pages.largest(path, metadata, COLUMNS)
     assert whole > 9 * 700
     content = path.read_bytes()
-    assert content.count(b"\x28\x03img\x05bytes") == 1
+    assert content.count(b"\x28\x03img\x05bytes") >= 1  # older versions write it twice
     path.write_bytes(content.replace(b"\x28\x03img\x05bytes", b"\x28\x03not\x05bytes"))
     with pq.ParquetFile(path) as file:
         assert file.metadata.row_group(0).column(0).path_in_schema == "not.bytes"
