@@ -132,6 +132,7 @@ def _check_size(metadata: Any, path: Path) -> None:
 
 def _rows(file: Any, path: Path, columns: list[str]) -> int:
     """How many rows can be read at once, were each of them as long as the largest page."""
+    pages.check_summary(path, columns)
     page = pages.largest(path, file.metadata, columns)
     if page > _MOST_AT_ONCE:
         raise DataError(f"{path} has a page of {page:,} bytes, far more than {_MOST_AT_ONCE:,}")
