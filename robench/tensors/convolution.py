@@ -79,7 +79,7 @@ def _images_gradient(gradient: Tensor, images: Tensor, kernel: Tensor, stride: i
         if stride > 1:
             return _spread(gradient, images, kernel, stride)
         # It is a convolution itself, with the kernel turned around.
-        turned = kernel.flip(2, 3).permute(2, 3, 0, 1).reshape(-1, kernel.shape[1])
+        turned = torch.cat(kernel.permute(2, 3, 0, 1).flatten(0, 1).unbind()[::-1])
         return _times(gradient, turned, size, 1)
     result: Tensor = torch.ops.aten.convolution_backward(
         gradient,
@@ -121,16 +121,47 @@ def _spread(gradient: Tensor, images: Tensor, kernel: Tensor, stride: int) -> Te
 
 
 def _weights_gradient(gradient: Tensor, images: Tensor, kernel: Tensor, stride: int) -> Tensor:
+    """A product for each row of the kernel, of the map's rows that it saw."""
     outputs, inputs, size, _ = kernel.shape
     wide = torch.promote_types(images.dtype, torch.float32)
-    rows = gradient.permute(0, 2, 3, 1).flatten(0, 2)
-    total, done = None, 0
-    for columns in _columns(images, size, stride):
-        product = (rows[done : done + len(columns)].T @ columns).to(wide)
-        total = product if total is None else total.add_(product)
-        done += len(columns)
-    assert total is not None
+    total = torch.empty(outputs, size, size * inputs, dtype=wide)
+    height, width = _halved(images, stride)
+    bytes_each = images.shape[2] * width * size * inputs * images.element_size()
+    parts = _split(gradient, bytes_each), _split(images, bytes_each)
+    for i, (some, theirs) in enumerate(zip(*parts, strict=True)):
+        # Rows of the map come first, so that a range of them is a matrix.
+        rows, seen = some.permute(2, 0, 3, 1).contiguous(), _across(theirs, size, stride)
+        for y in range(size):
+            of, on = _overlap(y - size // 2, stride, height, images.shape[2])
+            columns = seen[on].reshape(-1, size * inputs)
+            product = rows[of].reshape(-1, outputs).T @ columns
+            if i == 0:
+                total[:, y] = product
+            else:
+                total[:, y] += product
     return total.view(outputs, size, size, inputs).permute(0, 3, 1, 2)
+
+
+def _across(images: Tensor, size: int, stride: int) -> Tensor:
+    """What a row of the kernel sees at each place of a row, [H, B, w, size * C]."""
+    count, channels, height, width = images.shape
+    _, places = _halved(images, stride)
+    rows = images.permute(2, 0, 3, 1)
+    seen = torch.empty(height, count, places, size, channels, dtype=images.dtype)
+    for x in range(size):
+        of, on = _overlap(x - size // 2, stride, places, width)
+        seen[:, :, of, x] = rows[:, :, on]
+        seen[:, :, : of.start, x] = 0
+        seen[:, :, of.stop :, x] = 0
+    return seen.flatten(3)
+
+
+def _overlap(shift: int, stride: int, places: int, pixels: int) -> tuple[slice, slice]:
+    """The places of a kernel whose pixel, ``shift`` from its middle, is on the map; and those."""
+    first = max(0, -(shift // stride))
+    last = max(first, min(places, (pixels - 1 - shift) // stride + 1))
+    start = first * stride + shift
+    return slice(first, last), slice(start, start + (last - first) * stride, stride)
 
 
 def _times(images: Tensor, matrix: Tensor, size: int, stride: int) -> Tensor:

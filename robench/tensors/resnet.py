@@ -55,7 +55,7 @@ class BasicBlock(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.activation(self.body(images) + self.shortcut(images)))
+        return cast(Tensor, self.activation(self.body(images).add_(self.shortcut(images))))
 
 
 class Bottleneck(nn.Module):
@@ -80,7 +80,7 @@ class Bottleneck(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.activation(self.body(images) + self.shortcut(images)))
+        return cast(Tensor, self.activation(self.body(images).add_(self.shortcut(images))))
 
 
 _BLOCKS = BasicBlock, Bottleneck
