@@ -36,25 +36,22 @@ def check_summary(path: Path, columns: Sequence[str]) -> None:
         raw.sealed = True
         try:
             next(file.iter_batches(1, columns=list(columns), use_threads=False), None)
-        except _SealedError:
-            return
         except Exception as error:
-            raise PagesError(f"its summary makes no sense ({error})") from None
-
-
-class _SealedError(Exception):
-    """The summary is done with, and a page would be read."""
+            if not raw.asked:
+                raise PagesError(f"its summary makes no sense ({error})") from None
 
 
 class _Sealable(FileIO):
-    """A file that can be told to give nothing more."""
+    """A file that can be told to end at once; ``asked`` says whether it was read after that.
 
-    sealed = False
+    It raises nothing: pyarrow never lets go of an error from Python, nor of what its frames hold.
+    """
+
+    sealed = asked = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if self.sealed:
-            raise _SealedError
-        return super().read(size) or b""
+        self.asked = self.sealed
+        return b"" if self.sealed else super().read(size) or b""
 
 
 def largest(path: Path, metadata: Any, columns: Sequence[str]) -> int:

@@ -1,11 +1,13 @@
 """A Parquet file's pages are measured by their own headers, before they unfold."""
 
+import gc
 import mmap
 import os
 import re
 import resource
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -183,6 +185,24 @@ def test_a_part_under_another_name_is_measured(tmp_path: Path) -> None:
         assert len(next(file.iter_batches(columns=COLUMNS))) == 9
         pages.check_summary(path, COLUMNS)
         assert pages.largest(path, file.metadata, COLUMNS) == whole
+
+
+def test_nothing_of_the_caller_is_kept(tmp_path: Path) -> None:
+    """pyarrow keeps an error that a Python file raises for good, with all frames below it."""
+    path = tmp_path / "a.parquet"
+    written(path, pa.array([{"bytes": b"a" * 700}] * 9, KIND))
+
+    class Large:
+        pass
+
+    def check() -> weakref.ref[Large]:
+        large = Large()
+        pages.check_summary(path, COLUMNS)
+        return weakref.ref(large)
+
+    kept = check()
+    gc.collect()
+    assert kept() is None
 
 
 def swap(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
