@@ -8,6 +8,7 @@ alike. Robust flags are compared image by image, by the model's own predictions.
 """
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,10 @@ def main(asked: argparse.Namespace) -> None:
     methods = asked.methods.split(",")
     torch.set_num_threads(asked.threads)
     with full_precision():
-        made = {method: measure(method, asked) for method in methods}
+        made = {}
+        for method in methods:
+            made[method] = measure(method, asked)
+            print(json.dumps({method: made[method]}), flush=True)  # the next takes its time
     both = [sum(one[name] for one in made.values()) for name in ("package_seconds", "seconds")]
     row = {
         "benchmark": "autoattack",
