@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from robench.attacks._recalled import recall_searches
+from robench.attacks._steady import Steady
 from robench.attacks._until_fooled import stop_at_success
 from robench.contracts import FORGETFUL, Attack, Attacked, Checkpoints
 from robench.journal import Journal
@@ -138,6 +139,7 @@ class AutoAttack(Attack):
             version="standard",
             device=device,
         )
+        official.get_logits = Steady(official.get_logits)
         for climbing in (official.apgd, official.apgd_targeted):
             climbing.model = quick
             stop_at_success(climbing)
