@@ -13,6 +13,7 @@ from typing import NamedTuple
 from commands import PLUGINS
 
 DRIVER = """
+import signal
 import sys
 from dataclasses import replace
 from unittest import mock
@@ -21,6 +22,7 @@ from robench import states
 from robench.cli import main
 from robench.presets import quick
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 torch.set_num_threads(1)
 states.EVERY = float(sys.argv.pop(1))
 quick.preset = replace(quick.preset, batch=10)
