@@ -23,10 +23,14 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         yield tmp_path
 
 
-@pytest.fixture
-def no_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+def forbid_computing(monkeypatch: pytest.MonkeyPatch) -> None:
     for stage in ("pretrain", "probe", "evaluate"):
         monkeypatch.setattr(f"robench.bench.{stage}", pytest.fail)
+
+
+@pytest.fixture
+def no_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    forbid_computing(monkeypatch)
 
 
 def refused(*words: str) -> str:
@@ -112,9 +116,11 @@ def test_a_plug_in_with_an_error_is_refused() -> None:
         assert "fails: SyntaxError" in refused(*command, "--plugin", "own.py")
 
 
-@pytest.mark.usefixtures("no_compute")
-def test_a_newer_results_folder_is_refused_and_kept(elsewhere: Path) -> None:
-    words = finished(elsewhere)
+def test_a_newer_results_folder_is_refused_and_kept(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = finished(elsewhere)  # the first test that asks for it computes it
+    forbid_computing(monkeypatch)
     path = elsewhere / "out" / "cells" / "of-the-future.json"
     path.write_text(json.dumps({"schema": SCHEMA + 1}))
     before = files(elsewhere)
