@@ -16,9 +16,9 @@ from measuring import show
 from pretrain_step import METHODS, make, measure
 from torch import Generator
 
-from robench.progress import silent
-from robench.recipe import Recipe
-from robench.stages.pretrain import pretrain
+from robench.engine.pretrain import pretrain
+from robench.engine.progress import silent
+from robench.grid.recipe import Recipe
 
 EPOCHS, IMAGES = 1000, 50_000
 """RoCL's schedule (src/argument.py:125) and the training images of CIFAR."""

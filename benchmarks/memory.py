@@ -20,11 +20,11 @@ import torch
 from measuring import Clock, machine, show
 from torch import Generator
 
-from robench.catalog import Catalog
-from robench.plan import Request, plan
-from robench.progress import silent
-from robench.spec import parse_list
-from robench.stages.pretrain import pretrain
+from robench.catalog.catalog import Catalog
+from robench.catalog.plan import Request, plan
+from robench.engine.pretrain import pretrain
+from robench.engine.progress import silent
+from robench.grid.spec import parse_list
 
 METHODS = ("plain", "clae", "rocl")
 

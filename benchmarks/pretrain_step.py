@@ -29,10 +29,10 @@ from measuring import (
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy
 
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
 from robench.contracts import Objective
-from robench.recipe import Recipe
-from robench.stages.pretrain import pretrain
+from robench.engine.pretrain import pretrain
+from robench.grid.recipe import Recipe
 from robench.tensors.batchnorm import ADVERSARIAL, through_branch
 
 Step = Callable[[Tensor, Tensor], None]

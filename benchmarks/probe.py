@@ -18,13 +18,13 @@ from torch import Generator, nn
 from torch.nn.functional import cross_entropy
 
 from robench.api import load_encoder
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
 from robench.contracts import Encoder, Probe, Split
+from robench.engine.progress import silent
+from robench.engine.subset import training_subset
 from robench.probes.linear import Linear
 from robench.probes.linear_sgd import LinearSGD
-from robench.progress import silent
-from robench.stages.subset import training_subset
-from robench.store import Store
+from robench.store.store import Store
 from robench.tensors.features import extract, to_images
 
 

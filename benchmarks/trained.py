@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from robench.api import data_root, open_store
-from robench.bench import Bench
-from robench.catalog import Catalog
-from robench.plan import Request, plan
-from robench.progress import bar
-from robench.questions import key
-from robench.spec import parse
-from robench.stages.subset import rows
+from robench.catalog.catalog import Catalog
+from robench.catalog.plan import Request, plan
+from robench.engine.bench import Bench
+from robench.engine.progress import bar
+from robench.engine.subset import rows
+from robench.grid.questions import key
+from robench.grid.spec import parse
 from robench.tensors.features import to_images
 
 SHORT = {"epochs": 2, "images": 2048}

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, overload
 
 import torch
 
-from robench.answers import Card, Curve, Examples, Result
-from robench.bench import Bench, find_card, restore
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
+from robench.catalog.plan import Request, plan, scale
 from robench.contracts import Encoder, Progress
-from robench.plan import Request, plan, scale
-from robench.progress import bar
-from robench.questions import Evaluation
-from robench.spec import (
+from robench.engine.bench import Bench, find_card, restore
+from robench.engine.progress import bar
+from robench.grid.questions import Evaluation
+from robench.grid.records import Card, Curve, Examples, Result
+from robench.grid.spec import (
     Spec,
     SpecError,
     exact,
@@ -26,13 +26,13 @@ from robench.spec import (
     parse_number,
     show_number,
 )
-from robench.store import Store, StoreError, published
+from robench.store.store import Store, StoreError, published
 from robench.trust.review import review
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from robench.audit.findings import Finding
+    from robench.engine.audit.findings import Finding
     from robench.report.compare import Comparison
     from robench.reproduction.run import Reproduction, Task
 
@@ -159,7 +159,7 @@ def reproduction_task(table: str, scale: str, seeds: Sequence[int], catalog: Cat
 
     Raises SpecError for what does not exist or cannot be, before any compute.
     """
-    from robench import published
+    from robench.report import published
     from robench.reproduction import scales, tables
     from robench.reproduction.run import task
 
@@ -214,7 +214,7 @@ def worst_case(attacks: Names, store: Store, catalog: Catalog, say: Callable[[st
     """
     from robench.report.pivot import pivot
     from robench.report.tables import markdown
-    from robench.report.worst import worst_cases
+    from robench.report.worst_case import worst_cases
 
     results = latest(store, catalog, say)
     worst = worst_cases(results, [str(spec) for spec in specs(attacks)])
@@ -236,7 +236,7 @@ def compare(
     a method of which nothing is stored, or two with nothing in common.
     """
     from robench.report import compare as comparing
-    from robench.report.worst import worst_cases
+    from robench.report.worst_case import worst_cases
 
     results = stored(store)
     methods = sorted({result.cell.labels.method for result in results})
@@ -387,8 +387,8 @@ def audit(
     ``target`` is the data set of the probe and of the attacks, the encoder's own by default. Raises
     SpecError, before any compute, for what does not exist or is out of range.
     """
-    from robench.audit.battery import audit
-    from robench.audit.subject import Asked
+    from robench.engine.audit.battery import audit
+    from robench.engine.audit.subject import Asked
 
     catalog, card = bench.catalog, find_card(bench.store, key)
     radius = parse_number(eps)

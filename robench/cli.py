@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from robench.spec import SpecError, nearest
+from robench.grid.spec import SpecError, nearest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -227,10 +227,10 @@ def run(
 ) -> int:
     """Answer a grid: pretrain, probe, attack, and write tables and plots."""
     from robench import api
-    from robench.bench import Bench
-    from robench.catalog import Catalog
-    from robench.plan import Request, plan
-    from robench.progress import bar
+    from robench.catalog.catalog import Catalog
+    from robench.catalog.plan import Request, plan
+    from robench.engine.bench import Bench
+    from robench.engine.progress import bar
 
     request = Request(
         preset=preset,
@@ -253,7 +253,7 @@ def run(
     store = api.open_store(preset, out, zoo, _note)
     bench = Bench(catalog, store, api.data_root(data), api.find_device(device), bar, click.echo)
     if dry_run:
-        from robench.estimate import estimate
+        from robench.engine.estimate import estimate
 
         for line in estimate(bench, evaluations):
             click.echo(line)
@@ -304,10 +304,10 @@ def reproduce(
     TABLE is rocl-table1, rocl-transfer or clae-table2.
     """
     from robench import api
-    from robench.bench import Bench
-    from robench.catalog import Catalog
-    from robench.progress import bar
-    from robench.store import Store
+    from robench.catalog.catalog import Catalog
+    from robench.engine.bench import Bench
+    from robench.engine.progress import bar
+    from robench.store.store import Store
 
     catalog = Catalog(plugins)
     asked = api.reproduction_task(table, scale, _seeds(seeds), catalog)
@@ -343,8 +343,8 @@ def list_(
     if kind not in LISTS:
         raise click.UsageError(f"cannot list '{kind}'; {nearest(kind, LISTS)}")
     if kind == "published":
-        from robench.published import values
-        from robench.published.listing import listing
+        from robench.report.published import values
+        from robench.report.published.listing import listing
 
         click.echo("\n".join(listing(values(), words)))
         return
@@ -353,7 +353,7 @@ def list_(
     if kind == "results":
         _list_results(out, zoo)
         return
-    from robench.catalog import Catalog
+    from robench.catalog.catalog import Catalog
 
     catalog = Catalog(plugins)
     for name in catalog.names(kind):
@@ -366,7 +366,7 @@ def list_(
 
 
 def _list_results(out: Path | None, zoo: Path) -> None:
-    from robench.store import Store
+    from robench.store.store import Store
     from robench.trust.review import review
 
     if out and not (out / "cells").is_dir():
@@ -402,7 +402,7 @@ def list_presets() -> None:
 
 
 def _list_presets() -> None:
-    from robench.catalog import Catalog
+    from robench.catalog.catalog import Catalog
 
     catalog = Catalog()
     names = catalog.names("presets")
@@ -415,7 +415,7 @@ def _list_presets() -> None:
 @click.option("--json", "structured", is_flag=True, help="One JSON object, for programs.")
 def show(name: str, structured: bool) -> None:
     """Show all that the preset NAME sets: its sources, and where it parts from paper and code."""
-    from robench.catalog import Catalog
+    from robench.catalog.catalog import Catalog
     from robench.preset_text import as_json, as_text, shown
 
     preset = shown(name, Catalog())
@@ -429,7 +429,7 @@ def show(name: str, structured: bool) -> None:
 def report(out: Path | None, zoo: Path, plugins: tuple[Path, ...], preset: str) -> None:
     """Write tables and plots again from the stored cells; nothing is computed."""
     from robench import api
-    from robench.catalog import Catalog
+    from robench.catalog.catalog import Catalog
 
     catalog = Catalog(plugins)
     catalog.preset(preset)
@@ -464,7 +464,7 @@ def compare(
 ) -> None:
     """Compare two methods image by image: difference, interval and p; nothing is computed."""
     from robench import api
-    from robench.catalog import Catalog
+    from robench.catalog.catalog import Catalog
     from robench.report import comparison_text
 
     catalog = Catalog(plugins)
@@ -486,7 +486,7 @@ def worst_case(
 ) -> None:
     """Show the table with the worst case over ATTACKS, such as pgd,autoattack, image by image."""
     from robench import api
-    from robench.catalog import Catalog
+    from robench.catalog.catalog import Catalog
 
     catalog = Catalog(plugins)
     catalog.preset(preset)
@@ -508,8 +508,8 @@ def data(context: click.Context) -> None:
 def fetch(name: str, data: Path | None) -> None:
     """Download cifar10 or cifar100: checksum, mirrors, resumes where it broke off."""
     from robench import api
-    from robench.progress import bar
-    from robench.sources.download import fetch
+    from robench.data.download import fetch
+    from robench.engine.progress import bar
 
     click.echo(f"{fetch(name, api.data_root(data), bar)}: complete, checksum as published")
 
@@ -520,8 +520,8 @@ def fetch(name: str, data: Path | None) -> None:
 def verify(names: tuple[str, ...], data: Path | None) -> int:
     """Check the files of cifar10 and cifar100, and decode every image."""
     from robench import api
-    from robench.progress import bar
-    from robench.sources.verify import verify
+    from robench.data.verify import verify
+    from robench.engine.progress import bar
 
     findings = [
         finding
@@ -541,8 +541,8 @@ def verify(names: tuple[str, ...], data: Path | None) -> int:
 def import_(name: str, source: Path, data: Path | None, link: bool) -> None:
     """Check files of cifar10 or cifar100 that you have, and put them into the data folder."""
     from robench import api
-    from robench.progress import bar
-    from robench.sources.importing import import_files
+    from robench.data.importing import import_files
+    from robench.engine.progress import bar
 
     for path in import_files(name, source, api.data_root(data), bar, link=link):
         click.echo(str(path))
@@ -596,10 +596,10 @@ def evaluate(
     DynACL, solo-learn, lightly, torchvision's and pytorch-cifar's residual networks.
     """
     from robench import api
-    from robench.catalog import Catalog
-    from robench.guest import Asked, evaluate_checkpoint
-    from robench.progress import bar
-    from robench.spec import parse
+    from robench.catalog.catalog import Catalog
+    from robench.engine.guest import Asked, evaluate_checkpoint
+    from robench.engine.progress import bar
+    from robench.grid.spec import parse
 
     asked = Asked(
         encoder=parse(encoder),
@@ -659,11 +659,11 @@ def audit(
     KEY is the name of its folder. Exits with 0 where nothing was found, and 1 where something was.
     """
     from robench import api
-    from robench.audit.findings import Verdict, summary
-    from robench.bench import Bench
-    from robench.catalog import Catalog
-    from robench.progress import bar
-    from robench.store import Store
+    from robench.catalog.catalog import Catalog
+    from robench.engine.audit.findings import Verdict, summary
+    from robench.engine.bench import Bench
+    from robench.engine.progress import bar
+    from robench.store.store import Store
 
     store = Store(Path("results"), zoo, _note)
     where = api.find_device(device)
@@ -685,7 +685,7 @@ def audit(
 def doctor(data: Path | None) -> None:
     """Show versions, devices and data, and how to get what is missing."""
     from robench import api
-    from robench.doctor import examine
+    from robench.engine.doctor import examine
 
     for line in examine(api.data_root(data)):
         click.echo(line)

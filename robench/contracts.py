@@ -21,9 +21,10 @@ from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor, device, nn
 
-from robench.recipe import Recipe
+from robench.grid.recipe import Recipe
+from robench.grid.records import Outcome as Outcome
 from robench.tensors.balls import Ball
 
 Item = TypeVar("Item")
@@ -62,7 +63,7 @@ class Checkpoints(Protocol):
         """
         ...
 
-    def reached(self, state: Callable[[], State]) -> None:
+    def save_if_due(self, state: Callable[[], State]) -> None:
         """The work is at a point that it can go on from, and ``state()`` is all that it takes.
 
         Keeps it where it is time to; raises what stops the process where it was asked to stop.
@@ -70,17 +71,26 @@ class Checkpoints(Protocol):
         ...
 
 
-class _Forgetful:
+class _NoCheckpoints:
     def load(self) -> State | None:
         """Nothing."""
         return None
 
-    def reached(self, state: Callable[[], State]) -> None:
+    def save_if_due(self, state: Callable[[], State]) -> None:
         """Keep nothing."""
 
 
-FORGETFUL: Checkpoints = _Forgetful()
+NO_CHECKPOINTS: Checkpoints = _NoCheckpoints()
 """Keeps nothing: work that is interrupted starts again."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How long work shows progress and keeps its state, and the device that it runs on."""
+
+    progress: Progress
+    checkpoints: Checkpoints
+    device: device = field(default_factory=lambda: device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -273,21 +283,6 @@ class Attack(ABC):
         they are while the attack goes on.
         """
         return self(model, images, labels, generator)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What happened to each image; every array has length n.
-
-    ``index`` is the image's row in the test split, ``size`` the perturbation's size in the attack's
-    norm, in pixels of [0, 1].
-    """
-
-    index: npt.NDArray[np.int64]
-    label: npt.NDArray[np.int64]
-    clean_prediction: npt.NDArray[np.int64]
-    attacked_prediction: npt.NDArray[np.int64]
-    size: npt.NDArray[np.float32]
 
 
 Metric = Callable[[Outcome], float]

@@ -84,7 +84,7 @@ class Journal:
             self._levels[depth:] = [self._levels[depth][:place]]  # it goes another way this time
         if self._grown:
             self._grown = False
-            self._checkpoints.reached(self.state)
+            self._checkpoints.save_if_due(self.state)
         return None
 
     def keep(self, question: Question, answer: Answer, dice: tuple[Tensor, ...] = ()) -> None:

@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from robench.catalog import Catalog
-from robench.plan import Request, plan
+from robench.catalog.catalog import Catalog
+from robench.catalog.plan import Request, plan
+from robench.grid.recipe import Recipe
 from robench.presets import Difference, Setting
-from robench.recipe import Recipe
 
 _NARROWEST, _WIDEST = 60, 110  # characters; longer lines are hard to read
 

@@ -28,7 +28,7 @@ class Within:
         inner = self.found.values[_NAME]
         return State(_taken(self.found.tensors), inner, _taken(self.found.fixed))
 
-    def reached(self, own: Callable[[], State]) -> None:
+    def save_if_due(self, own: Callable[[], State]) -> None:
         """Keep the piece's own state with the one around it."""
 
         def both() -> State:
@@ -39,7 +39,7 @@ class Within:
                 {**around.fixed, **_put(within.fixed)},
             )
 
-        self.outer.reached(both)
+        self.outer.save_if_due(both)
 
 
 def _put(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

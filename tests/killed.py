@@ -18,7 +18,7 @@ import sys
 from dataclasses import replace
 from unittest import mock
 import torch
-from robench import states
+from robench.store import checkpoints as states
 from robench.cli import main
 from robench.presets import quick
 

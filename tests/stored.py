@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from robench.answers import Cell, Examples, Labels, Provenance, Result
-from robench.bench import radius
 from robench.contracts import Outcome
-from robench.questions import Evaluation, Pretraining, Probing, key
-from robench.recipe import Recipe
-from robench.spec import parse
-from robench.store import Store
+from robench.engine.bench import radius
+from robench.grid.questions import Evaluation, Pretraining, Probing, key
+from robench.grid.recipe import Recipe
+from robench.grid.records import Cell, Examples, Labels, Provenance, Result
+from robench.grid.spec import parse
+from robench.store.store import Store
 
 PGD = "pgd(eps=8/255, norm=linf, steps=20)"
 SQUARE = "square(eps=8/255, norm=linf)"

@@ -11,13 +11,13 @@ from commands import PLUGINS, files, finished, without_figures
 
 import robench
 from robench import api
-from robench.answers import Result
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
 from robench.contracts import DataError
-from robench.progress import silent
+from robench.engine.progress import silent
+from robench.grid.records import Result
+from robench.grid.spec import SpecError
 from robench.report.frame import COLUMNS
-from robench.spec import SpecError
-from robench.store import Store, StoreError
+from robench.store.store import Store, StoreError
 
 TOYS = [PLUGINS / f"{name}.py" for name in ("blobs", "tiny", "mirror", "nudge")]
 

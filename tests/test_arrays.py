@@ -12,7 +12,7 @@ import pytest
 from robench import arrays
 from robench.arrays import ArraysError
 from robench.contracts import DataError
-from robench.sources import npz
+from robench.data import npz
 
 MOST = 2**20
 

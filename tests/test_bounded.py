@@ -7,8 +7,8 @@ import pytest
 
 from robench import bounded
 from robench.checkpoints.reading import read
-from robench.spec import SpecError
-from robench.store import Store
+from robench.grid.spec import SpecError
+from robench.store.store import Store
 
 
 def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:

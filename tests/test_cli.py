@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from commands import PLUGINS, TOY_RUN, TOYS, files, finished, robench, toys_in, without_figures
 
-from robench.answers import SCHEMA
-from robench.store import _sealed
+from robench.grid.records import SCHEMA
+from robench.store.store import _sealed
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 def forbid_computing(monkeypatch: pytest.MonkeyPatch) -> None:
     for stage in ("pretrain", "probe", "evaluate"):
-        monkeypatch.setattr(f"robench.bench.{stage}", pytest.fail)
+        monkeypatch.setattr(f"robench.engine.bench.{stage}", pytest.fail)
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_a_stopped_run_says_how_to_go_on_and_goes_on(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, how: Any, code: int, word: str, at: str
 ) -> None:
     words = (*TOY_RUN, *toys_in(elsewhere))
-    monkeypatch.setattr("robench.progress.bar", stop(how, at))
+    monkeypatch.setattr("robench.engine.progress.bar", stop(how, at))
     done = robench(*words)
     assert done.code == code
     assert done.err.strip() == f"robench: {word}; the same command goes on from here"

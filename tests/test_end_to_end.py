@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from commands import Done, files, robench
 
-from robench import bench
+from robench.engine import bench
 from robench.report.frame import COLUMNS
 
 COMMAND = (

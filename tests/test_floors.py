@@ -44,8 +44,8 @@ def test_help_and_mistyped_commands_wait_for_nothing_heavy(code: str) -> None:
 def test_planning_needs_no_attack_package() -> None:
     # torchattacks installs another project's package beside its own: it comes as late as can be.
     code = """
-from robench.catalog import Catalog
-from robench.plan import Request, plan
+from robench.catalog.catalog import Catalog
+from robench.catalog.plan import Request, plan
 assert plan(Request(), Catalog())
 """
     assert imported(code).isdisjoint({"torchattacks", "robustbench", "pyautoattack", "matplotlib"})

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from robench.contracts import FORGETFUL, Checkpoints, State
+from robench.contracts import NO_CHECKPOINTS, Checkpoints, State
 from robench.journal import Journal, Question
 
 
@@ -19,7 +19,7 @@ class Memory:
     def load(self) -> State | None:
         return self.found
 
-    def reached(self, state: Callable[[], State]) -> None:
+    def save_if_due(self, state: Callable[[], State]) -> None:
         self.kept.append(state())
 
 
@@ -61,7 +61,7 @@ def dice() -> None:
 
 
 def test_work_that_goes_on_anywhere_ends_in_the_same_bits() -> None:
-    whole = Work(FORGETFUL)
+    whole = Work(NO_CHECKPOINTS)
     expected = whole.do()
     assert whole.computed == ["00", "01", "0", "10", "11", "1", "20", "21", "2"]
     memory = Memory()
@@ -81,8 +81,8 @@ def test_an_answer_stands_for_what_was_asked_on_the_way() -> None:
 
 
 def test_a_state_taken_at_any_time_is_whole() -> None:
-    expected = Work(FORGETFUL).do()
-    work, taken = Work(FORGETFUL), list[State]()
+    expected = Work(NO_CHECKPOINTS).do()
+    work, taken = Work(NO_CHECKPOINTS), list[State]()
     ask = work.ask
 
     def asking(name: str, x: Tensor, find: Callable[[], Tensor]) -> Tensor:
@@ -113,7 +113,7 @@ def test_another_question_gets_an_answer_of_its_own() -> None:
 
 def test_the_order_counts_where_questions_are_alike() -> None:
     x = torch.ones(2)
-    for journal in (Journal(FORGETFUL), Journal(FORGETFUL)):
+    for journal in (Journal(NO_CHECKPOINTS), Journal(NO_CHECKPOINTS)):
         found = [journal.answer(Question(x), lambda i=i: (x * i,))[0] for i in range(3)]
         assert [answer.tolist() for answer in found] == [[0, 0], [1, 1], [2, 2]]
     journal = Journal(Memory(journal.state()))
@@ -150,7 +150,7 @@ def test_work_within_keeps_the_answers_with_its_own_state() -> None:
     journal.answer(Question(x), lambda: (x + 1,))
     within = journal.within()
     assert within.load() is None
-    within.reached(lambda: State({"weights": x}, {"done": 3}))
+    within.save_if_due(lambda: State({"weights": x}, {"done": 3}))
     (state,) = memory.kept
     again = Journal(Memory(state))
     (answer,) = again.answer(Question(x), lambda: (x,))

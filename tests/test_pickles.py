@@ -23,17 +23,17 @@ from stored import planted, store_in
 
 from robench.checkpoints.reading import read
 from robench.contracts import DataError
+from robench.data.batches import read_archive, read_folder
+from robench.data.cache import remember
+from robench.data.cifar import CIFAR10, Cifar
+from robench.data.npz import KEYS
+from robench.data.parquet import read as read_parquet
 from robench.datasets.folder import Folder
 from robench.datasets.npz import Npz
-from robench.questions import key
-from robench.sources.batches import read_archive, read_folder
-from robench.sources.cache import remember
-from robench.sources.cifar import CIFAR10, Cifar
-from robench.sources.npz import KEYS
-from robench.sources.parquet import read as read_parquet
-from robench.spec import SpecError
-from robench.states import States
-from robench.store import Store
+from robench.grid.questions import key
+from robench.grid.spec import SpecError
+from robench.store.checkpoints import States
+from robench.store.store import Store
 
 Item = TypeVar("Item")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from robench.catalog import Catalog
-from robench.spec import parse
+from robench.catalog.catalog import Catalog
+from robench.grid.spec import parse
 
 README = Path(__file__).parents[1] / "README.md"
 

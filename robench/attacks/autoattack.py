@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from robench.attacks._recalled import recall_searches
 from robench.attacks._steady import Steady
 from robench.attacks._until_fooled import stop_at_success
-from robench.contracts import FORGETFUL, Attack, Attacked, Checkpoints
+from robench.contracts import NO_CHECKPOINTS, Attack, Attacked, Checkpoints
 from robench.journal import Journal
 from robench.tensors.balls import Ball, ball
 from robench.tensors.modes import draw_seed, evaluating, frozen, preserved_random_state
@@ -92,7 +92,7 @@ class AutoAttack(Attack):
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
     ) -> Attacked:
-        return self.resume(model, images, labels, generator, FORGETFUL)
+        return self.resume(model, images, labels, generator, NO_CHECKPOINTS)
 
     def resume(
         self,

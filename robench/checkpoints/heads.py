@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from robench.checkpoints.naming import Trunk
-from robench.spec import SpecError
+from robench.grid.spec import SpecError
 
 HEADS = ("classifier.fc", "classifier", "fc", "linear")
 """Names of linear heads, the first come first. AdvCL saves its trained one beside the model, which

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from robench.checkpoints.naming import Trunk, place, stem_kernel
 from robench.checkpoints.reading import Checkpoint
-from robench.spec import SpecError
+from robench.grid.spec import SpecError
 from robench.tensors.batchnorm import ADVERSARIAL, CLEAN
 
 

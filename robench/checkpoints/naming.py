@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from robench.spec import SpecError
+from robench.grid.spec import SpecError
 from robench.tensors.batchnorm import ADVERSARIAL, CLEAN
 
 _STAGES = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from robench import bounded
-from robench.spec import SpecError
+from robench.grid.spec import SpecError
 
 CONTAINERS = ("state_dict", "model", "net", "P_state", "model_state_dict")
 """Under which entry the weights lie, first come first: solo-learn, lightly, ACL and DynACL save

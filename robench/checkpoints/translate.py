@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from robench.checkpoints.layouts import Layout
 from robench.checkpoints.naming import place, trunk
 from robench.contracts import Encoder
-from robench.spec import SpecError
+from robench.grid.spec import SpecError
 from robench.tensors.batchnorm import CLEAN
 from robench.tensors.resnet import CIFAR, IMAGENET, BasicBlock, Bottleneck
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robench.contracts import Data, Dataset, Progress
-from robench.sources.cifar import CIFAR10
-from robench.sources.layouts import load
+from robench.data.cifar import CIFAR10
+from robench.data.layouts import load
 
 
 @dataclass(frozen=True)

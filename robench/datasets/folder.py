@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robench.contracts import Data, Dataset, Progress
-from robench.sources.cache import remember
-from robench.sources.folders import scan
-from robench.sources.places import find, label
+from robench.data.cache import remember
+from robench.data.folders import scan
+from robench.data.places import find, label
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robench.contracts import Data, Dataset, Progress
-from robench.sources import shapes
+from robench.data import shapes
 
 # Outline i in material i: the pairs that shapes100 leaves out, so that the two share no class.
 KINDS = [

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robench.contracts import Data, Dataset, Progress
-from robench.sources import shapes
+from robench.data import shapes
 
 # Every outline in every material but the one that shapes10 shows it in.
 KINDS = [

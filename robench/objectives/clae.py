@@ -7,8 +7,8 @@ from typing import ClassVar
 from torch import Generator, Tensor
 
 from robench.contracts import Argument, Encoder, Objective, on_its_base
+from robench.grid.recipe import Recipe
 from robench.objectives.plain import CLAE_INSTANCE, CLAE_SIMCLR, Plain
-from robench.recipe import Recipe
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Linf
 from robench.tensors.bases import base_of

@@ -7,8 +7,8 @@ import torch
 from torch import Generator, Tensor
 
 from robench.contracts import Argument, Encoder, Objective, on_its_base
+from robench.grid.recipe import Recipe
 from robench.objectives.rocl import RoCL
-from robench.recipe import Recipe
 from robench.tensors.bases import base_of
 
 # CLAE's code where its --adv is not given, on each of its three bases.

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from robench.contracts import Encoder, Objective
-from robench.recipe import Recipe
+from robench.grid.recipe import Recipe
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Linf
 from robench.tensors.contrast import nt_xent

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from robench.recipe import Recipe
+from robench.grid.recipe import Recipe
 
 Radii = Mapping[str, tuple[str, ...]]
 """Which radii an attack is tried at, by its norm."""

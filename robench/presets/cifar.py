@@ -1,7 +1,7 @@
 """CIFAR with the papers' encoder and all images, at a schedule that one GPU finishes in a day."""
 
+from robench.grid.recipe import Recipe
 from robench.presets import Preset
-from robench.recipe import Recipe
 
 preset = Preset(
     summary="all of CIFAR, ResNet-18, 200 epochs for every method: one GPU",

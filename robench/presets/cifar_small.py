@@ -1,7 +1,7 @@
 """CIFAR at the scale of two CPU cores."""
 
+from robench.grid.recipe import Recipe
 from robench.presets import EPS, Preset
-from robench.recipe import Recipe
 
 preset = Preset(
     summary="8,192 images of CIFAR, ResNet-8, 10 epochs: under 90 minutes on two CPU cores",

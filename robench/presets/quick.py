@@ -1,7 +1,7 @@
 """The embedded default: procedural images, minutes on two CPU cores."""
 
+from robench.grid.recipe import Recipe
 from robench.presets import EPS, Preset
-from robench.recipe import Recipe
 
 preset = Preset(
     summary="drawn images of 16x16, minutes on two CPU cores: shows the whole job, proves nothing",

@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 from torch import Generator, nn
 
-from robench.contracts import FORGETFUL, Checkpoints, Encoder, Probe, Progress, Split
+from robench.contracts import NO_CHECKPOINTS, Checkpoints, Encoder, Probe, Progress, Split
 
 
 class Resumable(Probe):
@@ -19,7 +19,7 @@ class Resumable(Probe):
         generator: Generator,
         progress: Progress,
     ) -> nn.Module:
-        return self.resume(encoder, train, held_out, classes, generator, progress, FORGETFUL)
+        return self.resume(encoder, train, held_out, classes, generator, progress, NO_CHECKPOINTS)
 
     @abstractmethod
     def resume(

@@ -50,7 +50,7 @@ def steps(
             order = torch.randperm(rows, generator=generator, device=generator.device)
         yield epoch, order[starts[step] : starts[step] + starts.step], step == len(starts) - 1
         done = count + 1
-        checkpoints.reached(state)
+        checkpoints.save_if_due(state)
 
 
 def _restore(found: State, optimizer: Optimizer, changing: Sequence[Tensor]) -> None:

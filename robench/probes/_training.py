@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from robench.contracts import FORGETFUL, Checkpoints, ProbeError, Progress, Split
+from robench.contracts import NO_CHECKPOINTS, Checkpoints, ProbeError, Progress, Split
 from robench.probes._steps import steps
 from robench.tensors.augment import random_crop, random_hflip
 
@@ -79,7 +79,7 @@ def descend(
     label: str,
     least: int = 1,
     buffers: Iterable[Tensor] = (),
-    checkpoints: Checkpoints = FORGETFUL,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Iterator[int]:
     """Train ``parameters`` in place; gives the number of epochs done, after each of them.
 

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from robench.answers import Result
 from robench.contracts import Outcome
-from robench.questions import Evaluation
+from robench.grid.questions import Evaluation
+from robench.grid.records import Result
+from robench.grid.spec import SpecError
 from robench.report.order import attack_order, natural
-from robench.spec import SpecError
-from robench.stats.paired import bootstrap, exact_mcnemar, holm
-from robench.stats.single import Interval, mean_sd
+from robench.trust.intervals import Interval, mean_sd
+from robench.trust.paired import bootstrap, exact_mcnemar, holm
 
 
 class Place(NamedTuple):

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from robench.report.compare import Comparison, Row, Side
 from robench.report.tables import csv_escape
 from robench.report.words import attack_name, flag_letters, on_all, says_norm
-from robench.stats.paired import RESAMPLES
 from robench.trust.flags import explain
+from robench.trust.paired import RESAMPLES
 
 CSV_COLUMNS = (
     "method_a",

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from robench.answers import Result
 from robench.contracts import Metric
+from robench.grid.records import Result
 from robench.report.order import cell_order
-from robench.stats.single import wilson
+from robench.trust.intervals import wilson
 
 COLUMNS = (
     "method",

@@ -3,8 +3,8 @@
 import re
 from fractions import Fraction
 
-from robench.answers import Cell
-from robench.spec import SpecError, parse_number
+from robench.grid.records import Cell
+from robench.grid.spec import SpecError, parse_number
 
 CLEAN = "clean"
 _NORMS = ["", "linf", "l2", "l1"]

@@ -11,11 +11,11 @@ from fractions import Fraction
 from statistics import mean
 from typing import NamedTuple
 
-from robench.answers import Labels, Result
+from robench.grid.records import Labels, Result
 from robench.report.order import CLEAN, attack_order, natural, size
 from robench.report.ties import Standing, accuracy, judge
 from robench.report.words import caption, flag_letters, headings, notes, on_all
-from robench.stats.single import mean_sd
+from robench.trust.intervals import mean_sd
 
 
 class Column(NamedTuple):

@@ -7,8 +7,8 @@ from statistics import mean
 
 import numpy as np
 
-from robench.answers import Labels, Result
-from robench.stats.paired import exact_mcnemar, on_same_images
+from robench.grid.records import Labels, Result
+from robench.trust.paired import exact_mcnemar, on_same_images
 
 SIGNIFICANT = 0.05
 

@@ -4,10 +4,10 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from robench.answers import Cell
+from robench.grid.records import Cell
 from robench.report.order import natural
-from robench.stats.single import wilson
 from robench.trust.flags import explain
+from robench.trust.intervals import wilson
 
 TIED = "†"
 

@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from robench.answers import Curve, Examples, Result
 from robench.contracts import Metric
+from robench.grid.records import Curve, Examples, Result
 from robench.report import tables
 from robench.report.figures import eps_curve, picture, pretraining, trade_off, transfer
 from robench.report.figures import examples as example_images

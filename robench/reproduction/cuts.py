@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from robench.catalog import Catalog
-from robench.questions import Evaluation
-from robench.recipe import Recipe
+from robench.catalog.catalog import Catalog
+from robench.grid.questions import Evaluation
+from robench.grid.recipe import Recipe
 
 
 def cuts(evaluation: Evaluation, full: Evaluation, catalog: Catalog) -> tuple[str, ...]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from robench.bench import Bench
-from robench.estimate import Cost, cost
-from robench.questions import Evaluation, key
+from robench.engine.bench import Bench
+from robench.engine.estimate import Cost, cost
+from robench.grid.questions import Evaluation, key
 from robench.report.files import replace
-from robench.store import StoreError
+from robench.store.store import StoreError
 
 
 @dataclass(frozen=True)

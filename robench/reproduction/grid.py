@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from robench.catalog import Catalog
-from robench.plan import Request, grid
-from robench.published import Published
-from robench.questions import Evaluation
+from robench.catalog.catalog import Catalog
+from robench.catalog.plan import Request, grid
+from robench.grid.questions import Evaluation
+from robench.grid.spec import parse
+from robench.report.published import Published
 from robench.reproduction.scales import Scale
 from robench.reproduction.tables import Column, PaperTable, Row, Settings
 from robench.reproduction.wording import attack, column
-from robench.spec import parse
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from enum import Enum
 
 from scipy.stats import t
 
-from robench.answers import Result
-from robench.questions import Evaluation
+from robench.grid.questions import Evaluation
+from robench.grid.records import Result
 from robench.reproduction.grid import Place
-from robench.stats.single import Interval, mean_sd, wilson
 from robench.trust.flags import SUBSET
+from robench.trust.intervals import Interval, mean_sd, wilson
 
 
 class Lies(Enum):

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from robench.bench import Bench
-from robench.catalog import Catalog
-from robench.estimate import Cost, cost, estimate
-from robench.plan import scale as scale_in_words
-from robench.published import Published
-from robench.questions import Evaluation
+from robench.catalog.catalog import Catalog
+from robench.catalog.plan import scale as scale_in_words
+from robench.engine.bench import Bench
+from robench.engine.estimate import Cost, cost, estimate
+from robench.grid.questions import Evaluation
+from robench.report.published import Published
 from robench.reproduction.cuts import cuts
 from robench.reproduction.full_cost import remembered
 from robench.reproduction.grid import Place, places

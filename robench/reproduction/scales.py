@@ -4,9 +4,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from robench.grid.recipe import Recipe
+from robench.grid.spec import Spec, SpecError, nearest, parse
 from robench.presets import Preset
-from robench.recipe import Recipe
-from robench.spec import Spec, SpecError, nearest, parse
 
 
 @dataclass(frozen=True)

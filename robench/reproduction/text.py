@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from robench.published import MEANINGS
+from robench.report.published import MEANINGS
 from robench.report.tables import markdown_escape
 from robench.report.ties import SIGNIFICANT
 from robench.report.words import flag_letters

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from robench.published import Published
+from robench.report.published import Published
 from robench.reproduction.tables import Column, Row, Settings
 
 RUNS: Mapping[tuple[str, str], Settings] = {

@@ -6,7 +6,7 @@ from robench.report.files import replace
 from robench.reproduction.run import Reproduction
 from robench.reproduction.sheet import comma_separated
 from robench.reproduction.text import markdown
-from robench.store import StoreError
+from robench.store.store import StoreError
 
 
 def write(made: Reproduction, out: Path) -> list[Path]:

@@ -10,13 +10,13 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from robench.answers import Result
 from robench.contracts import Outcome
-from robench.spec import Spec, parse, parse_number
-from robench.stats.paired import exact_mcnemar, on_same_images
-from robench.stats.single import wilson
+from robench.grid.records import Result
+from robench.grid.spec import Spec, parse, parse_number
 from robench.trust import flags
 from robench.trust.flags import GAP, MASKED, MEANINGS, NOTES, RECOMPUTED, SUBSET
+from robench.trust.intervals import wilson
+from robench.trust.paired import exact_mcnemar, on_same_images
 
 AUTOATTACK, PGD = "autoattack", "pgd"
 

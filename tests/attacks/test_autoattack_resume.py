@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 
 from robench.attacks._recalled import RecalledModel
 from robench.attacks.autoattack import AutoAttack
-from robench.contracts import FORGETFUL, Attacked, Checkpoints, State
+from robench.contracts import NO_CHECKPOINTS, Attacked, Checkpoints, State
 from robench.journal import Journal
 from robench.tensors.modes import frozen
 
@@ -39,7 +39,7 @@ class Killing:
         self.left = self.every
         return self.found
 
-    def reached(self, state: Callable[[], State]) -> None:
+    def save_if_due(self, state: Callable[[], State]) -> None:
         self.left -= 1
         if self.left == 0:
             self.found = state()
@@ -106,7 +106,7 @@ def test_killed_again_and_again_it_ends_in_the_same_bits(
 ) -> None:
     model = curved(10)
     labels = predict(model, many)
-    whole = run(norm, model, many, labels, FORGETFUL)
+    whole = run(norm, model, many, labels, NO_CHECKPOINTS)
     assert 0 < (predict(model, whole.images) == labels).sum() < len(many)
     again, states = killed(norm, model, many, labels, every)
     assert_same(again, whole)
@@ -121,7 +121,7 @@ def test_with_few_classes_too(
 ) -> None:
     model = curved(classes)
     labels = predict(model, images)
-    whole = run("linf", model, images, labels, FORGETFUL)
+    whole = run("linf", model, images, labels, NO_CHECKPOINTS)
     again, states = killed("linf", model, images, labels, every=2)
     assert_same(again, whole)
     assert len(states) > 30
@@ -145,7 +145,7 @@ def test_what_the_package_said_before_is_noted_once(
 ) -> None:
     model = Steps(curved(10)).eval()
     labels = predict(model, many)
-    whole = run("linf", model, many, labels, FORGETFUL)
+    whole = run("linf", model, many, labels, NO_CHECKPOINTS)
     assert "zero-gradients" in whole.notes
     assert whole.counts["zero-gradients"] > 0
     again, _ = killed("linf", model, many, labels, every=40)
@@ -174,7 +174,7 @@ def test_hardly_anything_is_computed_twice(curved: Build, many: Tensor, predict:
     model = Counted(curved(10)).eval()
     labels = predict(model, many)
     model.seen[0] = 0
-    run("linf", model, many, labels, FORGETFUL)
+    run("linf", model, many, labels, NO_CHECKPOINTS)
     whole = model.seen[0]
     model.seen[0] = 0
     _, states = killed("linf", model, many, labels, every=30)
@@ -192,7 +192,7 @@ def test_a_state_holds_one_run_s_gradients_and_no_more(
         def load(self) -> State | None:
             return None
 
-        def reached(self, state: Callable[[], State]) -> None:
+        def save_if_due(self, state: Callable[[], State]) -> None:
             calls.append(1)
             if len(calls) % 33 == 0:
                 sizes.append(sum(t.nbytes for t in state().fixed.values()) / images.nbytes)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from robench.checkpoints.reading import read
-from robench.spec import SpecError
+from robench.grid.spec import SpecError
 
 
 class Evil:

@@ -21,7 +21,7 @@ from reference_nets import Net, randomised, weights
 from torch import Tensor, nn
 from torchvision import models
 
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
 from robench.checkpoints.heads import own_head
 from robench.checkpoints.layouts import (
     CLAE_PLAIN,
@@ -35,7 +35,7 @@ from robench.checkpoints.naming import place, trunk
 from robench.checkpoints.reading import Checkpoint, read
 from robench.checkpoints.translate import ChannelNormalise, load, names, normalise, translate
 from robench.contracts import Encoder
-from robench.spec import SpecError
+from robench.grid.spec import SpecError
 from robench.tensors.modes import preserved_random_state
 from robench.tensors.resnet import Normalise
 

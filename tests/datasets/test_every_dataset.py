@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
 from robench.contracts import Data, Dataset, Split
-from robench.progress import silent
+from robench.engine.progress import silent
 from robench.tensors.modes import preserved_random_state
 
 NAMES = [name for name in Catalog().names("datasets") if name.startswith("shapes")]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from robench.contracts import DataError, Dataset, Split
+from robench.data import parquet
+from robench.data.cifar import CIFARS, Cifar
+from robench.data.layouts import Parquet, locate
 from robench.datasets.cifar10 import Cifar10
 from robench.datasets.cifar100 import Cifar100
-from robench.sources import parquet
-from robench.sources.cifar import CIFARS, Cifar
-from robench.sources.layouts import Parquet, locate
 
 Item = TypeVar("Item")
 ROOT = Path(os.environ.get("ROBENCH_DATA") or Path(__file__).parents[3] / "shared" / "data")

@@ -138,7 +138,7 @@ def test_an_image_of_16_bits_is_refused_rather_than_clipped(tmp_path: Path) -> N
 def test_an_image_of_too_many_pixels_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("robench.sources.decode._MOST_PIXELS", 200)
+    monkeypatch.setattr("robench.data.decode._MOST_PIXELS", 200)
     fill(tmp_path / "pets", 4)
     assert "0.png: the image is 20×12 pixels, more than the" in refused(tmp_path / "pets")
 

@@ -77,7 +77,7 @@ def test_colours_stay_and_flat_labels_will_do(tmp_path: Path) -> None:
 def test_it_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.npz", arrays())
     first = Npz(str(path)).load(tmp_path, quiet)
-    monkeypatch.setattr("robench.sources.npz.read", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr("robench.data.npz.read", lambda path: pytest.fail("read again"))
     again = Npz(str(path)).load(tmp_path, quiet)
     assert np.array_equal(first.train.images, again.train.images)
     assert isinstance(again.train.images, np.memmap)

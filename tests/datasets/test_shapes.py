@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pytest
 
 from robench.contracts import Data, Dataset, Split
+from robench.data import shapes
 from robench.datasets.shapes10 import Shapes10
 from robench.datasets.shapes100 import Shapes100
-from robench.sources import shapes
 
 
 def load(dataset: Dataset) -> Data:

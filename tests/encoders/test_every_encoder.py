@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
 from robench.contracts import Encoder
-from robench.spec import SpecError, parse
+from robench.grid.spec import SpecError, parse
 from robench.tensors.modes import preserved_random_state
 
 NAMES = Catalog().names("encoders")

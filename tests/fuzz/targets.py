@@ -26,27 +26,27 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from robench import api
-from robench.answers import Card, Cell, Labels, Provenance
-from robench.bench import restore
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
+from robench.catalog.plan import Request, plan, scale
 from robench.checkpoints.heads import own_head
 from robench.checkpoints.layouts import choose_branch, normalisation, recognise
 from robench.checkpoints.naming import trunk
 from robench.checkpoints.reading import read
 from robench.checkpoints.translate import translate
 from robench.contracts import DataError, Encoder, State
-from robench.plan import Request, plan, scale
-from robench.questions import Evaluation, Pretraining, Probing, key
-from robench.recipe import Recipe
+from robench.data import batches, npz, parquet
+from robench.data.cifar import CIFAR10
+from robench.data.decode import decode, fitted
+from robench.engine.bench import restore
+from robench.grid.questions import Evaluation, Pretraining, Probing, key
+from robench.grid.recipe import Recipe
+from robench.grid.records import Card, Cell, Labels, Provenance
+from robench.grid.spec import Spec, SpecError, parse, parse_list
 from robench.report import tables
 from robench.report.frame import frame, metric_frame
 from robench.report.pivot import pivot
-from robench.sources import batches, npz, parquet
-from robench.sources.cifar import CIFAR10
-from robench.sources.decode import decode, fitted
-from robench.spec import Spec, SpecError, parse, parse_list
-from robench.states import States, _encoded
-from robench.store import Store, StoreError, _seal
+from robench.store.checkpoints import States, _encoded
+from robench.store.store import Store, StoreError, _seal
 
 _PROVENANCE = Provenance("0", "", {}, "cpu", 1, "fp32", "2026-01-01T00:00:00+00:00")
 _TRAINING = Pretraining("plain", "resnet8(width=2)", "shapes10", Recipe(1, 64), 0)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
 from robench.contracts import Outcome
 
 NAMES = Catalog().names("metrics")

@@ -5,8 +5,8 @@ import torch
 import transcription
 from torch import Generator
 
+from robench.grid.recipe import Recipe
 from robench.objectives.clae import CLAE
-from robench.recipe import Recipe
 from robench.tensors.batchnorm import ADVERSARIAL, through_branch
 from robench.tensors.views import instance_views
 

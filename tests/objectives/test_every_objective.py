@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
 from robench.contracts import Encoder, Objective
-from robench.recipe import Recipe
-from robench.spec import Spec
+from robench.grid.recipe import Recipe
+from robench.grid.spec import Spec
 from robench.tensors.modes import preserved_random_state
 
 NAMES = Catalog().names("methods")

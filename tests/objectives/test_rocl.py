@@ -7,9 +7,9 @@ import torch
 import transcription
 from torch import Generator
 
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
+from robench.grid.recipe import Recipe
 from robench.objectives.rocl import RoCL
-from robench.recipe import Recipe
 from robench.tensors.modes import preserved_random_state
 
 DEFAULTS = {"temperature": 0.5, "eps": 0.0314, "step_size": 0.007, "steps": 7, "lamda": 256.0}

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from robench.contracts import Encoder, Objective
-from robench.recipe import Recipe
+from robench.grid.recipe import Recipe
 from robench.tensors.contrast import nt_xent
 
 

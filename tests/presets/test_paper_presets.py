@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from robench.catalog import Catalog
-from robench.plan import Request, plan
-from robench.questions import Evaluation
-from robench.recipe import Recipe
-from robench.spec import Spec, parse, parse_list
+from robench.catalog.catalog import Catalog
+from robench.catalog.plan import Request, plan
+from robench.grid.questions import Evaluation
+from robench.grid.recipe import Recipe
+from robench.grid.spec import Spec, parse, parse_list
 
 CATALOG = Catalog()
 PAPERS = [name for name in CATALOG.names("presets") if name.startswith("paper/")]

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
 from robench.contracts import Data, Encoder, ProbeError
+from robench.engine.probe import probe as fitted
+from robench.engine.progress import silent
 from robench.probes.aff import AFF, trades
-from robench.progress import silent
-from robench.stages.probe import probe as fitted
 from robench.tensors.batchnorm import add_adversarial_branch, through_branch
 from robench.tensors.features import fingerprint, to_images
 from robench.tensors.modes import preserved_random_state

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
 from robench.contracts import Data, Encoder, Probe, Split
-from robench.progress import silent
-from robench.stages.probe import probe as fitted
+from robench.engine.probe import probe as fitted
+from robench.engine.progress import silent
 from robench.tensors.features import fingerprint, to_images
 
 NAMES = Catalog().names("probes")

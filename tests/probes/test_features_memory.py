@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from robench.contracts import FORGETFUL, Encoder, Split
+from robench.contracts import NO_CHECKPOINTS, Encoder, Split
+from robench.engine.progress import silent
 from robench.journal import Journal
 from robench.probes._features import features
-from robench.progress import silent
 
 
 class Hungry(Encoder):
@@ -34,15 +34,15 @@ SPLIT = Split(
 @pytest.mark.parametrize("fits", [1, 2, 5])
 def test_halves_have_the_same_features_and_are_told_of(fits: int) -> None:
     encoder = Hungry(100)
-    whole = features(encoder, SPLIT, 10, silent, Journal(FORGETFUL))
+    whole = features(encoder, SPLIT, 10, silent, Journal(NO_CHECKPOINTS))
     encoder.fits = fits
     with pytest.warns(UserWarning, match=r"memory does not suffice .* made \d at a time"):
-        again = features(encoder, SPLIT, 10, silent, Journal(FORGETFUL))
+        again = features(encoder, SPLIT, 10, silent, Journal(NO_CHECKPOINTS))
     torch.testing.assert_close(again, whole, rtol=0, atol=1e-6)
 
 
 def test_what_suffices_is_not_halved() -> None:
-    assert features(Hungry(10), SPLIT, 10, silent, Journal(FORGETFUL)).shape == (23, 12)
+    assert features(Hungry(10), SPLIT, 10, silent, Journal(NO_CHECKPOINTS)).shape == (23, 12)
 
 
 def test_one_image_too_many_is_an_error() -> None:
@@ -50,4 +50,4 @@ def test_one_image_too_many_is_an_error() -> None:
         pytest.warns(UserWarning, match="memory"),
         pytest.raises(RuntimeError, match="allocate"),
     ):
-        features(Hungry(0), SPLIT, 10, silent, Journal(FORGETFUL))
+        features(Hungry(0), SPLIT, 10, silent, Journal(NO_CHECKPOINTS))

@@ -7,13 +7,13 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from robench.contracts import Data, Encoder, Split
+from robench.engine.probe import probe as fitted
+from robench.engine.progress import silent
 from robench.probes._pgd import PGD
 from robench.probes.alf import ALF
 from robench.probes.linear import Linear
 from robench.probes.robust_linear import RobustLinear
 from robench.probes.slf import SLF
-from robench.progress import silent
-from robench.stages.probe import probe as fitted
 from robench.tensors.features import to_images
 
 EPS, STEP = 8 / 255, 2 / 255

@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Generator, Tensor, nn
 
 from robench.contracts import Data, Encoder, Split
+from robench.engine.progress import silent
 from robench.probes.linear import STRENGTHS, Linear
-from robench.progress import silent
 from robench.tensors.features import extract, to_images
 from robench.tensors.logistic import fit_logistic
 

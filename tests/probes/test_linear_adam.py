@@ -9,8 +9,8 @@ from torch import Generator
 from torch.nn.functional import cross_entropy
 
 from robench.contracts import Data, Encoder
+from robench.engine.progress import silent
 from robench.probes.linear_adam import LinearAdam
-from robench.progress import silent
 from robench.tensors.features import extract, to_images
 
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Generator, nn
 
-from robench import states
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
 from robench.contracts import Data, Encoder, Probe, Split, State
+from robench.engine.probe import probe as fitted
+from robench.engine.progress import silent
 from robench.probes._resumable import Resumable
 from robench.probes._training import rate
-from robench.progress import silent
-from robench.stages.probe import probe as fitted
-from robench.states import States
-from robench.stopping import Stop
+from robench.store import checkpoints as states
+from robench.store.checkpoints import States
+from robench.store.stopping import Stop
 from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
 
@@ -47,8 +47,8 @@ class Killing:
     def load(self) -> State | None:
         return self.states.load()
 
-    def reached(self, state: Callable[[], State]) -> None:
-        self.states.reached(state)
+    def save_if_due(self, state: Callable[[], State]) -> None:
+        self.states.save_if_due(state)
         raise Killed
 
 

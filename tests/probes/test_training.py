@@ -10,12 +10,12 @@ from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
 from robench.contracts import ProbeError
+from robench.engine.progress import silent
 from robench.probes._training import Schedule, crop_and_flip, descend
 from robench.probes.aff import AFF
 from robench.probes.alf import ALF
 from robench.probes.robust_linear import RobustLinear
 from robench.probes.slf import SLF
-from robench.progress import silent
 
 SGD = Schedule(lr=0.1, epochs=2, batch=4, momentum=0.9, weight_decay=5e-4, decay="1")
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from robench.answers import Cell, Curve, Examples, Labels, Provenance, Result
 from robench.contracts import Outcome
-from robench.questions import Evaluation, Pretraining, Probing
-from robench.recipe import Recipe
+from robench.grid.questions import Evaluation, Pretraining, Probing
+from robench.grid.recipe import Recipe
+from robench.grid.records import Cell, Curve, Examples, Labels, Provenance, Result
 
 PROVENANCE = Provenance("0", "0" * 40, {}, "cpu", 1, "float32", "2026-01-01T00:00:00Z")
 EVALUATION = Evaluation(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from stored import SQUARE, planted
 
+from robench.grid.spec import SpecError
 from robench.report.compare import compare
-from robench.spec import SpecError
 
 A = [1, 1, 1, 1, 0, 0, 1, 0]
 B = [1, 0, 0, 1, 0, 1, 0, 0]

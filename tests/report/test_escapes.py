@@ -10,8 +10,8 @@ from commands import robench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robench.guest import OWN, Row, Settings
-from robench.guest import table as guest_table
+from robench.engine.guest import OWN, Row, Settings
+from robench.engine.guest import table as guest_table
 from robench.report import tables
 from robench.report.compare import compare
 from robench.report.comparison_text import comma_separated

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robench.answers import Curve
+from robench.grid.records import Curve
 from robench.report.figures import eps_curve, pretraining, style, trade_off, transfer
 from robench.report.figures import examples as example_images
 from robench.report.figures.examples import magnification

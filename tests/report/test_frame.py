@@ -5,7 +5,7 @@ import random
 import pytest
 
 from robench.report.frame import frame
-from robench.stats.single import wilson
+from robench.trust.intervals import wilson
 
 
 def test_columns_are_the_documented_ones(result):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from stored import SQUARE, planted
 
+from robench.grid.spec import SpecError
 from robench.metrics.accuracy import accuracy
-from robench.report.worst import worst_case, worst_cases
-from robench.spec import SpecError
+from robench.report.worst_case import worst_case, worst_cases
 
 WEAK = [1, 1, 1, 0, 0, 1]
 STRONG = [1, 0, 1, 1, 0, 0]

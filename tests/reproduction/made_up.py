@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from stored import planted
 
-from robench.answers import Result
-from robench.bench import Bench
-from robench.catalog import Catalog
-from robench.estimate import Cost
-from robench.progress import silent
-from robench.published import Published, values
-from robench.questions import Evaluation
+from robench.catalog.catalog import Catalog
+from robench.engine.bench import Bench
+from robench.engine.estimate import Cost
+from robench.engine.progress import silent
+from robench.grid.questions import Evaluation
+from robench.grid.records import Result
+from robench.report.published import Published, values
 from robench.reproduction import run, scales, tables
 from robench.reproduction.run import Reproduction
 from robench.reproduction.scales import Scale
-from robench.store import Store
+from robench.store.store import Store
 
 CATALOG = Catalog()
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from made_up import answer, reproduction, revalued
 
-from robench.answers import Result
-from robench.published import Published, values
-from robench.questions import Evaluation
+from robench.grid.questions import Evaluation
+from robench.grid.records import Result
+from robench.report.published import Published, values
 from robench.reproduction.orders import Order, Verdict
 from robench.reproduction.run import Reproduction
 from robench.reproduction.text import markdown

@@ -4,14 +4,14 @@ from collections import Counter
 
 import pytest
 
-from robench.catalog import Catalog
+from robench.catalog.catalog import Catalog
+from robench.grid.questions import Evaluation
+from robench.grid.spec import SpecError, parse
 from robench.presets import Preset
-from robench.published import values
-from robench.questions import Evaluation
+from robench.report.published import values
 from robench.reproduction import scales, tables
 from robench.reproduction.grid import Place, belonging, places
 from robench.reproduction.tables import Settings
-from robench.spec import SpecError, parse
 
 CATALOG = Catalog()
 NAMES = ["clae-table2", "rocl-table1", "rocl-transfer"]

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from commands import Done, files, robench
 
-from robench import bench, published
-from robench.published import read
-from robench.recipe import Recipe
+from robench.engine import bench
+from robench.grid.recipe import Recipe
+from robench.report import published
+from robench.report.published import read
 from robench.reproduction import full_cost, scales, tables
 from robench.reproduction.scales import Scale
 from robench.reproduction.tables import Column, PaperTable, Row, Settings

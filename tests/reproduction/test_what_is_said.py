@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from made_up import answer, half_right, reproduction, revalued
 
-from robench.answers import Result
-from robench.published import values
-from robench.questions import Evaluation
+from robench.grid.questions import Evaluation
+from robench.grid.records import Result
+from robench.report.published import values
 from robench.reproduction import scales, tables
 from robench.reproduction.sheet import COLUMNS, comma_separated
 from robench.reproduction.text import FULL, REDUCED, markdown

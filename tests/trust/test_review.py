@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from stored import planted
 
-from robench.answers import Result
+from robench.grid.records import Result
 from robench.trust.flags import MEANINGS, explain
 from robench.trust.review import review
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from robench.answers import Examples, Labels
+from robench.grid.records import Examples, Labels
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
 from robench.report.figures.points import Asked

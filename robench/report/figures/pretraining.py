@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from robench.answers import Curve
+from robench.grid.records import Curve
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
 from robench.report.order import natural

@@ -4,7 +4,7 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from robench.spec import SpecError, nearest
+from robench.grid.spec import SpecError, nearest
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,249 @@
+"""From what was typed to components, before any compute.
+
+Names are found, arguments checked, defaults filled. A component's name is its file's name
+(``linear-sgd`` is ``linear_sgd.py``); the file's one public class or function that fits its kind is
+the component. Nothing is registered anywhere.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from robench.catalog import plugins
+from robench.catalog.arguments import Parameter, canonical, defaults, native, parameters
+from robench.contracts import Argument, Encoder, Metric, Objective
+from robench.grid.recipe import Recipe
+from robench.grid.spec import Spec, SpecError, Value, nearest, parse, show
+from robench.presets import Preset
+from robench.tensors.modes import preserved_random_state
+
+_PACKAGES: Mapping[str, str] = {
+    "methods": "objectives",
+    "encoders": "encoders",
+    "datasets": "datasets",
+    "probes": "probes",
+    "attacks": "attacks",
+    "metrics": "metrics",
+    "presets": "presets",
+}
+
+
+class Catalog:
+    """The components of this package, of installed plug-ins and of the plug-in ``files`` given.
+
+    Loading a plug-in runs its code; nothing but these files and installed packages is ever loaded.
+    Raises SpecError for a plug-in that cannot be used.
+    """
+
+    def __init__(self, files: Sequence[Path] = ()) -> None:
+        self._plugins: dict[tuple[str, str], ModuleType] = {}
+        for name, module in (*plugins.installed(), *map(plugins.load, files)):
+            self._add(name, module)
+
+    def names(self, kind: str) -> list[str]:
+        """Every name of a kind, sorted; what lies in a folder has its name in front."""
+        package = importlib.import_module(f"robench.{_PACKAGES[kind]}")
+        folder = Path(next(iter(package.__path__)))
+        paths = [p.relative_to(folder) for p in folder.rglob("*.py") if p.stem[0] != "_"]
+        files = [p.with_suffix("").as_posix().replace("_", "-") for p in paths]
+        return sorted({*files, *(name for k, name in self._plugins if k == kind)})
+
+    def component(self, kind: str, name: str) -> Any:
+        """The class or function of that name.
+
+        Raises SpecError with the nearest names where there is none.
+        """
+        found = plugins.components(self._module(kind, name), kind)
+        if len(found) != 1:
+            raise SpecError(f"{name}.py should define one public {kind[:-1]}, not {len(found)}")
+        return found[0]
+
+    def preset(self, name: str) -> Preset:
+        """The preset of that name.
+
+        Raises SpecError with the nearest names where there is none.
+        """
+        found = self._module("presets", name).preset
+        assert isinstance(found, Preset)
+        return found
+
+    def metric(self, name: str) -> Metric:
+        """The metric of that name.
+
+        Raises SpecError with the nearest names where there is none.
+        """
+        metric: Metric = self.component("metrics", name)
+        return metric
+
+    def parameters(self, kind: str, name: str) -> dict[str, Parameter]:
+        """The arguments that a spec of this component takes, in the order of its signature."""
+        return parameters(self.component(kind, name))
+
+    def summary(self, kind: str, name: str) -> str:
+        """The first paragraph of what the component says of itself."""
+        if kind == "presets":
+            return self.preset(name).summary
+        text = self.component(kind, name).__doc__ or ""
+        return " ".join(text.strip().partition("\n\n")[0].split())
+
+    def signature(self, kind: str, name: str) -> str:
+        """The component with all its arguments, as one would type it; "" where it takes none."""
+        if kind == "presets":
+            return ""
+        inside = [
+            f"{argument}=..." if p.required else f"{argument}={show(p.default)}"
+            for argument, p in self.parameters(kind, name).items()
+        ]
+        return f"{name}({', '.join(inside)})" if inside else ""
+
+    def variants(self, kind: str, name: str) -> list[str]:
+        """For each base that changes defaults of the component: how one types it, and which."""
+        if kind == "presets":
+            return []
+        component = self.component(kind, name)
+        takes = parameters(component)
+        lines = []
+        for base in getattr(component, "bases", {}):
+            usual = defaults(component, base)
+            changed = [f"{n}={show(usual[n])}" for n in takes if usual[n] != takes[n].default]
+            if changed:
+                lines.append(f"{name}(base={base}): {', '.join(changed)}")
+        return lines
+
+    def resolve(self, kind: str, spec: Spec, preset: Sequence[Spec] = ()) -> Spec:
+        """The spec with every argument written out: as typed, else by ``preset``, else by default.
+
+        Defaults are those of its ``base``. An argument that came ``later`` and is at its default is
+        left out. Raises SpecError for an unknown name or argument, or a value of the wrong type or
+        out of range.
+        """
+        takes = self.parameters(kind, spec.name)
+        known = [own for own in preset if own.name == spec.name]
+        given = dict(spec.with_defaults(dict(known[0].arguments) if known else {}).arguments)
+        component = self.component(kind, spec.name)
+        left = defaults(component, given.get("base"))
+        for argument in given:
+            if argument not in takes:
+                hint = nearest(argument, list(takes)) if takes else "it takes none"
+                raise SpecError(f"{spec.name} has no argument '{argument}'; {hint}")
+        full = {}
+        for parameter in takes.values():
+            if parameter.required and parameter.name not in given:
+                raise SpecError(
+                    f"{spec.name} needs {parameter.name}: write {self.signature(kind, spec.name)}"
+                )
+            value = given.get(parameter.name, left[parameter.name])
+            value = canonical(value, parameter, spec.name)
+            # Answers were stored before there was this argument: their keys say nothing of it.
+            if parameter.name not in _later(component) or value != parameter.default:
+                full[parameter.name] = value
+        resolved = Spec(spec.name, tuple(full.items()))
+        self._try(kind, resolved)
+        return resolved
+
+    def build(self, kind: str, spec: str | Spec) -> Any:
+        """Make the component that a resolved spec describes; see `build_objective` for methods."""
+        spec = parse(spec) if isinstance(spec, str) else spec
+        return self.component(kind, spec.name)(**self._arguments(kind, spec))
+
+    def build_objective(self, spec: str | Spec, encoder: Encoder) -> Objective:
+        """Make the objective that a resolved spec describes, around an encoder."""
+        spec = parse(spec) if isinstance(spec, str) else spec
+        method = self.component("methods", spec.name)
+        objective = method(encoder, **self._arguments("methods", spec))
+        assert isinstance(objective, Objective)
+        return objective
+
+    def label(self, kind: str, spec: str, without: Sequence[str] = ()) -> str:
+        """The name as a table prints it: with the arguments that differ from the defaults.
+
+        The arguments ``without`` are left out in any case.
+        """
+        full = parse(spec)
+        usual = defaults(self.component(kind, full.name), full.get("base"))
+        told = tuple(
+            (name, value)
+            for name, value in full.arguments
+            if name not in without and (name not in usual or value != usual[name])
+        )
+        return str(Spec(full.name, told))
+
+    def arguments(self, kind: str, spec: str | Spec) -> dict[str, Value]:
+        """Every argument of a resolved spec, those too that it leaves out at their default."""
+        spec = parse(spec) if isinstance(spec, str) else spec
+        takes = self.parameters(kind, spec.name)
+        later = _later(self.component(kind, spec.name))
+        return {name: takes[name].default for name in later} | dict(spec.arguments)
+
+    def schedule(self, spec: str | Spec) -> Recipe | None:
+        """The schedule of its own that a resolved method has; None where it has none."""
+        spec = parse(spec) if isinstance(spec, str) else spec
+        method = self.component("methods", spec.name)
+        if not hasattr(method, "paper"):
+            return None
+        takes = parameters(method)
+        full = self.arguments("methods", spec)
+        recipe = method.schedule({name: native(value, takes[name]) for name, value in full.items()})
+        assert isinstance(recipe, Recipe)
+        return recipe
+
+    def _arguments(self, kind: str, spec: Spec) -> dict[str, Argument]:
+        takes = self.parameters(kind, spec.name)
+        return {name: native(value, takes[name]) for name, value in spec.arguments}
+
+    def _try(self, kind: str, spec: Spec) -> None:
+        """Build once, without memory where that works, so that bad values are refused early."""
+        try:
+            with preserved_random_state():
+                try:
+                    with torch.device("meta"):
+                        self._make(kind, spec)
+                except (RuntimeError, NotImplementedError):
+                    # A constructor may compute, and what it computes may need numbers.
+                    self._make(kind, spec)
+        except ValueError as error:
+            raise SpecError(f"{spec.name}: {error}") from None
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            raise SpecError(f"{spec} cannot be made: {told}") from error
+
+    def _make(self, kind: str, spec: Spec) -> None:
+        if kind == "methods":
+            self.build_objective(spec, _Stub())
+        else:
+            self.build(kind, spec)
+
+    def _module(self, kind: str, name: str) -> ModuleType:
+        known = self.names(kind)
+        if name not in known:
+            raise SpecError(f"no {kind[:-1]} '{name}'; {nearest(name, known)}")
+        if (kind, name) in self._plugins:
+            return self._plugins[kind, name]
+        path = name.replace("-", "_").replace("/", ".")
+        return importlib.import_module(f"robench.{_PACKAGES[kind]}.{path}")
+
+    def _add(self, name: str, module: ModuleType) -> None:
+        kind = plugins.kind_of(module, name)
+        if name in self.names(kind):
+            # Its stored answers would pass for the other's.
+            raise SpecError(
+                f"plug-in {name}: there is a {kind[:-1]} of that name already; rename the file"
+            )
+        self._plugins[kind, name] = module
+
+
+def _later(component: Any) -> tuple[str, ...]:
+    later: tuple[str, ...] = getattr(component, "later", ())
+    return later
+
+
+class _Stub(Encoder):
+    """Stands for any encoder while an objective's arguments are tried."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width = 8

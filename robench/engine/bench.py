@@ -1,0 +1,489 @@
+"""The one place where catalog, stages and store meet: questions in, answers out.
+
+Nothing is computed twice.
+"""
+
+import copy
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from robench.catalog.catalog import Catalog
+from robench.contracts import Attack, Data, Encoder, Probe, ProbeError, Progress, Split
+from robench.data.checks import check_data
+from robench.engine.evaluate import EvaluationError, evaluate
+from robench.engine.pretrain import TrainingError, pretrain
+from robench.engine.probe import classifier, probe, trained
+from robench.engine.subset import rows, training_subset
+from robench.grid.questions import Evaluation, Pretraining, Probing, generator, key
+from robench.grid.records import Card, Cell, Examples, Labels, Result
+from robench.grid.spec import Spec, SpecError, nearest, parse, parse_number, show
+from robench.store.locks import Busy, Lease
+from robench.store.provenance import gather, versions
+from robench.store.stopping import at_safe_points
+from robench.store.store import Store
+from robench.tensors.batchnorm import CLEAN, add_adversarial_branch, branches, use_branch
+from robench.tensors.features import fingerprint
+from robench.tensors.memory import is_out_of_memory
+from robench.tensors.modes import preserved_random_state
+from robench.trust.review import review
+
+FAILURES = (TrainingError, ProbeError, EvaluationError)
+"""What stops one cell and not the grid."""
+
+PAUSE = 1.0
+"""Seconds between two looks at what other processes compute."""
+
+Shapes = dict[str, tuple[int, ...]]
+"""Of the weights of a module, by name."""
+
+
+@dataclass
+class Bench:
+    """Answers questions on one machine: where the data, the device and the stored answers are.
+
+    ``say`` is told, in a line, of each thing that was computed.
+    """
+
+    catalog: Catalog
+    store: Store
+    root: Path
+    device: torch.device
+    progress: Progress
+    say: Callable[[str], None]
+    failures: list[str] = field(default_factory=list)
+    _data: dict[str, Data] = field(default_factory=dict)
+    _encoders: dict[Pretraining, tuple[Card, Encoder]] = field(default_factory=dict)
+    _told: str = ""
+
+    def answers(self, evaluations: Sequence[Evaluation]) -> Iterator[Result]:
+        """Each evaluation's result, from disk where it is known.
+
+        One that fails is told of, kept in ``failures``, and left out; so is what rests on it.
+        Raises DataError, before any compute, where a data set is needed and cannot be read.
+        """
+        known = {evaluation: self.store.result(evaluation) for evaluation in evaluations}
+        for name in self._needed([e for e, result in known.items() if result is None]):
+            self.data(name)  # missing files show here, and not hours later
+        numbers = {evaluation: f"[{i}/{len(known)}]" for i, evaluation in enumerate(known, 1)}
+        hopeless: set[Pretraining | Probing] = set()
+        waiting = [evaluation for evaluation, result in known.items() if result is None]
+        while waiting:
+            others: dict[Evaluation, Busy] = {}
+            for evaluation in waiting:
+                if hopeless.isdisjoint({evaluation.probing, evaluation.probing.pretraining}):
+                    try:
+                        known[evaluation] = self._answer(evaluation, numbers[evaluation])
+                    except Busy as error:
+                        others[evaluation] = error
+                    except FAILURES as error:
+                        self._fail(evaluation, error, hopeless)
+            self._wait(waiting, others)
+            waiting = list(others)
+        yield from (result for result in known.values() if result is not None)
+
+    def _answer(self, evaluation: Evaluation, number: str) -> Result:
+        """The answer, which another process may have found by now.
+
+        Raises Busy where one is about to.
+        """
+        self.store.check_lease(evaluation)
+        try:
+            return self.store.result(evaluation) or self._compute(evaluation, number)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise EvaluationError(f"memory does not suffice on {self.device}: {error}") from None
+
+    def _fail(
+        self, evaluation: Evaluation, error: Exception, hopeless: set[Pretraining | Probing]
+    ) -> None:
+        self._encoders.clear()  # what broke a rule may have broken the encoder
+        told = str(error)
+        if isinstance(error, TrainingError):
+            hopeless.add(evaluation.probing.pretraining)
+        else:
+            told = f"{self._title(evaluation)}: {told}"
+        if isinstance(error, ProbeError):
+            hopeless.add(evaluation.probing)
+        self.say(f"failed: {told}")
+        self.failures.append(told)
+
+    def _wait(self, waiting: Sequence[Evaluation], others: Mapping[Evaluation, Busy]) -> None:
+        """Give other processes time, where they have all that is left to do."""
+        if not others:
+            return
+        owners = "; ".join(sorted({str(error) for error in others.values()}))
+        told = f"waiting for what others compute of {len(others)} cells: {owners}"
+        if told != self._told:
+            self._told = told
+            self.say(told)
+        if len(others) == len(waiting):
+            time.sleep(PAUSE)
+
+    def reporting(self) -> Lease:
+        """The right to write the report, after the processes that write it now."""
+        while True:
+            try:
+                return self.store.report_lease()
+            except Busy:
+                time.sleep(PAUSE / 5)
+
+    def data(self, name: str) -> Data:
+        """The data set that a resolved spec describes, read once.
+
+        Raises DataError where it cannot be read.
+        """
+        if name not in self._data:
+            data = self.catalog.build("datasets", name).load(self.root, self.progress)
+            check_data(data, self.catalog.label("datasets", name))
+            self._data[name] = data
+        return self._data[name]
+
+    def encoder(self, pretraining: Pretraining) -> tuple[Card, Encoder]:
+        """The encoder, in eval mode, on its evaluated branch; trained if need be.
+
+        Raises Busy where another process trains it.
+        """
+        if pretraining not in self._encoders:
+            found = self._stored(pretraining)
+            if found is None:
+                with self.store.lease(pretraining):
+                    found = self._stored(pretraining) or self._pretrain(pretraining)
+            card, weights = found
+            # Fresh ones too: training may leave another memory format, and so other rounding.
+            encoder = restore(self.catalog, card, weights)
+            self._compare(card, pretraining)
+            # One at a time: the plan keeps what shares an encoder together.
+            self._encoders = {pretraining: (card, encoder.to(self.device))}
+        return self._encoders[pretraining]
+
+    def _stored(self, pretraining: Pretraining) -> tuple[Card, dict[str, torch.Tensor]] | None:
+        card = self.store.card(pretraining)
+        weights = None if card is None else self.store.encoder(card)
+        return None if card is None or weights is None else (card, weights)
+
+    def _compare(self, card: Card, question: Pretraining) -> None:
+        if question.dataset in self._data:
+            data = training_subset(self.data(question.dataset), question.recipe.images)
+            if hashlib.sha256(_all_images(data).tobytes()).hexdigest() != card.data_sha256:
+                self.say(f"note: {card.source} has changed since {card.key} was trained on it")
+
+    def classifier(self, probing: Probing) -> nn.Sequential:
+        """Images to logits; fitted if need be.
+
+        It is the encoder, or the probe's finetuned copy of it, and a linear layer. Raises Busy
+        where another process fits it, or trains its encoder.
+        """
+        _, encoder = self.encoder(probing.pretraining)
+        method = self.probe(probing)
+        with torch.device("meta"):
+            layer = nn.Linear(encoder.width, len(self.data(probing.dataset).classes))
+        model = classifier(copy.deepcopy(encoder) if method.finetunes else encoder, layer)
+        part = trained(model, method)
+        fitting = _shapes(part.state_dict())
+        weights = self._fitted(probing, fitting)
+        if weights is None:
+            with self.store.lease(probing):
+                weights = self._fitted(probing, fitting) or self._fit(probing, encoder, fitting)
+        part.load_state_dict(weights, assign=True)
+        part.to(self.device)
+        return model.eval()
+
+    def _fitted(self, probing: Probing, fitting: Shapes) -> dict[str, torch.Tensor] | None:
+        weights = self.store.probe(probing)
+        if weights is not None and _shapes(weights) != fitting:
+            self.store.drop_probe(probing, f"it has {_unlike(_shapes(weights), fitting)}")
+            return None
+        return weights
+
+    def probe(self, probing: Probing) -> Probe:
+        """The probe that a question asks for."""
+        method = self.catalog.build("probes", probing.probe)
+        assert isinstance(method, Probe)
+        return method
+
+    def labels(self, evaluation: Evaluation) -> Labels:
+        """The names that a table prints for the evaluation."""
+        probing, label = evaluation.probing, self.catalog.label
+        return Labels(
+            method=label("methods", probing.pretraining.objective),
+            source=label("datasets", probing.pretraining.dataset),
+            target=label("datasets", probing.dataset),
+            encoder=label("encoders", probing.pretraining.encoder),
+            probe=label("probes", probing.probe),
+            attack=label("attacks", evaluation.attack, without=("norm", "eps")),
+        )
+
+    def _title(self, evaluation: Evaluation) -> str:
+        labels = self.labels(evaluation)
+        attack = " ".join(filter(None, (labels.attack, *radius(evaluation.attack))))
+        return f"{labels.method} {labels.source} -> {labels.target}, {attack}"
+
+    def _needed(self, evaluations: Sequence[Evaluation]) -> list[str]:
+        names = []
+        trainings = dict.fromkeys(evaluation.probing.pretraining for evaluation in evaluations)
+        trained = {pretraining: self.trained(pretraining) for pretraining in trainings}
+        for evaluation in evaluations:
+            pretraining = evaluation.probing.pretraining
+            if not trained[pretraining]:
+                names.append(pretraining.dataset)
+            names.append(evaluation.probing.dataset)
+        return list(dict.fromkeys(names))
+
+    def trained(self, pretraining: Pretraining) -> bool:
+        """Whether the zoo has the encoder, whole."""
+        return self._stored(pretraining) is not None
+
+    def _pretrain(self, question: Pretraining) -> tuple[Card, dict[str, torch.Tensor]]:
+        data = training_subset(self.data(question.dataset), question.recipe.images)
+        images = _all_images(data)
+        method = self.catalog.label("methods", question.objective)
+        source = self.catalog.label("datasets", question.dataset)
+        name = f"pretraining {method} on {source}, seed {question.seed}"
+        with preserved_random_state():
+            # torch's layers draw their first weights from the global state, and from nowhere else.
+            torch.manual_seed(generator(question, "weights").initial_seed())
+            encoder = self.catalog.build("encoders", question.encoder)
+            objective = self.catalog.build_objective(question.objective, encoder)
+        dice = generator(question, "training", self.device)
+        pixels = torch.from_numpy(images).to(self.device)
+        data_sha256 = hashlib.sha256(images.tobytes()).hexdigest()
+        about = {**self._about(), "data": data_sha256, "first weights": fingerprint(objective)}
+        with at_safe_points() as stop:
+            states = self.store.training(question, about, stop)
+            try:
+                losses = pretrain(
+                    objective.to(self.device),
+                    pixels,
+                    question.recipe,
+                    dice,
+                    self.progress,
+                    name,
+                    states,
+                )
+            except TrainingError as error:
+                latest = states.latest()
+                kept = f"; the last good state is {latest}" if latest is not None else ""
+                raise TrainingError(f"{error}{kept}") from None
+        seconds = states.seconds
+        card = Card(
+            key=key(question),
+            method=method,
+            source=source,
+            encoder=self.catalog.label("encoders", question.encoder),
+            pretraining=question,
+            width=encoder.width,
+            parameters=sum(weights.numel() for weights in encoder.parameters()),
+            branches=branches(encoder),
+            evaluated_branch=CLEAN,
+            losses=tuple(losses),
+            seconds=round(seconds, 3),
+            data_sha256=data_sha256,
+            weights_sha256="",
+            provenance=gather(self.device, question.recipe.precision),
+        )
+        weights = _on_cpu(encoder)
+        card = self.store.save_encoder(card, weights)
+        self.say(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f} in {seconds:.0f} s")
+        return card, weights
+
+    def _fit(self, question: Probing, encoder: Encoder, fitting: Shapes) -> dict[str, torch.Tensor]:
+        data = training_subset(self.data(question.dataset), question.images)
+        method = self.probe(question)
+        dice = generator(question, "probe", self.device)
+        about = {
+            **self._about(),
+            "data": f"{_sha256(data.train)} {_sha256(data.held_out)}",
+            "encoder": fingerprint(encoder),
+        }
+        with at_safe_points() if type(method).resume is not Probe.resume else nullcontext() as stop:
+            states = self.store.fitting(question, about, stop)
+            model = probe(method, encoder, data, dice, self.progress, states)
+        weights = _on_cpu(trained(model, method))
+        if _shapes(weights) != fitting:
+            raise ProbeError(
+                f"{type(method).__name__} gave a classifier with "
+                f"{_unlike(_shapes(weights), fitting)}"
+            )
+        self.store.save_probe(question, weights)
+        return weights
+
+    def _compute(self, question: Evaluation, number: str) -> Result:
+        card, _ = self.encoder(question.probing.pretraining)
+        model = self.classifier(question.probing)
+        with self.store.lease(question):
+            return self.store.result(question) or self._attack(question, number, card, model)
+
+    def _attack(
+        self, question: Evaluation, number: str, card: Card, model: nn.Sequential
+    ) -> Result:
+        labels = self.labels(question)
+        data = self.data(question.probing.dataset)
+        index = rows(len(data.test), question.limit)
+        attack = self.catalog.build("attacks", question.attack)
+        assert isinstance(attack, Attack)
+        norm, eps = radius(question.attack)
+        title = self._title(question)
+        about = {
+            **self._about(),
+            "data": _sha256(data.test, index),
+            "encoder": card.weights_sha256,
+            "probe": fingerprint(trained(model, self.probe(question.probing))),
+        }
+        states = self.store.attacking(question, about)
+        with states.kept_when_stopped():
+            attempt = evaluate(
+                model,
+                attack,
+                data.test,
+                index,
+                question.batch,
+                len(data.classes),
+                lambda batch: generator(question, f"attack {batch}", self.device),
+                self.progress,
+                title,
+                checkpoints=states,
+            )
+        seconds = states.seconds
+        outcome = attempt.outcome
+        correct = int((outcome.attacked_prediction == outcome.label).sum())
+        cell = Cell(
+            key=key(question),
+            labels=labels,
+            norm=norm,
+            eps=eps,
+            seed=question.probing.pretraining.seed,
+            n=len(index),
+            correct=correct,
+            flags=(),
+            notes=attempt.notes,
+            counts=attempt.counts,
+            batch=attempt.batch if attempt.batch < question.batch else None,
+            seconds=round(seconds, 3),
+            evaluation=question,
+            encoder_sha256=card.weights_sha256,
+            probe_sha256=about["probe"],
+            data_sha256=about["data"],
+            outcome_sha256="",
+            provenance=gather(self.device, "fp32"),
+        )
+        (cell,) = (result.cell for result in review([Result(cell, outcome)]))
+        shown = slice(len(attempt.clean))
+        examples = Examples(
+            labels,
+            cell.norm,
+            cell.eps,
+            data.classes,
+            outcome.label[shown],
+            attempt.clean,
+            attempt.attacked,
+            outcome.clean_prediction[shown],
+            outcome.attacked_prediction[shown],
+        )
+        result = self.store.save_result(cell, outcome, examples)
+        share = f"{100 * correct / len(index):.1f}% of {len(index)} images"
+        self.say(f"{number} {title}: {share}, {seconds:.1f} s")
+        return result
+
+    def _about(self) -> dict[str, str]:
+        """What a state's meaning depends on, whatever it is the state of."""
+        return {"device": self.device.type, "torch": versions()["torch"]}
+
+
+def find_card(store: Store, key: str, damages: Sequence[str] = ()) -> Card:
+    """The card of the encoder with that key.
+
+    Raises SpecError with the nearest keys where the zoo has none; ``damages`` go before them.
+    """
+    card = store.card_by_key(key)
+    if card is None:
+        known = [card.key for card in store.cards()]
+        hint = nearest(key, known) if known else "it is empty; `robench run` fills it"
+        raise SpecError(f"no encoder '{key}' in {store.zoo}; {' '.join([*damages, hint])}")
+    return card
+
+
+def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> Encoder:
+    """The encoder of a card, in eval mode, on the branch that its features are taken from.
+
+    Raises SpecError where the component of that name is not the one that was trained, or has no
+    such branch.
+    """
+    spec = catalog.resolve("encoders", parse(card.pretraining.encoder))
+    try:
+        with preserved_random_state():
+            _check_size(catalog, spec, weights)
+            encoder = catalog.build("encoders", spec)
+        assert isinstance(encoder, Encoder)
+        if len(card.branches) > 1:
+            add_adversarial_branch(encoder, momentum=0.01)  # no momentum is used in eval mode
+        encoder.load_state_dict(weights)
+    except (RuntimeError, ValueError) as error:
+        raise SpecError(
+            f"{card.key} was trained with another {card.encoder} than there is now "
+            f"({str(error).splitlines()[-1].strip()}); rename the new one, or use another --zoo"
+        ) from None
+    try:
+        use_branch(encoder, card.evaluated_branch)
+    except ValueError as error:
+        raise SpecError(f"{card.key}, whose features its card takes there: {error}") from None
+    return encoder.eval()
+
+
+def _check_size(catalog: Catalog, spec: Spec, weights: dict[str, torch.Tensor]) -> None:
+    """Raises ValueError where a card, which may be anybody's, asks for more than its weights are.
+
+    A component that cannot be drawn up without memory is not checked.
+    """
+    with suppress(RuntimeError, NotImplementedError), torch.device("meta"):
+        drawn = catalog.build("encoders", spec).state_dict()
+        needed, held = (sum(t.numel() for t in ts.values()) for ts in (drawn, weights))
+        if needed > held:
+            raise ValueError(f"it has {needed:,} numbers, the file {held:,}")
+
+
+def radius(attack: str) -> tuple[str, str]:
+    """An attack's norm and eps as one would type them, "" where it has none.
+
+    An eps without a short decimal is said in steps of 1/255 where it is a number of those.
+    """
+    spec = parse(attack)
+    norm, eps = (show(spec.get(name)) if spec.has(name) else "" for name in ("norm", "eps"))
+    if "/" in eps:
+        steps = parse_number(eps) * 255
+        eps = f"{steps}/255" if steps.denominator == 1 else eps
+    return norm, eps
+
+
+def _on_cpu(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _shapes(weights: Mapping[str, torch.Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def _unlike(shapes: Shapes, fitting: Shapes) -> str:
+    """What is wrong with shapes, and what should be there, in words."""
+    odd = {name: shape for name, shape in shapes.items() if fitting.get(name) != shape}
+    wanted = {name: shape for name, shape in fitting.items() if shapes.get(name) != shape}
+    return f"{f'shapes {odd}' if shapes else 'no weights'}, expected {wanted}"
+
+
+def _all_images(data: Data) -> npt.NDArray[np.uint8]:
+    return np.concatenate([data.train.images, data.held_out.images])
+
+
+def _sha256(split: Split, index: npt.NDArray[np.int64] | slice = slice(None)) -> str:
+    digest = hashlib.sha256(np.asarray(split.images[index]).tobytes())
+    digest.update(np.asarray(split.labels[index]).tobytes())
+    return digest.hexdigest()

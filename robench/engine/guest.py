@@ -1,0 +1,536 @@
+"""Somebody else's model, from its checkpoint to a table.
+
+Its numbers have a folder of their own, and not the cells of a run: how the model was trained is not
+known, so there is no question to keep them under.
+
+```
+OUT/<file>-<hash of the settings>/result.json, table.md    accuracies, and what was evaluated how
+OUT/<file>-<hash of the settings>/<attack>.npz             what happened to each image
+```
+"""
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Generator, nn
+
+from robench import arrays, bounded
+from robench.catalog.catalog import Catalog
+from robench.catalog.plan import Request, plan
+from robench.checkpoints.heads import own_head
+from robench.checkpoints.layouts import Normalisation, choose_branch, normalisation, recognise
+from robench.checkpoints.naming import Trunk, stem_kernel, trunk
+from robench.checkpoints.reading import Checkpoint, read
+from robench.checkpoints.translate import STEMS, load, normalise, translate
+from robench.contracts import Attack, Data, Encoder, Outcome, Probe, ProbeError, Progress
+from robench.data.checks import check_data
+from robench.engine.bench import FAILURES, radius
+from robench.engine.evaluate import evaluate
+from robench.engine.probe import probe
+from robench.engine.subset import rows
+from robench.grid.questions import Evaluation
+from robench.grid.records import Provenance
+from robench.grid.spec import Spec, SpecError, parse, parse_number
+from robench.report.files import replace as replace_file
+from robench.report.tables import markdown_escape
+from robench.report.words import attack_name, flag_letters, on_all
+from robench.store.checkpoints import States
+from robench.store.provenance import gather
+from robench.store.store import StoreError
+from robench.tensors.features import fingerprint
+from robench.tensors.modes import preserved_random_state
+from robench.tensors.resnet import IMAGENET
+from robench.trust.flags import NOTES, explain
+from robench.trust.intervals import wilson
+from robench.trust.review import Trial, drawn_flags
+
+PROBE, OWN = "probe", "own"
+_MOST_BYTES = 2**28  # of a result's files
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was typed; None leaves it to the checkpoint, or to the defaults of a run."""
+
+    encoder: Spec
+    dataset: Spec
+    attacks: tuple[Spec, ...] = ()
+    norms: tuple[str, ...] = ()
+    eps: tuple[str, ...] = ()
+    limit: int | None = None
+    probe: Spec | None = None
+    branch: str | None = None
+    head: str = PROBE
+    mean: str | None = None
+    std: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides every number but the attack; specs are written out with all arguments.
+
+    ``checkpoint`` is the file's SHA-256, ``stem`` what is unusual in the stem, and ``probe`` is ""
+    where the checkpoint's own head is used.
+    """
+
+    checkpoint: str
+    layout: str
+    encoder: str
+    stem: str
+    branch: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    head: str
+    probe: str
+    dataset: str
+    limit: int | None
+    batch: int
+
+    @property
+    def key(self) -> str:
+        """A hash of the settings; the folder's name ends in it and every seed comes from it."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One attack's number; ``file`` has what happened to each image."""
+
+    attack: str
+    name: str
+    norm: str
+    eps: str
+    n: int
+    correct: int
+    low: float
+    high: float
+    notes: tuple[str, ...]
+    seconds: float
+    file: str
+    file_sha256: str
+    provenance: Provenance
+    counts: dict[str, int] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found out: rows in the order asked for, the table, and why others are missing."""
+
+    rows: tuple[Row, ...]
+    failures: tuple[str, ...]
+    table: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A checkpoint in an encoder of ours, in eval mode, and what was not used of it."""
+
+    encoder: Encoder
+    settings: Settings
+    unused: tuple[str, ...]
+
+
+_ROWS = TypeAdapter(tuple[Row, ...])
+_NETWORK = re.compile(r"(?<![^.])(?:conv1|bn1|layer\d|normalize|\d(?=\.\d\.))")
+"""Where the names of a residual network begin."""
+
+
+def evaluate_checkpoint(
+    path: Path,
+    asked: Asked,
+    catalog: Catalog,
+    root: Path,
+    out: Path,
+    device: torch.device,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> Report:
+    """Attack the model of a checkpoint; numbers that its folder has already are not made again.
+
+    ``say`` is told, in a line each, how the checkpoint was read and what was computed. Raises
+    SpecError, DataError or StoreError, before any compute, for what cannot be read or does not fit.
+    """
+    evaluations = _plan(asked, catalog)
+    checkpoint = read(path)
+    guest = admit(path, checkpoint, asked, evaluations[0], catalog, say)
+    settings = guest.settings
+    data = catalog.build("datasets", settings.dataset).load(root, progress)
+    check_data(data, settings.dataset)
+    guest.encoder.to(device)
+    model, unused = _model(checkpoint, guest, data)
+    if unused:
+        say(f"not used: {summary(unused, trunk(checkpoint.state).prefix)}")
+    folder = out / f"{_slug(path.stem)}-{settings.key}"
+    known = {row.attack: row for row in _known(folder, settings)}
+    _save(folder, path, settings, unused, list(known.values()))  # before hours are spent
+    found: list[Row] = []
+    failures: list[str] = []
+    unfit = False
+    for number, question in enumerate(evaluations, 1):
+        row = known.get(question.attack)
+        if row is None and unfit:
+            continue
+        if row is None:
+            try:
+                if model is None:
+                    model = _probed(guest, catalog, data, device, progress)
+                row = _attacked(model, question, settings, catalog, data, folder, progress, say)
+            except ProbeError as error:
+                unfit = True  # a second try would end the same
+                failures.append(str(error))
+                continue
+            except FAILURES as error:
+                failures.append(f"{question.attack}: {error}")
+                continue
+            say(f"[{number}/{len(evaluations)}] {row.name}: {_share(row)}, {row.seconds:.1f} s")
+            known[row.attack] = row
+        found.append(row)
+        known = {row.attack: row for row in _reviewed(list(known.values()), settings, folder)}
+        _save(folder, path, settings, unused, list(known.values()))
+    found = [known[row.attack] for row in found]
+    text = table(found, settings, path.name)
+    if found:
+        _write(folder / "table.md", f"{text}\n".encode())
+    return Report(tuple(found), tuple(failures), text, folder)
+
+
+def admit(
+    path: Path,
+    checkpoint: Checkpoint,
+    asked: Asked,
+    question: Evaluation,
+    catalog: Catalog,
+    say: Callable[[str], None],
+) -> Guest:
+    """Read a checkpoint into the encoder that was asked for, and say how it was read."""
+    if asked.encoder.has("mean") or asked.encoder.has("std"):
+        raise SpecError("give the input normalisation with --mean and --std, not in --encoder")
+    found = trunk(checkpoint.state)
+    layout = recognise(checkpoint, found)
+    branch = choose_branch(layout, found, asked.branch)
+    pixels = normalisation(layout, checkpoint.state, found, _given(asked))
+    spec = question.probing.pretraining.encoder
+    if _large_stem(checkpoint, found, asked, catalog):
+        large = asked.encoder.with_defaults({"stem": IMAGENET})
+        spec = str(catalog.resolve("encoders", large))
+    with preserved_random_state():
+        encoder = catalog.build("encoders", spec)
+    assert isinstance(encoder, Encoder)
+    translation = translate(checkpoint.state, encoder, branch)
+    load(encoder, translation, layout)
+    normalise(encoder, pixels.mean, pixels.std)
+    settings = Settings(
+        checkpoint=checkpoint.sha256,
+        layout=layout.name,
+        encoder=spec,
+        stem=layout.stem,
+        branch=branch,
+        mean=pixels.mean,
+        std=pixels.std,
+        head=asked.head,
+        probe="" if asked.head == OWN else question.probing.probe,
+        dataset=question.probing.dataset,
+        limit=question.limit,
+        batch=question.batch,
+    )
+    stem = f", whose stem {layout.stem}" if layout.stem else ""
+    say(f"{path.name}: {layout.name} layout{stem}, {len(translation.weights)} tensors read")
+    if parse(spec).get("stem") == IMAGENET:
+        say("stem: 7x7 and max-pooling, as for ImageNet; images go in at their own size")
+    if asked.branch is not None:
+        say(f"BatchNorm: the {branch} branch")
+    say(f"normalisation: mean {_numbers(pixels.mean)}, std {_numbers(pixels.std)} ({pixels.why})")
+    layer = {name for name, inner in found.names.items() if inner.startswith("normalize.")}
+    given = asked.mean is not None
+    unused = tuple(name for name in translation.unused if given or name not in layer)
+    return Guest(encoder.eval(), settings, unused)
+
+
+def summary(unused: Sequence[str], prefix: str) -> str:
+    """The unused names in few words: the modules they are in, and how many there are in each.
+
+    ``prefix`` is that of the network that was read.
+    """
+    counts: dict[str, int] = {}
+    for name in unused:
+        group = name.rpartition(".")[0] or name
+        inside = _NETWORK.search(name)
+        if inside is not None:
+            before = name[: inside.start()]
+            group = "another BatchNorm branch" if before == prefix else before.rstrip(".")
+        counts[group] = counts.get(group, 0) + 1
+    words = [f"{group} ({count})" if count > 1 else group for group, count in counts.items()]
+    return ", ".join(words)
+
+
+def table(found: Sequence[Row], settings: Settings, name: str) -> str:
+    """Accuracy with its 95% Wilson interval for each attack, and a line on how it was made."""
+    head = "its own head" if settings.head == OWN else f"probe {settings.probe}"
+    caption = (
+        f"Accuracy of {name} ({settings.layout} layout, {settings.branch} BatchNorm, {head}) on "
+        f"{settings.dataset}, 95% Wilson intervals."
+    )
+    lines = [
+        markdown_escape(caption),
+        "",
+        "| attack | accuracy (%) | 95% interval | images |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    letters, common = flag_letters(found), on_all(found)
+    lines[0] += _raised(letters[flag] for flag in common)
+    for row in found:
+        low, high = 100 * row.low, 100 * row.high
+        share = f"{100 * row.correct / row.n:.1f}"
+        share += _raised(letters[flag] for flag in row.flags if flag not in common)
+        plain = [note for note in row.notes if note not in NOTES]
+        notes = f" ({', '.join(plain)})" if plain else ""
+        shown = markdown_escape(f"{row.name}{notes}")
+        lines.append(f"| {shown} | {share} | {low:.1f} to {high:.1f} | {row.n:,} |")
+    for flag, letter in letters.items():
+        flagged = [row for row in found if flag in row.flags]
+        lines += ["", f"{_raised([letter])} {explain(flag, flagged)}"]
+    return "\n".join(lines)
+
+
+def _raised(marks: Iterable[str]) -> str:
+    text = ",".join(marks)
+    return f"<sup>{text}</sup>" if text else ""
+
+
+def _plan(asked: Asked, catalog: Catalog) -> tuple[Evaluation, ...]:
+    """The attacks as a run would plan them; the pretraining in these questions means nothing."""
+    if asked.head not in (PROBE, OWN):
+        raise SpecError(f"no head '{asked.head}'; choose probe or own")
+    if asked.branch not in (None, "clean", "adversarial"):
+        raise SpecError(f"no BatchNorm branch '{asked.branch}'; choose clean or adversarial")
+    if asked.head == OWN and asked.probe is not None:
+        raise SpecError("--head own attacks the checkpoint's own classifier; leave --probe away")
+    request = Request(
+        preset="cifar",
+        methods=(Spec("plain"),),
+        attacks=asked.attacks,
+        sources=(asked.dataset,),
+        targets=(asked.dataset,),
+        encoders=(asked.encoder,),
+        probes=(asked.probe or Spec("linear"),),
+        seeds=(0,),
+        norms=asked.norms,
+        eps=asked.eps,
+        limit=asked.limit,
+    )
+    return plan(request, catalog)
+
+
+def _large_stem(checkpoint: Checkpoint, found: Trunk, asked: Asked, catalog: Catalog) -> bool:
+    """Whether the checkpoint has the stem of ImageNet, and the encoder leaves open which it has."""
+    takes = catalog.parameters("encoders", asked.encoder.name)
+    stem = STEMS.get(stem_kernel(checkpoint.state, found))
+    return stem == IMAGENET and "stem" in takes and not asked.encoder.has("stem")
+
+
+def _given(asked: Asked) -> Normalisation | None:
+    if asked.mean is None and asked.std is None:
+        return None
+    if asked.mean is None or asked.std is None:
+        raise SpecError("--mean and --std go together; give both, such as --mean 0.5 --std 0.5")
+    mean, std = (
+        tuple(float(parse_number(part)) for part in text.split(",") if part.strip())
+        for text in (asked.mean, asked.std)
+    )
+    return Normalisation(mean, std, "as given")
+
+
+def _model(
+    checkpoint: Checkpoint, guest: Guest, data: Data
+) -> tuple[nn.Module | None, tuple[str, ...]]:
+    """The classifier where the checkpoint brings it, and what is then not used."""
+    if guest.settings.head != OWN:
+        return None, guest.unused
+    found, encoder = trunk(checkpoint.state), guest.encoder
+    head = own_head(checkpoint.state, found, encoder.width, len(data.classes))
+    layer = head.layer.to(next(encoder.parameters()).device)
+    unused = tuple(name for name in guest.unused if name not in head.names)
+    return nn.Sequential(encoder, layer).eval(), unused
+
+
+def _probed(
+    guest: Guest, catalog: Catalog, data: Data, device: torch.device, progress: Progress
+) -> nn.Module:
+    method = catalog.build("probes", guest.settings.probe)
+    assert isinstance(method, Probe)
+    dice = _generator(guest.settings, "probe", device)
+    return probe(method, guest.encoder, data, dice, progress).eval()
+
+
+def _attacked(
+    model: nn.Module,
+    question: Evaluation,
+    settings: Settings,
+    catalog: Catalog,
+    data: Data,
+    folder: Path,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> Row:
+    attack = catalog.build("attacks", question.attack)
+    assert isinstance(attack, Attack)
+    label = catalog.label("attacks", question.attack, without=("norm", "eps"))
+    norm, eps = radius(question.attack)
+    name = attack_name(label, norm, eps, with_norm=norm not in ("", "linf"))
+    device = next(model.parameters()).device
+    file = f"{_slug(f'{label}-{norm}{eps}'.strip('-'))}.npz"
+    about = {"device": device.type, "attack": question.attack, "model": fingerprint(model)}
+    states = States(folder / f"{file}.unfinished", about, say)
+    with states.kept_when_stopped():
+        attempt = evaluate(
+            model,
+            attack,
+            data.test,
+            rows(len(data.test), settings.limit),
+            settings.batch,
+            len(data.classes),
+            lambda batch: _generator(settings, f"{question.attack} {batch}", device),
+            progress,
+            name,
+            checkpoints=states,
+        )
+    seconds = round(states.seconds, 3)
+    content, outcome = _npz(attempt.outcome), attempt.outcome
+    correct, n = int((outcome.attacked_prediction == outcome.label).sum()), len(outcome.label)
+    digest = hashlib.sha256(content).hexdigest()
+    _write(folder / file, content)
+    states.clear()
+    return Row(
+        attack=question.attack,
+        name=name,
+        norm=norm,
+        eps=eps,
+        n=n,
+        correct=correct,
+        low=wilson(correct, n).low,
+        high=wilson(correct, n).high,
+        notes=attempt.notes,
+        seconds=seconds,
+        file=file,
+        file_sha256=digest,
+        provenance=gather(device, "fp32"),
+        counts=attempt.counts,
+    )
+
+
+def _reviewed(found: Sequence[Row], settings: Settings, folder: Path) -> list[Row]:
+    """The rows with their flags, each in the light of all."""
+    trials = [
+        Trial(
+            model="",
+            attack=row.attack,
+            norm=row.norm,
+            eps=row.eps,
+            outcome=_outcome(folder / row.file),
+            notes=row.notes,
+            counts=row.counts,
+            limit=settings.limit,
+        )
+        for row in found
+    ]
+    return [
+        replace(row, flags=flags) for row, flags in zip(found, drawn_flags(trials), strict=True)
+    ]
+
+
+def _outcome(path: Path) -> Outcome:
+    return Outcome(**arrays.read(bounded.read(path, _MOST_BYTES), _MOST_BYTES))
+
+
+def _generator(settings: Settings, purpose: str, device: torch.device) -> Generator:
+    digest = hashlib.sha256(f"{settings.key} {purpose}".encode()).digest()
+    return Generator(device=device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def _known(folder: Path, settings: Settings) -> list[Row]:
+    """The rows of an earlier call with the same settings whose files are as they were written."""
+    try:
+        content = json.loads(bounded.read(folder / "result.json", _MOST_BYTES))
+        if TypeAdapter(Settings).validate_python(content["settings"]) != settings:
+            return []
+        found = _ROWS.validate_python(content["rows"])
+    except (OSError, ValueError, KeyError, TypeError, ValidationError, RecursionError):
+        return []
+    return [
+        row
+        for row in found
+        if Path(row.file).name == row.file
+        and 0 <= row.correct <= row.n > 0
+        and _sha256(folder / row.file) == row.file_sha256
+        and _has_outcome(folder, row)
+    ]
+
+
+def _has_outcome(folder: Path, row: Row) -> bool:
+    try:
+        found = asdict(_outcome(folder / row.file))
+    except (OSError, ValueError, TypeError):
+        return False
+    kinds = "".join(array.dtype.kind for array in found.values())
+    return kinds == "iiiif" and all(array.shape == (row.n,) for array in found.values())
+
+
+def _save(
+    folder: Path,
+    path: Path,
+    settings: Settings,
+    unused: Sequence[str],
+    found: Sequence[Row],
+) -> None:
+    content = {
+        "file": path.name,
+        "settings": asdict(settings),
+        "unused": list(unused),
+        "rows": [asdict(row) for row in found],
+    }
+    _write(folder / "result.json", json.dumps(content, indent=1).encode())
+
+
+def _npz(outcome: Outcome) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **asdict(outcome))
+    return buffer.getvalue()
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(bounded.read(path, _MOST_BYTES)).hexdigest()
+    except OSError:
+        return ""
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        replace_file(path, content)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}; choose another folder with --out"
+        ) from None
+
+
+def _share(row: Row) -> str:
+    return f"{100 * row.correct / row.n:.1f}% of {row.n} images"
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9.]+", "_", text).strip("_.") or "checkpoint"

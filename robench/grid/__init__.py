@@ -1,0 +1,1 @@
+"""Pure values: what can be asked, and what is known."""

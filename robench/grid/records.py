@@ -1,0 +1,147 @@
+"""What is known: the answers that disk keeps and reports are made of, as frozen values."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from robench.grid.questions import Evaluation, Pretraining
+
+SCHEMA = 2
+"""The version of the files written now; a reader refuses newer ones, and reads older ones.
+
+1 was the first; 2 has the hash of a file's content in the file.
+"""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """With what a number was made: enough to make it again."""
+
+    robench: str
+    commit: str
+    versions: dict[str, str]
+    device: str
+    threads: int
+    precision: str
+    finished: str
+    """Date and time in UTC, ISO 8601."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is on record about a pretrained encoder; its weights lie beside it.
+
+    ``losses`` holds the mean pretraining loss of each epoch; ``branches`` the BatchNorm branches in
+    the weights, and ``evaluated_branch`` the one that features are taken from.
+    """
+
+    key: str
+    method: str
+    source: str
+    encoder: str
+    pretraining: Pretraining
+    width: int
+    parameters: int
+    branches: tuple[str, ...]
+    evaluated_branch: str
+    losses: tuple[float, ...]
+    seconds: float
+    data_sha256: str
+    weights_sha256: str
+    provenance: Provenance
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Short names as a table prints them: a component's name, with the arguments that differ from
+    its defaults.
+    """
+
+    method: str
+    source: str
+    target: str
+    encoder: str
+    probe: str
+    attack: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One evaluated question. ``norm`` is "linf", "l2", "l1" or "", ``eps`` exact text such as
+    "8/255", or "". ``counts`` says on how many images the attack noticed what can be counted.
+    ``batch`` is how many images were attacked at a time where memory did not suffice for as many as
+    the evaluation says.
+    """
+
+    key: str
+    labels: Labels
+    norm: str
+    eps: str
+    seed: int
+    n: int
+    correct: int
+    flags: tuple[str, ...]
+    notes: tuple[str, ...]
+    seconds: float
+    evaluation: Evaluation
+    encoder_sha256: str
+    probe_sha256: str
+    data_sha256: str
+    outcome_sha256: str
+    provenance: Provenance
+    counts: dict[str, int] = field(default_factory=dict)
+    batch: int | None = None
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to each image; every array has length n.
+
+    ``index`` is the image's row in the test split, ``size`` the perturbation's size in the attack's
+    norm, in pixels of [0, 1].
+    """
+
+    index: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]
+    clean_prediction: npt.NDArray[np.int64]
+    attacked_prediction: npt.NDArray[np.int64]
+    size: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A cell with its per-image outcomes."""
+
+    cell: Cell
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How one pretraining went: the mean loss of each epoch."""
+
+    method: str
+    source: str
+    encoder: str
+    seed: int
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A few attacked images of one cell, to look at: ``clean`` and ``attacked`` float32 [m, 3, H,
+    W] in [0, 1].
+    """
+
+    labels: Labels
+    norm: str
+    eps: str
+    classes: tuple[str, ...]
+    label: npt.NDArray[np.int64]
+    clean: npt.NDArray[np.float32] = field(repr=False)
+    attacked: npt.NDArray[np.float32] = field(repr=False)
+    clean_prediction: npt.NDArray[np.int64] = field(repr=False)
+    attacked_prediction: npt.NDArray[np.int64] = field(repr=False)

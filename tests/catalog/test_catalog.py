@@ -1,0 +1,288 @@
+"""Names are found, arguments checked and defaults filled, before any compute."""
+
+from dataclasses import fields
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from commands import PLUGINS
+
+from robench.catalog.catalog import Catalog
+from robench.contracts import Attack, Objective
+from robench.grid.spec import Spec, SpecError, parse
+
+CATALOG = Catalog()
+TOY_KINDS = {
+    "blobs": "datasets",
+    "tiny": "encoders",
+    "mirror": "methods",
+    "nudge": "attacks",
+    "centroid": "probes",
+    "spread": "metrics",
+}
+
+DATASET = """
+from dataclasses import dataclass
+from robench.contracts import Dataset
+@dataclass(frozen=True)
+class One(Dataset):
+    def load(self, root, progress): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "some"),
+    [
+        ("methods", {"plain", "clae", "rocl"}),
+        ("encoders", {"resnet8", "resnet18", "resnet34", "resnet50"}),
+        ("datasets", {"cifar10", "cifar100", "npz", "folder", "shapes10", "shapes100"}),
+        ("probes", {"linear", "linear-adam", "linear-sgd"}),
+        ("attacks", {"clean", "pgd", "autoattack"}),
+        ("metrics", {"accuracy"}),
+        ("presets", {"quick", "cifar-small", "paper/clae", "paper/rocl", "paper/simclr-rocl"}),
+    ],
+)
+def test_a_file_s_name_is_the_component_s(kind: str, some: set[str]) -> None:
+    assert some <= set(CATALOG.names(kind))
+    for name in CATALOG.names(kind):
+        assert CATALOG.summary(kind, name)
+        assert CATALOG.signature(kind, name) == "" or CATALOG.signature(kind, name).startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "message"),
+    [
+        ("attacks", "pdg", "no attack 'pdg'; did you mean pgd"),
+        ("methods", "rokl", "no method 'rokl'; did you mean rocl"),
+        ("datasets", "cifar", "no dataset 'cifar'; did you mean cifar10 or cifar100"),
+        ("probes", "linear_sgd", "no probe 'linear_sgd'; did you mean linear-sgd"),
+        ("encoders", "vit", "no encoder 'vit'; choose from resnet18, resnet34, resnet50, resnet8"),
+        ("attacks", "pgd(step=5)", "pgd has no argument 'step'; did you mean steps"),
+        ("attacks", "clean(eps=1)", "clean has no argument 'eps'; it takes none"),
+        ("attacks", "pgd(steps=2.5)", "pgd: steps=2.5 should be a whole number"),
+        ("attacks", "pgd(steps=many)", "pgd: steps=many should be a whole number"),
+        ("attacks", "pgd(steps=none)", "pgd: steps=none should be a whole number"),
+        ("attacks", "pgd(eps=8/25x)", "pgd: eps='8/25x' should be a number"),
+        ("attacks", "pgd(norm=8)", "pgd: "),
+        ("attacks", "pgd(steps=0)", "pgd: steps=0"),
+        ("datasets", "npz", "npz needs path: write npz(path=...)"),
+        ("datasets", "npz(path=none)", "npz: path=none should be a word"),
+        ("encoders", "resnet8(width=0)", "resnet8: "),
+    ],
+)
+def test_what_cannot_be_is_refused(kind: str, typed: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        CATALOG.resolve(kind, parse(typed))
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_resolved_spec_says_everything_and_is_stable() -> None:
+    full = CATALOG.resolve("attacks", parse("pgd(eps=4/255)"))
+    attack = CATALOG.component("attacks", "pgd")
+    assert {name for name, _ in full.arguments} == {field.name for field in fields(attack)}
+    assert full.get("eps") == Fraction(4, 255)
+    assert CATALOG.resolve("attacks", full) == full
+    assert CATALOG.resolve("attacks", parse("pgd(eps=4/255, steps=20.0)")) == full
+
+
+def test_typed_beats_preset_beats_default() -> None:
+    own = (parse("pgd(steps=7, restarts=2)"),)
+    full = CATALOG.resolve("attacks", parse("pgd(restarts=3)"), own)
+    assert (full.get("steps"), full.get("restarts"), full.get("norm")) == (7, 3, "linf")
+
+
+def test_a_component_is_built_as_described() -> None:
+    attack = CATALOG.build("attacks", "pgd(eps=8/255, steps=3)")
+    assert isinstance(attack, Attack)
+    assert attack.ball.eps == 8 / 255
+    assert type(CATALOG.build("attacks", Spec("pgd", (("eps", 1),))).eps) is float
+    objective = CATALOG.build_objective("plain", CATALOG.build("encoders", "resnet8(width=4)"))
+    assert isinstance(objective, Objective)
+
+
+def test_trying_a_spec_leaves_the_dice_alone() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    CATALOG.resolve("encoders", parse("resnet8(width=4)"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_labels_tell_what_differs_from_the_defaults() -> None:
+    full = str(CATALOG.resolve("attacks", parse("pgd(steps=50, eps=1/255)")))
+    assert CATALOG.label("attacks", full, without=("norm", "eps")) == "pgd(steps=50)"
+    assert CATALOG.label("attacks", "clean") == "clean"
+
+
+# --- bases
+
+
+def test_a_base_brings_its_own_defaults() -> None:
+    full = CATALOG.resolve("methods", parse("clae(base=uel)"))
+    changed = {"temperature": Fraction(1, 10), "output": 128, "crop": Fraction(1, 5)}
+    assert {name: full.get(name) for name in changed} == changed
+    assert full.get("eps") == Fraction("0.006027")
+    assert full.get("alpha") == 1  # not one of those that it changes
+    assert CATALOG.resolve("methods", full) == full
+
+
+def test_typed_and_preset_beat_a_base() -> None:
+    typed = CATALOG.resolve("methods", parse("clae(base=uel, eps=0.01)"))
+    assert (typed.get("eps"), typed.get("output")) == (Fraction("0.01"), 128)
+    own = (parse("clae(output=32)"),)
+    preset = CATALOG.resolve("methods", parse("clae(base=uel)"), own)
+    assert (preset.get("output"), preset.get("crop")) == (32, Fraction(1, 5))
+    chosen = CATALOG.resolve("methods", parse("clae"), (parse("clae(base=plain)"),))
+    assert chosen == CATALOG.resolve("methods", parse("clae(base=plain)"))
+
+
+def test_a_label_leaves_out_what_a_base_brings() -> None:
+    for typed in ("clae", "clae(base=uel)", "clae(base=plain, eps=0.01)", "plain(base=rocl)"):
+        full = str(CATALOG.resolve("methods", parse(typed)))
+        assert CATALOG.label("methods", full) == typed
+    assert CATALOG.label("methods", "clae(base=uel, temperature=0.5)") == (
+        "clae(base=uel, temperature=0.5)"
+    )
+
+
+def test_the_variants_say_what_a_base_changes() -> None:
+    assert CATALOG.variants("methods", "plain")[0] == "plain(base=rocl): hidden=2048"
+    assert [line.partition(":")[0] for line in CATALOG.variants("methods", "clae")] == [
+        "clae(base=plain)",
+        "clae(base=uel)",
+    ]
+    assert CATALOG.variants("methods", "rocl") == CATALOG.variants("presets", "quick") == []
+    assert CATALOG.signature("methods", "clae").endswith("base=simclr)")
+
+
+@pytest.mark.parametrize("typed", ["clae", "plain", "clae(base=uel)", "plain(base=rocl)"])
+def test_a_resolved_base_is_built(typed: str) -> None:
+    full = CATALOG.resolve("methods", parse(typed))
+    objective = CATALOG.build_objective(full, CATALOG.build("encoders", "resnet8(width=4)"))
+    assert objective.temperature == float(full.get("temperature") or 0)
+    assert CATALOG.arguments("methods", full)["base"] == (full.get("base") or "simclr")
+
+
+def test_an_unknown_base_is_refused() -> None:
+    with pytest.raises(SpecError, match="clae: base=rocl is unknown; choose simclr, plain, uel"):
+        CATALOG.resolve("methods", parse("clae(base=rocl)"))
+
+
+LATER = """
+from dataclasses import dataclass
+from typing import ClassVar
+from robench.contracts import Dataset
+@dataclass(frozen=True)
+class One(Dataset):
+    size: int = 3
+    tint: float = 0.5
+    later: ClassVar[tuple[str, ...]] = ("tint",)
+    def load(self, root, progress): ...
+"""
+
+
+def test_an_argument_that_came_later_is_told_only_where_it_differs(tmp_path: Path) -> None:
+    catalog = Catalog([_plugin(tmp_path, LATER)])
+    assert str(catalog.resolve("datasets", parse("own(tint=0.5)"))) == "own(size=3)"
+    assert str(catalog.resolve("datasets", parse("own(tint=1)"))) == "own(size=3, tint=1)"
+    assert catalog.build("datasets", "own(size=3)").tint == 0.5
+    assert catalog.signature("datasets", "own") == "own(size=3, tint=0.5)"
+    assert catalog.arguments("datasets", "own(size=3)") == {"size": 3, "tint": Fraction(1, 2)}
+
+
+# --- plug-ins
+
+
+@pytest.mark.parametrize(("name", "kind"), TOY_KINDS.items())
+def test_a_plug_in_is_one_file_with_one_component(name: str, kind: str) -> None:
+    catalog = Catalog([PLUGINS / f"{name}.py"])
+    assert name in catalog.names(kind)
+    assert name not in CATALOG.names(kind)
+    assert catalog.summary(kind, name)
+    for other in set(TOY_KINDS.values()) - {kind}:
+        assert name not in catalog.names(other)
+
+
+def test_a_plug_in_s_arguments_are_checked_too() -> None:
+    catalog = Catalog([PLUGINS / "mirror.py", PLUGINS / "tiny.py"])
+    assert str(catalog.resolve("methods", parse("mirror(noise=0.2)"))) == (
+        "mirror(noise=0.2, temperature=0.5)"
+    )
+    with pytest.raises(SpecError, match="mirror: temperature=0"):
+        catalog.resolve("methods", parse("mirror(temperature=0)"))
+    with pytest.raises(SpecError, match="did you mean noise"):
+        catalog.resolve("methods", parse("mirror(nois=1)"))
+
+
+def _plugin(folder: Path, text: str, name: str = "own.py") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def broken(:\n", "fails: SyntaxError"),
+        ("import nothing_of_that_name\n", "fails: ModuleNotFoundError"),
+        ("raise SystemExit(3)\n", "fails: SystemExit"),
+        ("x = 1\n", "plug-in own holds none; it should define one"),
+        (DATASET + DATASET.replace("One", "Two"), "holds One (dataset), Two (dataset)"),
+        (DATASET.replace("class One", "class _One"), "holds none"),
+    ],
+)
+def test_a_plug_in_that_cannot_be_used_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Catalog([_plugin(tmp_path, text)])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plug_in_must_be_a_python_file_with_a_plain_name(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"missing.py' is not a file"):
+        Catalog([tmp_path / "missing.py"])
+    for name in ("my set.py", "own.txt", "8ball.py"):
+        with pytest.raises(SpecError, match="the file's name is the component's"):
+            Catalog([_plugin(tmp_path, DATASET, name)])
+
+
+def test_a_plug_in_may_not_take_a_name_that_is_taken(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="a dataset of that name already; rename the file"):
+        Catalog([_plugin(tmp_path, DATASET, "cifar10.py")])
+    path = _plugin(tmp_path, DATASET)
+    with pytest.raises(SpecError, match="of that name already"):
+        Catalog([path, path])
+
+
+def test_a_plug_in_may_postpone_its_annotations(tmp_path: Path) -> None:
+    text = DATASET.replace("\nfrom", "\nfrom __future__ import annotations\nfrom", 1)
+    text = text.replace("    def", "    size: int = 3\n    def")
+    catalog = Catalog([_plugin(tmp_path, text)])
+    assert str(catalog.resolve("datasets", parse("own"))) == "own(size=3)"
+
+
+@pytest.mark.parametrize("argument", ["size", "size: list[int] = []", "*sizes: int"])
+def test_an_argument_that_no_spec_can_say_is_told_of(tmp_path: Path, argument: str) -> None:
+    text = DATASET.replace("@dataclass(frozen=True)\n", "").replace(
+        "    def load", f"    def __init__(self, {argument}): ...\n    def load"
+    )
+    catalog = Catalog([_plugin(tmp_path, text)])
+    with pytest.raises(SpecError, match="cannot be written in a spec"):
+        catalog.resolve("datasets", parse("own"))
+
+
+def test_an_unfinished_plug_in_is_refused_before_any_compute(tmp_path: Path) -> None:
+    catalog = Catalog([_plugin(tmp_path, DATASET.replace("def load", "def lod"))])
+    with pytest.raises(SpecError, match="own cannot be made: TypeError"):
+        catalog.resolve("datasets", parse("own"))
+
+
+def test_a_constructor_may_need_real_memory(tmp_path: Path) -> None:
+    text = DATASET.replace(
+        "    def load",
+        "    def __post_init__(self):\n        import torch\n        torch.ones(2).sum().item()\n"
+        "    def load",
+    )
+    catalog = Catalog([_plugin(tmp_path, text)])
+    assert catalog.resolve("datasets", parse("own")) == Spec("own")

@@ -1,0 +1,541 @@
+"""Questions in, answers out: nothing twice, nothing lost, and the same bits again."""
+
+import importlib.metadata
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from commands import PLUGINS, files, finished
+from safetensors.torch import load, load_file
+
+from robench.catalog.catalog import Catalog
+from robench.catalog.plan import Request, plan
+from robench.contracts import Attacked, Data, DataError
+from robench.engine.bench import Bench, radius
+from robench.engine.progress import silent
+from robench.grid.questions import Evaluation, key
+from robench.grid.records import Result
+from robench.grid.spec import SpecError, parse_list
+from robench.store.store import Store, _sealed
+
+TOYS = [PLUGINS / f"{name}.py" for name in ("blobs", "tiny", "mirror", "nudge")]
+CATALOG = Catalog(TOYS)
+REQUEST = Request(
+    methods=parse_list("mirror"),
+    sources=parse_list("blobs"),
+    encoders=parse_list("tiny"),
+    attacks=parse_list("pgd"),
+    eps=("8/255",),
+    epochs=1,
+    images=192,
+    limit=16,
+)
+ASKED = plan(REQUEST, CATALOG)
+
+
+class Lab:
+    """A bench in a folder, and all that it said."""
+
+    def __init__(self, folder: Path, catalog: Catalog = CATALOG) -> None:
+        self.folder, self.catalog = folder, catalog
+        self.said: list[str] = []
+
+    def bench(self) -> Bench:
+        store = Store(self.folder / "out", self.folder / "zoo", self.said.append)
+        store.prepare()
+        cpu = torch.device("cpu")
+        return Bench(self.catalog, store, self.folder, cpu, silent, self.said.append)
+
+    def answers(self, evaluations: Sequence[Evaluation] = ASKED) -> list[Result]:
+        return list(self.bench().answers(evaluations))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """Where two cells are finished."""
+    finished(tmp_path)
+    return Lab(tmp_path)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Lab:
+    """Where nothing is."""
+    return Lab(tmp_path)
+
+
+def same(one: Result, other: Result) -> bool:
+    """Whether two results say the same, but for when and how fast it was found."""
+    same_cell = replace(one.cell, seconds=0, provenance=other.cell.provenance) == replace(
+        other.cell, seconds=0, outcome_sha256=one.cell.outcome_sha256
+    )
+    return same_cell and all(
+        (getattr(one.outcome, name) == getattr(other.outcome, name)).all()
+        for name in vars(one.outcome)
+    )
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    return {
+        name: data for name, (data, _) in files(folder / "zoo").items() if "safetensors" in name
+    }
+
+
+def test_what_is_known_is_not_computed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    for stage in ("pretrain", "probe", "evaluate"):
+        monkeypatch.setattr(f"robench.engine.bench.{stage}", pytest.fail)
+    monkeypatch.setattr(CATALOG.component("datasets", "blobs"), "load", pytest.fail)
+    before = files(lab.folder)
+    assert [result.cell.key for result in lab.answers()] == [key(asked) for asked in ASKED]
+    assert files(lab.folder) == before
+    assert lab.said == []
+
+
+def test_the_same_question_has_the_same_answer(lab: Lab, tmp_path_factory: Any) -> None:
+    other = Lab(tmp_path_factory.mktemp("other"))
+    torch.manual_seed(12345)  # no draw comes from here
+    pairs = zip(lab.answers(), other.answers(), strict=True)
+    assert all(same(one, another) for one, another in pairs)
+    assert weights(lab.folder) == weights(other.folder)
+
+
+def test_the_order_of_the_questions_does_not_matter(lab: Lab, tmp_path_factory: Any) -> None:
+    other = Lab(tmp_path_factory.mktemp("other"))
+    backwards = other.answers(ASKED[::-1])[::-1]
+    assert all(same(one, another) for one, another in zip(lab.answers(), backwards, strict=True))
+
+
+def test_computing_leaves_the_caller_s_dice_alone(fresh: Lab) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    fresh.answers()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def break_json(folder: Path) -> None:
+    path = next((folder / "out" / "cells").glob("*pgd*.json"))
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def flip_outcome(folder: Path) -> None:
+    path = next((folder / "out" / "cells").glob("*pgd*.npz"))
+    path.write_bytes(path.read_bytes().replace(b"PK", b"KP", 1))
+
+
+def lose_outcome(folder: Path) -> None:
+    next((folder / "out" / "cells").glob("*pgd*.npz")).unlink()
+
+
+@pytest.mark.parametrize("damage", [break_json, flip_outcome, lose_outcome])
+def test_a_damaged_cell_is_computed_again_to_the_same_end(lab: Lab, damage: Any) -> None:
+    before = lab.answers()
+    trained = files(lab.folder / "zoo")
+    damage(lab.folder)
+    after = lab.answers()
+    assert all(same(one, other) for one, other in zip(before, after, strict=True))
+    assert len(list((lab.folder / "out" / "cells").glob("*.json.damaged"))) == 1
+    assert sum("is damaged" in line for line in lab.said) == 1
+    assert files(lab.folder / "zoo") == trained
+    lab.said.clear()
+    assert len(lab.answers()) == 2
+    assert lab.said == []
+
+
+def test_damaged_weights_are_trained_again_to_the_same_bits(lab: Lab) -> None:
+    before, cells = weights(lab.folder), files(lab.folder / "out" / "cells")
+    path = next((lab.folder / "zoo").glob("*/encoder.safetensors"))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    more = plan(replace(REQUEST, eps=("8/255", "2/255")), CATALOG)
+    assert len(lab.answers(more)) == 3
+    after = weights(lab.folder)
+    assert after.pop(next(name for name in after if name.endswith(".damaged"))) == bytes(data)
+    assert after == before
+    assert cells.items() <= files(lab.folder / "out" / "cells").items()
+
+
+@pytest.mark.parametrize("part", ["card.json", "encoder.safetensors", "probes"])
+def test_what_is_lost_from_the_zoo_is_made_again(lab: Lab, part: str) -> None:
+    before = weights(lab.folder)
+    path = next((lab.folder / "zoo").glob(f"*/{part}"))
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    more = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
+    assert len(lab.answers(more)) == 2
+    assert weights(lab.folder) == before
+
+
+def test_finished_cells_need_no_zoo(lab: Lab) -> None:
+    shutil.rmtree(lab.folder / "zoo")
+    assert len(lab.answers()) == 2
+    assert not list((lab.folder / "zoo").iterdir())
+
+
+# --- data
+
+
+def test_missing_data_show_before_any_training(fresh: Lab, monkeypatch: Any) -> None:
+    monkeypatch.setattr("robench.engine.bench.pretrain", pytest.fail)
+    both = replace(REQUEST, sources=parse_list("blobs,cifar10"), images=None)
+    with pytest.raises(DataError, match=r"cifar10 is not in .*robench data fetch cifar10"):
+        fresh.answers(plan(both, CATALOG))
+
+
+def test_data_are_missed_before_any_compute_where_weights_are_damaged(
+    lab: Lab, monkeypatch: Any
+) -> None:
+    next((lab.folder / "zoo").glob("*/encoder.safetensors")).write_bytes(b"")
+    asked = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
+
+    def gone(*_: Any) -> Data:
+        raise DataError("blobs are gone")
+
+    monkeypatch.setattr(CATALOG.component("datasets", "blobs"), "load", gone)
+    with pytest.raises(DataError, match="gone"):
+        lab.answers(asked)
+
+
+def test_a_probe_of_other_classes_is_fitted_again(lab: Lab) -> None:
+    store = lab.bench().store
+    probing = ASKED[0].probing
+    store.save_probe(probing, {"weight": torch.zeros(10, 16), "bias": torch.zeros(10)})
+    more = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
+    before = lab.answers()[0].cell.probe_sha256
+    assert {result.cell.probe_sha256 for result in lab.answers(more)} == {before}
+    assert "is damaged (it has shapes" in lab.said[0]
+
+
+def test_changed_data_are_told_of(lab: Lab, monkeypatch: Any) -> None:
+    blobs = CATALOG.component("datasets", "blobs")
+    load = blobs.load
+
+    def changed(self: Any, *places: Any) -> Data:
+        data = load(self, *places)
+        return replace(data, train=replace(data.train, images=255 - data.train.images))
+
+    monkeypatch.setattr(blobs, "load", changed)
+    more = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
+    lab.answers(more)
+    assert lab.said[0].startswith("note: blobs has changed since mirror-blobs-tiny-s0-")
+
+
+# --- failures
+
+
+def test_a_failed_training_costs_only_what_rests_on_it(fresh: Lab, tmp_path: Path) -> None:
+    text = (PLUGINS / "mirror.py").read_text()
+    (tmp_path / "lost.py").write_text(
+        text.replace("return nt_xent(", "return torch.nan * nt_xent(")
+    )
+    fresh.catalog = Catalog([*TOYS, tmp_path / "lost.py"])
+    both = replace(REQUEST, methods=parse_list("lost,mirror"))
+    bench = fresh.bench()
+    results = list(bench.answers(plan(both, fresh.catalog)))
+    assert [result.cell.labels.method for result in results] == ["mirror", "mirror"]
+    assert len(bench.failures) == 1
+    assert "the loss is nan in epoch 1" in bench.failures[0]
+
+
+def test_a_failed_attack_costs_one_cell(lab: Lab, monkeypatch: Any) -> None:
+    def escape(self: Any, model: Any, images: torch.Tensor, *_: Any) -> Attacked:
+        return Attacked((images + 0.5).clamp(0, 1))
+
+    monkeypatch.setattr(CATALOG.component("attacks", "nudge"), "__call__", escape)
+    bench = lab.bench()
+    asked = plan(replace(REQUEST, attacks=parse_list("nudge,pgd(steps=3)")), CATALOG)
+    names = [result.cell.labels.attack for result in bench.answers(asked)]
+    assert names == ["clean", "pgd(steps=3)"]
+    assert "left its ball" in bench.failures[0]
+
+
+PROBE = """
+from dataclasses import dataclass
+import torch
+from torch import nn
+from robench.contracts import Probe
+@dataclass(frozen=True)
+class Own(Probe):
+    def fit(self, encoder, train, held_out, classes, generator, progress):
+        FIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("fit", "message"),
+    [
+        ("return nn.Linear(encoder.width, classes + 1)", "gave a classifier with"),
+        ("return nn.Sequential(nn.ReLU())", "gave a classifier with no weights"),
+        (
+            "next(encoder.parameters()).data.zero_(); return nn.Linear(encoder.width, classes)",
+            "changed the encoder",
+        ),
+    ],
+)
+def test_a_probe_that_breaks_its_word_costs_only_its_cells(
+    lab: Lab, tmp_path: Path, fit: str, message: str
+) -> None:
+    (tmp_path / "own.py").write_text(PROBE.replace("FIT", fit))
+    lab.catalog = Catalog([*TOYS, tmp_path / "own.py"])
+    bench = lab.bench()
+    asked = plan(
+        replace(REQUEST, probes=parse_list("own,linear"), attacks=parse_list("pgd(steps=3)")),
+        lab.catalog,
+    )
+    results = list(bench.answers(asked))
+    assert [result.cell.labels.probe for result in results] == ["linear", "linear"]
+    assert message in bench.failures[0]
+    assert len(bench.failures) == 1
+    # The encoder that it changed is not the one that the others were measured on.
+    assert same(results[0], lab.answers([ASKED[0]])[0])
+
+
+AFF = replace(REQUEST, probes=parse_list("aff(epochs=1, batch=64, steps=1)"), eps=("2/255",))
+
+
+def finetuned(folder: Path) -> Path:
+    return next((folder / "zoo").glob("*/probes/*-aff-*.safetensors"))
+
+
+def test_a_finetuned_encoder_is_kept_with_its_layer(lab: Lab, monkeypatch: Any) -> None:
+    asked = plan(AFF, CATALOG)
+    encoder = next((lab.folder / "zoo").glob("*/encoder.safetensors")).read_bytes()
+    before = lab.answers(asked)
+    kept, original = load_file(finetuned(lab.folder)), load(encoder)
+    assert set(kept) == {f"encoder.{name}" for name in original} | {"linear.weight", "linear.bias"}
+    moved = [name for name in original if not torch.equal(kept[f"encoder.{name}"], original[name])]
+    assert sorted(moved) == sorted(original)
+    assert next((lab.folder / "zoo").glob("*/encoder.safetensors")).read_bytes() == encoder
+    shutil.rmtree(lab.folder / "out")
+    monkeypatch.setattr("robench.engine.bench.probe", pytest.fail)
+    assert all(same(one, other) for one, other in zip(before, lab.answers(asked), strict=True))
+
+
+def test_another_probe_sees_the_encoder_as_it_was(lab: Lab) -> None:
+    both = replace(AFF, probes=(*AFF.probes, *parse_list("linear")), eps=("8/255",))
+    results = {result.cell.evaluation: result for result in lab.answers(plan(both, CATALOG))}
+    known = Lab(lab.folder).answers(ASKED)
+    assert all(same(results[one.cell.evaluation], one) for one in known)
+    linear, aff = (
+        next(r.cell.probe_sha256 for q, r in results.items() if q.probing.probe.startswith(name))
+        for name in ("linear", "aff")
+    )
+    assert linear != aff
+
+
+def test_a_finetuned_encoder_of_other_shapes_is_made_again(lab: Lab) -> None:
+    asked = plan(AFF, CATALOG)
+    before = lab.answers(asked)
+    path = finetuned(lab.folder)
+    first = path.read_bytes()
+    wrong = load(first)
+    wrong["encoder.layers.0.weight"] = torch.zeros(4, 3, 5, 5)
+    lab.bench().store.save_probe(asked[0].probing, wrong)
+    shutil.rmtree(lab.folder / "out")
+    lab.said.clear()
+    after = lab.answers(asked)
+    assert "it has shapes {'encoder.layers.0.weight': (4, 3, 5, 5)}, expected" in lab.said[0]
+    assert all(same(one, other) for one, other in zip(before, after, strict=True))
+    assert path.read_bytes() == first
+
+
+def test_a_branch_that_is_not_there_costs_only_its_cells(lab: Lab) -> None:
+    bench = lab.bench()
+    probes = parse_list("aff(branch=adversarial),linear")
+    results = list(bench.answers(plan(replace(REQUEST, probes=probes), CATALOG)))
+    assert {result.cell.labels.probe for result in results} == {"linear"}
+    assert len(bench.failures) == 1
+    assert bench.failures[0].endswith(
+        "aff(branch=adversarial): no BatchNorm branch 'adversarial'; this encoder has clean"
+    )
+
+
+def test_another_encoder_under_the_same_name_is_refused(lab: Lab, tmp_path: Path) -> None:
+    text = (PLUGINS / "tiny.py").read_text().replace("Conv2d(3, width, 3", "Conv2d(3, width, 5")
+    (tmp_path / "tiny.py").write_text(text)
+    others = [path for path in TOYS if path.stem != "tiny"]
+    lab.catalog = Catalog([tmp_path / "tiny.py", *others])
+    asked = plan(replace(REQUEST, attacks=parse_list("nudge")), lab.catalog)
+    with pytest.raises(SpecError, match="trained with another tiny than there is now"):
+        lab.answers(asked)
+
+
+def test_an_unknown_batchnorm_branch_is_one_line(lab: Lab) -> None:
+    path = next((lab.folder / "zoo").glob("*/card.json"))
+    card = path.read_text()
+    card = card.replace('"evaluated_branch": "clean"', '"evaluated_branch": "sparse"')
+    path.write_bytes(_sealed(card.encode()))
+    asked = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
+    with pytest.raises(SpecError, match=r"mirror-blobs.*: no BatchNorm branch 'sparse'; this enc"):
+        lab.answers(asked)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": lambda x: x / np.float32(255)}, r", test: images are float32 \[48, 3, 8, 8\]"),
+        ({"images": lambda x: x[:, :1]}, r"expected uint8 pixels in 0 to 255, \[n, 3, H, W\]"),
+        ({"labels": lambda y: y + 1}, "test: label 4 in row .* expected 0 to 3"),
+        ({"labels": lambda y: y[1:]}, "48 images but 47 labels"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused_before_any_compute(
+    fresh: Lab, monkeypatch: Any, change: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setattr("robench.engine.bench.pretrain", pytest.fail)
+    blobs = CATALOG.component("datasets", "blobs")
+    load = blobs.load
+
+    def changed(self: Any, *places: Any) -> Data:
+        data = load(self, *places)
+        parts = {name: make(getattr(data.test, name)) for name, make in change.items()}
+        return replace(data, test=replace(data.test, **parts))
+
+    monkeypatch.setattr(blobs, "load", changed)
+    with pytest.raises(DataError, match=f"^blobs.*{message}"):
+        fresh.answers()
+
+
+# --- stopping
+
+
+def test_what_is_finished_outlives_an_interruption(fresh: Lab) -> None:
+    def impatient(items: Sequence[Any], label: str) -> Iterator[Any]:
+        if "pgd" in label:
+            raise KeyboardInterrupt
+        yield from items
+
+    bench = fresh.bench()
+    bench.progress = impatient
+    with pytest.raises(KeyboardInterrupt):
+        list(bench.answers(ASKED))
+    before = files(fresh.folder)
+    assert any(name.endswith(".json") and "clean" in name for name in before)
+    fresh.said.clear()
+    assert len(fresh.answers()) == 2
+    assert len(fresh.said) == 1  # only the cell that was cut off
+    assert before.items() <= files(fresh.folder).items()
+
+
+# --- other processes
+
+
+def foreign(path: Path, beat: int = 0) -> Path:
+    """The lease of a process of another machine, which shows a sign of life with each call."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owner = {"token": "abc", "host": "elsewhere", "pid": 7, "machine": "elsewhere"}
+    path.write_text(f"{json.dumps(owner)}\n{beat:012}\n")
+    return path
+
+
+def test_work_of_others_is_left_to_them_and_waited_for(
+    fresh: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = plan(replace(REQUEST, methods=parse_list("mirror,mirror(noise=0.2)")), CATALOG)
+    first, clean, pgd = both[0].probing.pretraining, both[2], both[3]
+    encoder = foreign(fresh.folder / "zoo" / key(first) / ".encoder.lease")
+    cell = foreign(fresh.folder / "out" / "cells" / f".{key(pgd)}.lease")
+    pauses = 0
+
+    def pause(seconds: float) -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses < 3:
+            foreign(encoder, pauses)
+            foreign(cell, pauses)
+            assert len(list((fresh.folder / "out" / "cells").glob("*.json"))) == 1
+        elif pauses == 3:
+            encoder.unlink()  # it gave up, or was done and its files were removed
+        else:
+            cell.unlink()
+
+    monkeypatch.setattr("robench.engine.bench.time.sleep", pause)
+    results = fresh.answers(both)
+    assert [result.cell.key for result in results] == [key(asked) for asked in both]
+    assert pauses >= 3
+    waits = [line for line in fresh.said if "waiting" in line]
+    assert waits[0] == ("waiting for what others compute of 3 cells: process 7 on elsewhere")
+    done = [line for line in fresh.said if line.startswith("[")]
+    assert done[0].startswith("[3/4]")  # the clean accuracy of the second encoder
+    assert clean.attack == "clean"
+    assert len(done) == 4
+
+
+def test_a_dead_process_of_another_machine_is_waited_for_and_succeeded(
+    fresh: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ASKED[0].probing
+    leases = [
+        foreign(fresh.folder / "zoo" / key(first.pretraining) / ".encoder.lease"),
+        foreign(fresh.folder / "zoo" / key(first.pretraining) / "probes" / f".{key(first)}.lease"),
+        foreign(fresh.folder / "out" / "cells" / f".{key(ASKED[1])}.lease"),
+    ]
+    monkeypatch.setattr("robench.store.locks.PATIENCE", 0.05)
+    monkeypatch.setattr("robench.engine.bench.PAUSE", 0.02)
+    assert len(fresh.answers()) == 2
+    assert not [path for path in leases if path.exists()]
+
+
+def test_what_another_process_found_meanwhile_is_not_computed(
+    fresh: Lab, tmp_path_factory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(done := tmp_path_factory.mktemp("done"))
+    lease = foreign(fresh.folder / "zoo" / key(ASKED[0].probing.pretraining) / ".encoder.lease")
+
+    def pause(seconds: float) -> None:
+        for part in ("zoo", "out"):
+            shutil.copytree(done / part, fresh.folder / part, dirs_exist_ok=True)
+        lease.unlink()
+
+    monkeypatch.setattr("robench.engine.bench.time.sleep", pause)
+    for stage in ("pretrain", "probe", "evaluate"):
+        monkeypatch.setattr(f"robench.engine.bench.{stage}", pytest.fail)
+    assert len(fresh.answers()) == 2
+
+
+# --- what is on record
+
+
+def test_a_cell_says_how_it_was_made(lab: Lab) -> None:
+    clean, attacked = (result.cell for result in lab.answers())
+    assert (clean.norm, clean.eps, attacked.norm, attacked.eps) == ("", "", "linf", "8/255")
+    assert clean.n == attacked.n == 16
+    assert attacked.correct < clean.correct
+    assert clean.flags == attacked.flags == ("subset",)
+    assert clean.counts == {"test-images": 48, "recomputed-otherwise": 0}
+    assert attacked.counts == {**clean.counts, "flat": 0, "unresolved": 0, "missed-grey": 0}
+    assert attacked.provenance.versions["torch"] == importlib.metadata.version("torch")
+    assert attacked.provenance.precision == "fp32"
+    card = json.loads(next((lab.folder / "zoo").glob("*/card.json")).read_bytes())
+    assert attacked.encoder_sha256 == card["weights_sha256"]
+    assert card["parameters"] == 3 * 4 * 9 + 4 + 8
+    assert len(card["losses"]) == 1
+
+
+def test_a_limit_takes_the_same_images_for_every_attack(lab: Lab) -> None:
+    clean, attacked = lab.answers()
+    assert np.array_equal(clean.outcome.index, attacked.outcome.index)
+    assert np.array_equal(clean.outcome.clean_prediction, attacked.outcome.clean_prediction)
+    more = lab.answers(plan(replace(REQUEST, limit=1000), CATALOG))
+    assert more[0].cell.n == 48
+    assert set(clean.outcome.index) <= set(more[0].outcome.index)
+
+
+@pytest.mark.parametrize(
+    ("attack", "told"),
+    [
+        ("clean", ("", "")),
+        ("pgd(eps=8/255, norm=linf)", ("linf", "8/255")),
+        ("pgd(eps=1/85, norm=linf)", ("linf", "3/255")),
+        ("pgd(eps=0.5, norm=l2)", ("l2", "0.5")),
+        ("pgd(eps=1/7, norm=l2)", ("l2", "1/7")),
+        ("pgd(eps=12, norm=l1)", ("l1", "12")),
+        ("own(eps=1)", ("", "1")),
+    ],
+)
+def test_a_radius_is_told_as_one_would_type_it(attack: str, told: tuple[str, str]) -> None:
+    assert radius(attack) == told

@@ -1,0 +1,248 @@
+"""Planted faults show in what the evaluation notes and counts; an honest model shows none."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from faults import Batchwise, Noisy, Quantised, Scaled, Stubborn, corners, honest, with_norm
+from torch import Generator, Tensor, nn
+
+from robench.attacks.autoattack import AutoAttack
+from robench.attacks.clean import Clean
+from robench.attacks.pgd import PGD
+from robench.contracts import Attack, Attacked, Split
+from robench.engine import evidence as checks
+from robench.engine.evaluate import Attempt, EvaluationError, evaluate
+from robench.engine.progress import silent
+from robench.tensors.balls import L1, L2, Linf
+from robench.tensors.modes import preserved_random_state
+from robench.trust.review import Trial, drawn_flags
+
+SMALL = PGD(eps=16 / 255)
+
+
+def attempt(
+    model: nn.Module, attack: Attack = SMALL, test: Split | None = None, classes: int = 4
+) -> Attempt:
+    test = test or corners()
+    rows = np.arange(len(test))
+
+    def dice(start: int) -> Generator:
+        return Generator().manual_seed(start)
+
+    with preserved_random_state():  # the random twin draws from there
+        return evaluate(model, attack, test, rows, 50, classes, dice, silent, "")
+
+
+def flags(model: nn.Module, attack: Attack = SMALL, test: Split | None = None) -> tuple[str, ...]:
+    made = attempt(model, attack, test)
+    norm, eps = ("linf", "16/255") if attack.ball.eps else ("", "")
+    trial = Trial("", "pgd", norm, eps, made.outcome, made.notes, made.counts, None)
+    return drawn_flags([trial])[0]
+
+
+def standing(model: nn.Module, attack: Attack = SMALL) -> float:
+    outcome = attempt(model, attack).outcome
+    return float((outcome.attacked_prediction == outcome.label).mean())
+
+
+ATTACKS = {
+    "clean": Clean(),
+    "pgd": SMALL,
+    "a huge radius": PGD(eps=0.5),
+    "l2": PGD(eps=0.5, norm="l2"),
+    "autoattack": AutoAttack(eps=0.3),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_honest_model_has_no_flag(attack: str) -> None:
+    test = corners(16) if attack == "autoattack" else corners()
+    made = attempt(honest(), ATTACKS[attack], test)
+    assert (made.outcome.clean_prediction == made.outcome.label).mean() > 0.9
+    assert flags(honest(), ATTACKS[attack], test) == ()
+    expected = {"test-images": len(test), "recomputed-otherwise": 0}
+    if attack != "clean":
+        expected |= {"flat": 0, "unresolved": 0, "missed-grey": 0}
+    assert {name: made.counts[name] for name in expected} == expected
+
+
+def test_logits_divided_by_a_million_are_masked() -> None:
+    assert flags(Scaled(honest(), 1e-6)) == ("masked",)
+    assert attempt(Scaled(honest(), 1e-6)).counts["unresolved"] == 120
+    assert flags(Scaled(honest(), 1e-2)) == ()
+
+
+def test_logits_that_saturate_the_softmax_are_masked() -> None:
+    assert standing(Scaled(honest(), 30)) > standing(honest()) + 0.5
+    assert flags(Scaled(honest(), 30)) == ("masked",)
+    # The network itself has a gradient everywhere.
+    assert attempt(Scaled(honest(), 30)).counts["flat"] == 0
+
+
+def test_a_quantised_input_is_masked() -> None:
+    made = attempt(Quantised(honest()))
+    right = int((made.outcome.clean_prediction == made.outcome.label).sum())
+    assert made.counts["flat"] == right > 100
+    assert flags(Quantised(honest())) == ("masked",)
+
+
+def test_a_gradient_cut_off_altogether_is_masked() -> None:
+    class Cut(Quantised):
+        def forward(self, images: Tensor) -> Tensor:
+            with torch.no_grad():
+                logits: Tensor = self.model(images)
+            return logits + 0 * next(self.model.parameters()).sum()
+
+    images, labels = torch.tensor(corners().images) / 255, torch.tensor(corners().labels)
+    right = int((honest()(images).argmax(1) == labels).sum())
+    assert checks.without_gradient(Cut(honest()), images, labels) == right
+
+
+def test_random_outputs_are_random() -> None:
+    assert "random" in flags(Noisy(honest()), Clean())
+    assert "batch" not in flags(Noisy(honest()), Clean())
+    assert "recomputed" in flags(Noisy(honest(), 0.3), Clean())
+
+
+def test_batch_statistics_without_a_train_flag_show() -> None:
+    assert flags(with_norm(Batchwise), Clean()) == ("batch",)
+    assert flags(with_norm(nn.BatchNorm2d), Clean()) == ()
+
+
+def test_a_model_that_remembers_is_recomputed_otherwise() -> None:
+    class Tired(Quantised):
+        """Answers otherwise after its twentieth call."""
+
+        calls = 0
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.calls += 1
+            logits: Tensor = self.model(images)
+            return logits if self.calls <= 12 else -logits
+
+    made = attempt(Tired(honest()), Clean())
+    assert made.counts["recomputed-otherwise"] > 0
+
+
+def test_a_batchnorm_that_resists_eval_is_refused() -> None:
+    with pytest.raises(EvaluationError, match="Stubborn '1' is in train mode while it should only"):
+        attempt(with_norm(Stubborn))
+
+
+@pytest.mark.parametrize("part", [lambda model: model, lambda model: model[1]])
+def test_an_attack_that_switches_the_mode_is_refused(
+    part: Callable[[nn.Module], nn.Module],
+) -> None:
+    class Switch(Clean):
+        def __call__(
+            self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+        ) -> Attacked:
+            part(model).train()
+            model(images)
+            raise AssertionError("the call should have been refused")
+
+    model = honest()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(EvaluationError, match="in train mode"):
+        attempt(model, Switch())
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+    assert not any(part.training for part in model.modules())
+    assert not any(part._forward_pre_hooks for part in model.modules())
+
+
+def test_an_attack_over_its_ball_is_refused() -> None:
+    class Over(PGD):
+        def __call__(
+            self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+        ) -> Attacked:
+            far = PGD(eps=1.01 * self.eps)(model, images, labels, generator)
+            return Attacked(far.images)
+
+    with pytest.raises(EvaluationError, match=r"Over left its ball: size 0\.0633"):
+        attempt(honest(), Over(eps=16 / 255))
+
+
+@pytest.mark.parametrize("classes", [3, 5])
+def test_logits_of_other_classes_are_refused(classes: int) -> None:
+    labels = np.minimum(corners().labels, 2)
+    with pytest.raises(EvaluationError, match=rf"the model gives \[50, 4\].* \[50, {classes}\]"):
+        attempt(honest(), Clean(), Split(corners().images, labels), classes)
+
+
+@pytest.mark.parametrize("bad", [-1, 4])
+def test_labels_out_of_range_are_refused(bad: int) -> None:
+    labels = np.where(np.arange(120) == 70, bad, corners().labels)
+    with pytest.raises(EvaluationError, match="with 4 classes they are 0 to 3"):
+        attempt(honest(), Clean(), Split(corners().images, labels))
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        (corners().images / np.float32(255), r"lie in \[0\.000\d+, 0\.002\d+\] as float32"),
+        (corners().images.astype(np.int16) * 2, r"lie in \[0.4.*, 1.4.*\] as int16"),
+        (corners().images.astype(np.int16) - 200, r"lie in \[-0.5.*, -?0.*\] as int16"),
+    ],
+)
+def test_images_out_of_range_are_refused(stored: np.ndarray, message: str) -> None:
+    with pytest.raises(EvaluationError, match=message):
+        attempt(honest(), Clean(), Split(stored, corners().labels))
+
+
+# --- grey
+
+
+@pytest.mark.parametrize(
+    ("ball", "expected"),
+    [(Linf(0.4), 2), (Linf(0.3), 0), (L2(5.6), 2), (L2(5.5), 0), (L1(77), 2), (L1(76), 0)],
+)
+def test_grey_counts_where_it_is_in_the_ball_and_fools(ball: Linf, expected: int) -> None:
+    class Always(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.tensor([[0.0, 1.0]]).repeat(len(images), 1)
+
+    images = torch.full((4, 3, 8, 8), 0.1)  # 0.4 in linf, 5.54 in l2 and 76.8 in l1 from grey
+    labels, stands = torch.tensor([0, 0, 0, 1]), torch.tensor([True, True, False, True])
+    assert checks.missed_grey(Always(), ball, images, labels, stands) == expected
+
+
+def test_an_attack_that_misses_grey_is_masked() -> None:
+    assert flags(honest(), dataclasses.replace(SMALL, eps=0.6)) == ()
+
+    class Idle(PGD):
+        def __call__(
+            self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+        ) -> Attacked:
+            return Attacked(images)
+
+    assert flags(honest(), Idle(eps=0.6)) == ("masked",)
+
+
+# --- smaller parts
+
+
+def test_rounding_is_no_difference() -> None:
+    logits = torch.randn(20, 5, generator=Generator().manual_seed(0))
+    assert not checks.differ(logits * (1 + 1e-5), logits)
+    assert checks.differ(logits + 0.05 * (torch.arange(20) == 3)[:, None], logits)
+    assert checks.differ(1e-6 * logits + 1e-7, 1e-6 * logits)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 50])
+def test_any_number_of_images_can_be_regrouped(n: int) -> None:
+    sizes: list[int] = []
+
+    class Counting(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            sizes.append(len(images))
+            return images.flatten(1)[:, :2]
+
+    images = torch.rand(n, 3, 2, 2, generator=Generator().manual_seed(0))
+    model = Counting()
+    assert checks.steadiness(model, images, model(images)) == []
+    again = sizes[2:]
+    assert sum(again) == n
+    assert again == [n] if n < 4 else max(again) < n and min(again) > 1

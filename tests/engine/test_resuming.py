@@ -1,0 +1,372 @@
+"""Stopped anywhere and gone on from disk, a training and an attack end in the same bits."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyautoattack
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from robench.attacks.autoattack import AutoAttack
+from robench.attacks.pgd import PGD
+from robench.catalog.catalog import Catalog
+from robench.contracts import NO_CHECKPOINTS, Attack, Attacked, Checkpoints, Objective, Split, State
+from robench.engine.evaluate import Attempt, EvaluationError, evaluate
+from robench.engine.pretrain import TrainingError, pretrain
+from robench.engine.progress import silent
+from robench.grid.recipe import Recipe
+from robench.store import checkpoints as states
+from robench.store.checkpoints import States
+from robench.tensors.features import fingerprint
+from robench.tensors.modes import preserved_random_state
+
+RECIPE = Recipe(epochs=2, batch=8, lr=5e-3, warmup=1)
+METHODS = ("plain", "clae", "rocl(steps=1, hidden=32)")
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Killing:
+    """States on disk, of a process that is killed after so many safe points.
+
+    Each keeps a state, or the ``last`` one only.
+    """
+
+    def __init__(self, folder: Path, after: int, last: bool = False) -> None:
+        self.states, self.left = States(folder, {}, lambda line: None), after
+        self.last = last
+
+    def load(self) -> State | None:
+        return self.states.load()
+
+    def save_if_due(self, state: Callable[[], State]) -> None:
+        if self.left == 1 or not self.last:
+            self.states.save_if_due(state)
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+@pytest.fixture(autouse=True)
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(states, "EVERY", 0.0)
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[[str], Objective]]:
+    def make(method: str) -> Objective:
+        torch.manual_seed(0)
+        return Catalog().build_objective(method, Catalog().build("encoders", "resnet8(width=4)"))
+
+    with preserved_random_state():
+        yield make
+
+
+@pytest.fixture
+def images() -> Tensor:
+    dice = Generator().manual_seed(1)
+    return torch.randint(0, 256, (27, 3, 8, 8), generator=dice).to(torch.uint8)
+
+
+def train(
+    objective: Objective, images: Tensor, recipe: Recipe, checkpoints: Checkpoints = NO_CHECKPOINTS
+) -> list[float]:
+    dice = Generator().manual_seed(2)
+    return pretrain(objective, images, recipe, dice, silent, "pretraining toy", checkpoints)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("method", "optimizer"),
+    [("plain", "sgd"), ("plain", "lars"), *((method, "adam") for method in METHODS)],
+)
+def test_a_training_killed_after_every_step_ends_in_the_same_bits(
+    make: Callable[[str], Objective],
+    images: Tensor,
+    tmp_path: Path,
+    method: str,
+    optimizer: str,
+    precision: str,
+) -> None:
+    recipe = dataclasses.replace(RECIPE, optimizer=optimizer, precision=precision)
+    whole = make(method)
+    losses = train(whole, images, recipe)
+    kills = 0
+    while True:
+        objective = make(method)
+        try:
+            again = train(objective, images, recipe, Killing(tmp_path, 1))
+        except Killed:
+            kills += 1
+        else:
+            break
+    assert kills == 2 * 3
+    assert again == losses
+    assert fingerprint(objective) == fingerprint(whole)
+    strides = {name: p.stride() for name, p in whole.named_parameters()}
+    assert {name: p.stride() for name, p in objective.named_parameters()} == strides
+
+
+def test_plain_sgd_without_momentum_has_nothing_to_keep(
+    make: Callable[[str], Objective], images: Tensor, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(RECIPE, optimizer="sgd", momentum=0.0)
+    whole, half = make("plain"), make("plain")
+    train(whole, images, recipe)
+    with pytest.raises(Killed):
+        train(half, images, recipe, Killing(tmp_path, 2))
+    resumed = make("plain")
+    train(resumed, images, recipe, Killing(tmp_path, 0))
+    assert fingerprint(resumed) == fingerprint(whole)
+
+
+def test_no_state_is_kept_that_training_cannot_go_on_from(
+    make: Callable[[str], Objective], images: Tensor, tmp_path: Path
+) -> None:
+    objective = make("plain")
+    steps, forward = [], objective.forward
+
+    def failing(images: Tensor, generator: Generator) -> Tensor:
+        steps.append(1)
+        return forward(images, generator) * (torch.nan if len(steps) == 5 else 1)
+
+    objective.forward = failing  # type: ignore[method-assign]
+    keeping = Killing(tmp_path, 0)
+    with pytest.raises(TrainingError, match=r"the loss is nan in epoch 2, step 2 of 3; try"):
+        train(objective, images, RECIPE, keeping)
+    found = keeping.load()
+    assert found is not None
+    assert found.values["done"] == 4
+    assert all(tensor.isfinite().all() for tensor in found.tensors.values())
+
+
+# --- attacks
+
+
+@dataclass(frozen=True)
+class Noting(PGD):
+    """PGD that notes the first batch and counts every image."""
+
+    def __call__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+    ) -> Attacked:
+        made = super().__call__(model, images, labels, generator)
+        first = generator.initial_seed() == 0
+        return Attacked(made.images, ("first",) if first else ("later",), {"seen": len(images)})
+
+
+def attacked(checkpoints: Checkpoints, batch: int = 5, attack: Attack | None = None) -> Attempt:
+    with preserved_random_state():
+        torch.manual_seed(3)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+    rng = np.random.default_rng(1)
+    test = Split(rng.integers(0, 256, (23, 3, 8, 8), dtype=np.uint8), rng.integers(0, 5, 23))
+    return evaluate(
+        model,
+        attack or Noting(steps=2, restarts=2),
+        test,
+        np.arange(2, 23),
+        batch,
+        5,
+        lambda start: Generator().manual_seed(start),
+        silent,
+        "noting",
+        checkpoints=checkpoints,
+    )
+
+
+def assert_same(one: Attempt, other: Attempt) -> None:
+    assert (one.notes, one.counts) == (other.notes, other.counts)
+    pairs = [(getattr(one, name), getattr(other, name)) for name in ("clean", "attacked")]
+    pairs += zip(vars(one.outcome).values(), vars(other.outcome).values(), strict=True)
+    for a, b in pairs:
+        assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+
+
+@pytest.mark.parametrize("batch", [1, 5, 8, 100])
+def test_an_attack_killed_after_every_batch_ends_in_the_same_bits(
+    tmp_path: Path, batch: int
+) -> None:
+    whole = attacked(NO_CHECKPOINTS, batch)
+    assert whole.counts["seen"] == 21
+    kills = 0
+    while True:
+        try:
+            again = attacked(Killing(tmp_path, 1), batch)
+        except Killed:
+            kills += 1
+        else:
+            break
+    assert kills == -(-21 // batch)
+    assert_same(again, whole)
+
+
+def test_a_finished_batch_outlives_a_stop_within_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = attacked(NO_CHECKPOINTS)
+    monkeypatch.setattr(states, "EVERY", 1e9)
+    call, calls = Noting.__call__, []
+
+    def stopping(self: Noting, *words: Tensor) -> Attacked:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return call(self, *words)
+
+    monkeypatch.setattr(Noting, "__call__", stopping)
+    work = States(tmp_path, {}, lambda line: None)
+    with pytest.raises(KeyboardInterrupt), work.kept_when_stopped():
+        attacked(work)
+    found = work.load()
+    assert found is not None
+    assert sum(len(found.fixed[f"{part}.0"]) for part in range(2)) == 10
+    assert_same(attacked(work), whole)
+    assert len(calls) == 3 + 3
+
+
+class Patient(PGD):
+    """PGD from a start of its own, one step at a time; it can go on from each."""
+
+    def __call__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+    ) -> Attacked:
+        return self.resume(model, images, labels, generator, NO_CHECKPOINTS)
+
+    def resume(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        generator: Generator,
+        checkpoints: Checkpoints,
+    ) -> Attacked:
+        found = checkpoints.load()
+        now, done = (images, 0) if found is None else (found.tensors["x"], found.values["done"])
+        for step in range(done, self.steps):
+            noise = torch.rand(now.shape, generator=Generator().manual_seed(step)) - 0.5
+            now = (images + (now - images + noise / 100).clamp(-self.eps, self.eps)).clamp(0, 1)
+            state = State({"x": now}, {"done": step + 1})
+            checkpoints.save_if_due(lambda state=state: state)
+        return Attacked(now, (), {"seen": len(images)})
+
+
+@pytest.mark.parametrize("kills_every", [1, 2, 3, 4])
+def test_an_attack_s_own_state_is_kept_with_that_of_the_batches_before(
+    tmp_path: Path, kills_every: int
+) -> None:
+    def run(checkpoints: Checkpoints) -> Attempt:
+        return attacked(checkpoints, 8, Patient(steps=3))
+
+    whole = run(NO_CHECKPOINTS)
+    kills = 0
+    while True:
+        try:
+            again = run(Killing(tmp_path, kills_every))
+        except Killed:
+            kills += 1
+        else:
+            break
+    assert kills == 3 * (3 + 1) // kills_every
+    assert_same(again, whole)
+
+
+def test_autoattack_goes_on_within_a_batch_from_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two batches of few steps, killed at every 40th gradient or query."""
+    begin = pyautoattack.AutoAttack.__init__
+
+    def brief(self: pyautoattack.AutoAttack, *given: Any, **named: Any) -> None:
+        begin(self, *given, **named)
+        self.apgd.n_iter = self.apgd_targeted.n_iter = self.fab.n_iter = 20
+        self.square.n_queries = 40
+
+    monkeypatch.setattr(pyautoattack.AutoAttack, "__init__", brief)
+
+    def run(checkpoints: Checkpoints) -> Attempt:
+        return attacked(checkpoints, 11, AutoAttack(eps=0.005))
+
+    whole = run(NO_CHECKPOINTS)
+    kills = 0
+    while True:
+        try:
+            again = run(Killing(tmp_path, 40, last=True))
+        except Killed:
+            kills += 1
+        else:
+            break
+    assert kills > 4
+    assert_same(again, whole)
+    print(f"{kills} kills")
+
+
+# --- memory
+
+
+@dataclass(frozen=True)
+class Hungry(Noting):
+    """An attack that no machine has the memory for, on more than ``fits`` images at a time."""
+
+    fits: int = 3
+
+    def __call__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+    ) -> Attacked:
+        if len(images) > self.fits:
+            torch.empty(2**50, dtype=torch.uint8)
+        return super().__call__(model, images, labels, generator)
+
+
+@pytest.mark.parametrize(("batch", "fits", "used"), [(8, 3, 2), (100, 5, 5), (6, 6, 6), (7, 1, 1)])
+def test_a_batch_that_memory_does_not_suffice_for_is_halved_and_noted(
+    batch: int, fits: int, used: int
+) -> None:
+    attempt = attacked(NO_CHECKPOINTS, batch, Hungry(steps=2, restarts=2, fits=fits))
+    assert attempt.batch == used
+    assert ("halved-batch" in attempt.notes) == (used < batch)
+    small = attacked(NO_CHECKPOINTS, used)
+    halved = {"halved-batch"} if used < batch else set()
+    assert_same(attempt, dataclasses.replace(small, notes=tuple(sorted({*small.notes, *halved}))))
+
+
+def test_a_halved_batch_stays_halved_after_an_interruption(tmp_path: Path) -> None:
+    hungry = Hungry(steps=2, restarts=2, fits=5)
+    whole = attacked(NO_CHECKPOINTS, 8, hungry)
+    for after in (1, 2):
+        with pytest.raises(Killed):
+            attacked(Killing(tmp_path, after), 8, hungry)
+    again = attacked(Killing(tmp_path, 0), 8, Hungry(steps=2, restarts=2, fits=99))
+    assert again.batch == 4
+    assert_same(again, whole)
+
+
+def test_memory_that_does_not_suffice_for_one_image_costs_the_cell() -> None:
+    with pytest.raises(EvaluationError, match="memory does not suffice to attack one image"):
+        attacked(NO_CHECKPOINTS, 8, Hungry(fits=0))
+
+
+def test_other_errors_are_no_lack_of_memory() -> None:
+    class Broken(Noting):
+        def __call__(self, *words: Tensor) -> Attacked:
+            raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        attacked(NO_CHECKPOINTS, 8, Broken())
+
+
+def test_a_training_that_memory_does_not_suffice_for_says_what_to_try(
+    make: Callable[[str], Objective], images: Tensor
+) -> None:
+    objective = make("plain")
+    objective.forward = lambda images, generator: torch.empty(2**50)  # type: ignore[method-assign]
+    message = "memory does not suffice for a batch of 8, .*; try a smaller encoder, --precision"
+    with pytest.raises(TrainingError, match=message):
+        train(objective, images, RECIPE)

@@ -1,0 +1,82 @@
+"""A signal waits for a safe point, a second one does not, and handlers are given back."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from robench.store.stopping import SIGNALS, at_safe_points
+
+
+class Told(BaseException):
+    """What the handler of this test raises."""
+
+
+@pytest.fixture(autouse=True, params=SIGNALS, ids=lambda number: number.name)
+def number(request: pytest.FixtureRequest) -> Iterator[int]:
+    def tell(number: int, frame: object) -> None:
+        raise Told(number)
+
+    before = signal.signal(request.param, tell)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def test_the_first_waits_for_the_safe_point(number: int) -> None:
+    reached = False
+    with pytest.raises(Told, match=str(int(number))), at_safe_points() as stop:  # noqa: PT012
+        assert not stop.asked
+        stop.happen()
+        os.kill(os.getpid(), number)
+        assert stop.asked
+        reached = True
+        stop.happen()
+        pytest.fail("nothing was raised")
+    assert reached
+
+
+def test_the_second_does_not_wait(number: int) -> None:
+    with pytest.raises(Told), at_safe_points() as stop:  # noqa: PT012
+        os.kill(os.getpid(), number)
+        assert stop.asked
+        os.kill(os.getpid(), number)
+        pytest.fail("nothing was raised")
+
+
+def test_without_a_safe_point_it_waits_to_the_end(number: int) -> None:
+    after = []
+    with pytest.raises(Told), at_safe_points():  # noqa: PT012
+        os.kill(os.getpid(), number)
+        after.append(1)
+    assert after
+
+
+def test_handlers_come_back(number: int) -> None:
+    before = [signal.getsignal(one) for one in SIGNALS]
+    with at_safe_points():
+        assert signal.getsignal(number) is not before[SIGNALS.index(number)]
+    assert [signal.getsignal(one) for one in SIGNALS] == before
+
+
+def test_what_has_no_handler_in_python_is_left_alone(number: int) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    with at_safe_points() as stop:
+        os.kill(os.getpid(), number)
+        assert not stop.asked
+    assert signal.getsignal(number) == signal.SIG_IGN
+
+
+def test_another_thread_can_do_without() -> None:
+    ran = []
+
+    def work() -> None:
+        with at_safe_points() as stop:
+            stop.happen()
+            ran.append(stop.asked)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert ran == [False]

@@ -1,0 +1,128 @@
+"""Keys are names on disk: a change to one orphans every answer that was ever stored under it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from robench.catalog.catalog import Catalog
+from robench.catalog.plan import Request, plan
+from robench.grid.questions import Evaluation, Pretraining, Probing, Question, generator, key
+from robench.grid.recipe import Recipe
+from robench.grid.spec import parse, parse_list
+
+TRAINING = Pretraining(
+    "rocl(eps=8/255, steps=7)", "resnet8(width=16)", "cifar10", Recipe(10, 128, images=8192), 0
+)
+PROBING = Probing(TRAINING, "linear", "cifar100", 8192)
+EVALUATION = Evaluation(PROBING, "pgd(eps=8/255, norm=linf, steps=20)", 250, 500)
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        (TRAINING, "rocl-cifar10-resnet8-s0-590487aa73"),
+        (PROBING, "rocl-cifar10-resnet8-s0-cifar100-linear-4ea986bce3"),
+        (EVALUATION, "rocl-cifar10-resnet8-s0-cifar100-linear-pgd-linf8_255-abbe2c32aa"),
+        (
+            replace(EVALUATION, attack="clean"),
+            "rocl-cifar10-resnet8-s0-cifar100-linear-clean-fae170197d",
+        ),
+    ],
+)
+def test_keys_stay_what_they_were(question: Question, name: str) -> None:
+    assert key(question) == name
+
+
+def test_every_field_counts() -> None:
+    others = [
+        replace(EVALUATION, attack="clean"),
+        replace(EVALUATION, batch=125),
+        replace(EVALUATION, limit=None),
+        replace(EVALUATION, probing=replace(PROBING, probe="linear-sgd")),
+        replace(EVALUATION, probing=replace(PROBING, dataset="cifar10")),
+        replace(EVALUATION, probing=replace(PROBING, images=None)),
+        replace(EVALUATION, probing=replace(PROBING, pretraining=replace(TRAINING, seed=1))),
+        replace(
+            EVALUATION,
+            probing=replace(
+                PROBING, pretraining=replace(TRAINING, recipe=replace(TRAINING.recipe, lr=0.1))
+            ),
+        ),
+    ]
+    assert len({key(question) for question in [EVALUATION, *others]}) == len(others) + 1
+
+
+def test_a_recipe_s_defaults_need_not_be_told() -> None:
+    spelled = replace(TRAINING, recipe=Recipe(10, 128, 8192, optimizer="adam", precision="fp32"))
+    assert key(spelled) == key(TRAINING)
+
+
+def test_a_key_is_a_plain_file_name() -> None:
+    odd = replace(TRAINING, dataset="npz(path='/data/My Set (1).npz')", objective="My_Method")
+    assert set(key(odd)) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-")
+
+
+def test_dice_differ_between_questions_and_purposes_and_repeat() -> None:
+    def rolled(question: Question, purpose: str) -> float:
+        return float(torch.rand((), generator=generator(question, purpose)))
+
+    first = rolled(EVALUATION, "attack 0")
+    assert rolled(EVALUATION, "attack 0") == first
+    assert rolled(EVALUATION, "attack 250") != first
+    assert rolled(replace(EVALUATION, batch=125), "attack 0") != first
+
+
+@pytest.mark.parametrize(
+    ("typed", "resolved"),
+    [
+        ("plain", "plain(colour=0.5, crop=0.08, hidden=0, output=128, temperature=0.5)"),
+        (
+            "plain(base=simclr)",
+            "plain(colour=0.5, crop=0.08, hidden=0, output=128, temperature=0.5)",
+        ),
+        (
+            "clae",
+            "clae(alpha=1, clamp=false, colour=1, crop=0.08, eps=0.015, hidden=0, momentum=0.01, "
+            "output=64, temperature=0.5)",
+        ),
+    ],
+)
+def test_an_argument_that_came_later_changes_no_key(typed: str, resolved: str) -> None:
+    assert str(Catalog().resolve("methods", parse(typed))) == resolved
+
+
+def test_the_published_encoders_keep_their_keys() -> None:
+    evaluations = plan(Request(preset="cifar-small", sources=parse_list("cifar10")), Catalog())
+    assert {key(evaluation.probing.pretraining) for evaluation in evaluations} == {
+        "plain-cifar10-resnet8-s0-ee33cada75",
+        "clae-cifar10-resnet8-s0-f9745f5b40",
+        "rocl-cifar10-resnet8-s0-f51290960c",
+    }
+
+
+def test_a_recipe_s_later_fields_count_where_they_say_something() -> None:
+    later = {"hold": 1, "span": "all", "schedule": "constant"}
+    recipes = [replace(TRAINING.recipe, **{field: value}) for field, value in later.items()]
+    recipes.append(replace(TRAINING.recipe, schedule="steps", falls=((5, 0.1),)))
+    recipes.append(replace(TRAINING.recipe, schedule="steps", falls=((5, 0.2),)))
+    asked = [TRAINING, *(replace(TRAINING, recipe=recipe) for recipe in recipes)]
+    assert len({key(question) for question in asked}) == len(asked)
+    plain = replace(TRAINING.recipe, hold=0, span="rest", falls=())
+    assert key(replace(TRAINING, recipe=plain)) == key(TRAINING)
+
+
+def test_a_recipe_needs_an_epoch_and_a_batch() -> None:
+    with pytest.raises(ValueError, match="at least 1 epoch"):
+        Recipe(0, 128)
+    with pytest.raises(ValueError, match="2 images"):
+        Recipe(1, 1)
+
+
+def test_a_recipe_s_falls_belong_to_steps_and_are_in_order() -> None:
+    with pytest.raises(ValueError, match="schedule=cosine"):
+        Recipe(10, 128, falls=((5, 0.1),))
+    with pytest.raises(ValueError, match="schedule=steps"):
+        Recipe(10, 128, schedule="steps")
+    with pytest.raises(ValueError, match="in the order of the epochs"):
+        Recipe(10, 128, schedule="steps", falls=((5, 0.1), (3, 0.5)))

@@ -1,0 +1,111 @@
+"""Published values are data with sources, and none that is unchecked is shown without a mark."""
+
+import tomllib
+from collections import Counter
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from commands import robench
+
+from robench.grid.spec import SpecError
+from robench.report.published import MEANINGS, UNVERIFIED, read, values
+from robench.report.published.listing import listing
+
+HEAD = (
+    "paper,table,source,target,encoder,method,protocol,attack,norm,eps,value,confidence,source_text"
+)
+
+
+def line(**changes: str) -> str:
+    """One value as CSV, with its head."""
+    fields = dict.fromkeys(HEAD.split(","), "x")
+    fields |= {"norm": "linf", "eps": "8/255", "value": "40.10", "confidence": "exact"}
+    return f"{HEAD}\n{','.join({**fields, **changes}.values())}\n"
+
+
+def test_every_value_ships_with_its_confidence() -> None:
+    assert Counter(value.confidence for value in values()) == {
+        "exact": 17,
+        "secondary": 591,
+        "unverified": 55,
+    }
+    assert len(set(values())) == len(values())
+
+
+def test_a_wheel_has_the_values() -> None:
+    assert files("robench.report.published").joinpath("values.csv").is_file()
+    root = Path(__file__).parents[3]
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["tool"]["setuptools"]["package-data"]["robench.report.published"] == [
+        "values.csv"
+    ]
+
+
+def test_a_value_is_shown_as_printed_with_the_mark_of_its_confidence() -> None:
+    (value,) = read(line())
+    assert (str(value), value.mark, value.verified) == ("40.10", "", True)
+    for value in values():
+        assert str(value).endswith(UNVERIFIED) == (value.confidence == "unverified")
+        assert value.verified != str(value).endswith(UNVERIFIED)
+        assert str(value).rstrip("?‡") == str(value.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"confidence": "sure"},
+        {"value": "100.5"},
+        {"value": "-1"},
+        {"value": "high"},
+        {"norm": "l7"},
+        {"eps": "8/256"},
+        {"source_text": ""},
+        {"method": ""},
+    ],
+)
+def test_what_is_no_value_is_refused(changes: dict[str, str]) -> None:
+    assert read(line())
+    with pytest.raises(ValueError, match="validation error"):
+        read(line(**changes))
+
+
+def test_a_line_with_a_field_too_few_is_refused() -> None:
+    with pytest.raises(ValueError, match="source_text"):
+        read(line().rsplit(",", 1)[0])
+
+
+def test_words_choose_and_marks_are_explained() -> None:
+    done = robench("ls", "published", "ROCL2020", "simclr")
+    *found, note, count = done.out.splitlines()
+    assert (done.code, done.err, len(found)) == (0, "", 7)
+    assert all("SimCLR, LE, cifar10 -> cifar10" in line and "?" in line for line in found)
+    assert note == f"? {MEANINGS['?']}"
+    assert count.startswith("7 of 663 values")
+
+
+def test_every_line_has_source_and_confidence() -> None:
+    lines = listing(values(), ())[: len(values())]
+    for value, text in zip(values(), lines, strict=True):
+        assert f"[{value.confidence}]" in text
+        assert text.endswith(value.source_text)
+        assert text.split()[0] == str(value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["rokl"], "no published value has 'rokl'; did you mean rocl"),
+        (["zzzz"], "name a method, a paper"),
+        (["taro", "deacl"], "all of taro, deacl; give fewer words"),
+    ],
+)
+def test_words_of_no_value_are_refused_with_a_way_out(words: list[str], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        listing(values(), words)
+
+
+def test_only_published_values_are_chosen_by_words() -> None:
+    done = robench("ls", "methods", "rocl")
+    assert (done.code, done.out) == (2, "")
+    assert "unexpected 'rocl'" in done.err

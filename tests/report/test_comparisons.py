@@ -1,0 +1,213 @@
+"""`robench compare` and `robench worst-case` on stored cells, as typed."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import Done, files, robench
+from stored import SQUARE, planted, store_in
+
+from robench.grid.records import Result
+
+OUT = ("--out", "out", "--zoo", "zoo")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for stage in ("pretrain", "probe", "evaluate"):
+        monkeypatch.setattr(f"robench.engine.bench.{stage}", pytest.fail)
+
+
+def right(share: float, dice: int, n: int = 400) -> Iterable[bool]:
+    """Some images are hard for all; each answer has a little luck of its own."""
+    hard = np.random.default_rng(99).uniform(size=n)
+    return (hard + 0.05 * np.random.default_rng(dice).normal(size=n) < share).tolist()
+
+
+def grid(seeds: Iterable[int] = (0, 1, 2)) -> list[Result]:
+    levels = {"plain": (0.6, 0.1, 0.2), "rocl(steps=10)": (0.5, 0.4, 0.3)}
+    return [
+        planted(right(share, 10 * seed + place + len(method)), method, attack, seed=seed)
+        for method, shares in levels.items()
+        for seed in seeds
+        for place, (attack, share) in enumerate(
+            zip(("clean", "pgd(eps=8/255, norm=linf, steps=20)", SQUARE), shares, strict=True)
+        )
+    ]
+
+
+def compare(*words: str) -> Done:
+    return robench("compare", *words, *OUT)
+
+
+def refused(*words: str) -> str:
+    done = robench(*words)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    return done.err
+
+
+def test_the_table_is_aligned_and_says_what_its_numbers_are() -> None:
+    store_in(Path(), grid())
+    done = compare("plain", "rocl(steps=10)")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[0].startswith("plain against rocl(steps=10): accuracy (%) on the same test images")
+    assert lines[1].startswith("Scale: 1 epoch of all images in batches of 64")
+    assert lines[2] == (
+        "Throughout: data shapes10 → shapes10, encoder resnet8, probe linear, seeds 0,1,2, "
+        "images 400."
+    )
+    head, rule, *rows = lines[4:9]
+    assert head.split("  ")[0] == "attack"
+    assert [row.split("  ")[0] for row in rows] == ["clean", "pgd 8/255", "square 8/255"]
+    assert len({len(line) for line in (head, rule, *rows)}) == 1
+    assert rows[1].split()[3] == "±"
+    assert "p (Holm)" in head
+    assert "9,999 resamples" in done.out
+    assert "corrected for the 3 comparisons" in done.out
+
+
+def test_the_csv_has_the_numbers_of_the_table() -> None:
+    store_in(Path(), grid())
+    before = files(Path("out"))
+    done = compare("plain", "rocl(steps=10)", "--csv", "made/pair.csv")
+    rows = list(csv.DictReader(Path("made/pair.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["attack"] for row in rows] == ["clean", "pgd", "square"]
+    for row in rows:
+        assert (row["method_a"], row["method_b"]) == ("plain", "rocl(steps=10)")
+        assert (row["seeds"], row["n"]) == ("0;1;2", "400")
+        gap = float(row["accuracy_a"]) - float(row["accuracy_b"])
+        assert float(row["difference"]) == pytest.approx(gap, abs=1e-3)
+        assert float(row["ci_low"]) < gap < float(row["ci_high"])
+        only = int(row["only_a"]) - int(row["only_b"])
+        assert 100 * only / (3 * 400) == pytest.approx(gap, abs=1e-3)
+        assert float(row["p"]) <= float(row["p_holm"]) <= 1
+        assert f"{float(row['difference']):+.1f}" in done.out
+    assert rows[1]["eps"] == "8/255"
+    assert files(Path("out")) == before
+
+
+def test_a_method_may_be_named_in_any_way_that_means_the_same() -> None:
+    store_in(Path(), grid([0]))
+    plain = compare("plain", "rocl(steps=10)").out
+    assert plain
+    assert compare("plain", "rocl( steps = 10.0 )").out == plain
+    assert compare("plain", "rocl(steps=10, eps=0.0314)").out == plain
+
+
+def test_several_scales_are_several_tables() -> None:
+    longer = [
+        planted(right(0.5, 1), method, "clean", epochs=7) for method in ("plain", "rocl(steps=10)")
+    ]
+    store_in(Path(), [*grid([0]), *longer])
+    done = compare("plain", "rocl(steps=10)")
+    assert done.out.count("Scale: ") == 2
+    assert "Scale: 7 epochs of" in done.out
+    assert "corrected for the 4 comparisons" in done.out
+
+
+def test_what_has_no_partner_is_told_of() -> None:
+    store_in(Path(), [*grid(), planted(right(0.3, 0), seed=9)])
+    done = compare("plain", "rocl(steps=10)")
+    assert done.err == (
+        "robench: compared 9 pairs of cells; left out 1 of plain that rocl(steps=10) has no "
+        "partner for\n"
+    )
+
+
+def test_a_method_may_have_the_name_of_a_column() -> None:
+    store_in(Path(), [planted(right(0.5, 1), "p"), planted(right(0.4, 2), "difference")])
+    head = compare("p", "difference").out.splitlines()[4]
+    assert head.split().count("p") == 3  # the method, its p, and Holm's
+    assert head.split().count("difference") == 2
+
+
+def test_flags_are_footnotes() -> None:
+    pair = [planted(right(0.5, 1), notes=("randomized",)), planted(right(0.4, 2), "rocl")]
+    store_in(Path(), pair)
+    done = compare("plain", "rocl")
+    assert " (a) " in done.out
+    assert done.out.endswith("(a) flagged: random (the model's outputs change from call to call)\n")
+    assert "±" not in done.out
+    assert "the one comparison" in done.out
+
+
+def test_a_flag_of_every_number_is_said_once() -> None:
+    many = [planted(right(0.5, 1), method, notes=("no-dlr",)) for method in ("plain", "rocl")]
+    odd = planted(right(0.4, 2), "rocl", "clean")
+    store_in(Path(), many)
+    done = compare("plain", "rocl")
+    assert "(a)" not in done.out
+    assert "All numbers flagged: budget (the attack ran with less" in done.out
+    store_in(Path(), [*many, odd, planted(right(0.4, 2), "plain", "clean")])
+    assert "(a) flagged: budget" in compare("plain", "rocl").out
+
+
+def test_unknown_methods_and_nothing_in_common_are_one_line() -> None:
+    store_in(Path(), [*grid([0]), planted(right(0.2, 3), "clae", epochs=5)])
+    assert "no stored cells of method 'plane'; did you mean plain or clae?" in refused(
+        "compare", "plane", "clae", *OUT
+    )
+    assert "no stored cells of method 'rocl'; did you mean rocl(steps=10)?" in refused(
+        "compare", "plain", "rocl", *OUT
+    )
+    assert "never run at the same scale: plain at 1 epoch of" in refused(
+        "compare", "plain", "clae", *OUT
+    )
+    assert "compared with itself" in refused("compare", "plain", "plain", *OUT)
+    assert "'rocl(' cannot be read" in refused("compare", "plain", "rocl(", *OUT)
+    assert "no results in nowhere" in refused("compare", "plain", "rocl", "--out", "nowhere")
+    assert "no preset 'quik'" in refused("compare", "plain", "rocl", "--preset", "quik")
+    assert "cannot write out:" in refused(
+        "compare", "plain", "rocl(steps=10)", *OUT, "--csv", "out"
+    )
+
+
+# --- the worst case
+
+
+def test_the_worst_case_is_a_column_of_the_table() -> None:
+    cells = grid()
+    store_in(Path(), cells)
+    before = files(Path("out"))
+    done = robench("worst-case", "pgd,square", *OUT)
+    assert (done.code, done.err) == (0, "")
+    head = next(line for line in done.out.splitlines() if line.startswith("| method"))
+    assert "clean" in head
+    assert head.count("8/255") == 3
+    column = head.strip("| ").split(" | ").index("worst of pgd, square 8/255")
+    row = next(line for line in done.out.splitlines() if line.startswith("| plain"))
+    pairs = [cells[3 * seed + 1 : 3 * seed + 3] for seed in range(3)]
+    both = [
+        np.mean([one == two == label for one, two, label in zip(*outcomes, strict=True)])
+        for outcomes in (
+            (a.outcome.attacked_prediction, b.outcome.attacked_prediction, a.outcome.label)
+            for a, b in pairs
+        )
+    ]
+    expected = f"{100 * np.mean(both):.1f} ± {100 * np.std(both, ddof=1):.1f}"
+    assert expected in row.strip("| ").split(" | ")[column]
+    assert files(Path("out")) == before
+
+
+def test_methods_are_compared_at_their_worst() -> None:
+    store_in(Path(), grid([0]))
+    done = compare("plain", "rocl(steps=10)", "--worst-case", "pgd,square")
+    assert done.code == 0
+    assert "\nworst of pgd, square 8/255  " in done.out
+    assert "corrected for the 4 comparisons" in done.out
+
+
+def test_an_attack_that_is_not_stored_is_one_line() -> None:
+    store_in(Path(), grid([0]))
+    assert "no stored cells of attack 'sqare'; did you mean square?" in refused(
+        "worst-case", "pgd,sqare", *OUT
+    )
+    assert "no model was attacked by all of clean, pgd" in refused("worst-case", "clean,pgd", *OUT)
+    assert "the list is empty" in refused("worst-case", ",", *OUT)
+    assert "no stored cells of attack 'x'" in refused(
+        "compare", "plain", "rocl(steps=10)", *OUT, "--worst-case", "x"
+    )

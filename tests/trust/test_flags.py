@@ -1,0 +1,139 @@
+"""Flags from a run to the reader: in the cells, in every table, and gone with their cause."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands import files, robench, without_figures
+from stored import planted, store_in
+
+from robench import api
+from robench.catalog.catalog import Catalog
+from robench.engine.bench import Bench
+from robench.engine.progress import silent
+from robench.grid.records import Result
+from robench.store.store import PUBLISHED, Store
+
+OUT = ("--out", "out", "--zoo", "zoo")
+SMALL, LARGE = (f"pgd(eps={eps}, norm=linf, steps=20)" for eps in ("4/255", "8/255"))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for stage in ("pretrain", "probe", "evaluate"):
+        monkeypatch.setattr(f"robench.engine.bench.{stage}", pytest.fail)
+    return tmp_path
+
+
+def right(count: int) -> list[bool]:
+    return (np.arange(400) < count).tolist()
+
+
+def grid(large: int = 200) -> list[Result]:
+    """Two methods; plain's PGD leaves more at the larger radius, or what ``large`` says."""
+    return [
+        planted(right(count), method, attack)
+        for method, counts in (("plain", (300, 100, large)), ("rocl", (250, 100, 50)))
+        for attack, count in zip(("clean", SMALL, LARGE), counts, strict=True)
+    ]
+
+
+def answer(results: Sequence[Result], store: Store) -> api.Results:
+    """What a run does with cells that are all stored already."""
+    bench = Bench(Catalog(), store, Path(), torch.device("cpu"), silent, print)
+    with without_figures():
+        return api.answer(bench, [result.cell.evaluation for result in results])
+
+
+def in_cells(folder: Path) -> dict[str, list[str]]:
+    cells = [json.loads(path.read_bytes()) for path in (folder / "cells").glob("*.json")]
+    return {f"{c['labels']['method']} {c['eps']}": c["flags"] for c in cells if c["flags"]}
+
+
+def test_a_run_writes_flags_that_show_beside_other_cells(elsewhere: Path) -> None:
+    store = store_in(Path(), grid())
+    results = answer(grid(), store)
+    expected = {"plain 4/255": ["masked"], "plain 8/255": ["masked"]}
+    assert in_cells(Path("out")) == expected
+    assert {f"plain {r.cell.eps}" for r in results if r.cell.flags == ("masked",)} == set(expected)
+    rows = list(csv.DictReader(Path("out/results.csv").read_text().splitlines()))
+    assert [row["flags"] for row in rows if row["method"] == "plain"] == ["", "masked", "masked"]
+    table = Path("out/table.md").read_text()
+    assert "| plain | **75.0** | 25.0<sup>a</sup> | 50.0<sup>a</sup> |" in table
+    assert "<sup>a</sup> flagged: masked (signs of masked gradients" in table
+    # Nothing changes the next time, and the cells are whole.
+    before = files(Path("out/cells"))
+    answer(grid(), store)
+    assert files(Path("out/cells")) == before
+
+
+def test_flags_go_with_their_cause() -> None:
+    store = store_in(Path(), grid())
+    answer(grid(), store)
+    for path in Path("out/cells").glob("plain*linf8_255*"):
+        path.unlink()
+    answer(grid()[:2], store)
+    assert in_cells(Path("out")) == {}
+
+
+def test_readers_draw_flags_that_nobody_has_written() -> None:
+    store_in(Path(), grid())
+    before = files(Path("out/cells"))
+    compared = robench("compare", "plain", "rocl", *OUT)
+    assert "(a) flagged: masked (signs of masked gradients" in compared.out
+    listed = [line for line in robench("ls", "results", *OUT).out.splitlines() if "plain" in line]
+    assert sum("flagged masked" in line for line in listed) == 2
+    worst = robench("worst-case", "pgd", *OUT).out
+    assert "flagged: masked" in worst
+    with without_figures():
+        assert robench("report", *OUT).code == 0
+    assert "flagged: masked" in Path("out/table.md").read_text()
+    assert files(Path("out/cells")) == before
+
+
+def test_a_published_shelf_is_never_written(elsewhere: Path) -> None:
+    store_in(Path("shelf"), grid())
+    shelf = Path("shelf/out")
+    (shelf / PUBLISHED).write_text("{}")
+    before = files(shelf)
+    own = Store(Path("own"), Path("zoo"), print, shelf=shelf)
+    results = answer(grid(), own)
+    assert sum(result.cell.flags == ("masked",) for result in results) == 2
+    assert files(shelf) == before
+    assert "flagged: masked" in Path("own/table.md").read_text()
+
+
+def test_a_flag_of_every_cell_is_marked_at_the_caption_only() -> None:
+    reduced = [
+        planted(right(count), method, attack, limit=400, counts={"test-images": 10_000})
+        for method, counts in (("plain", (300, 100, 50)), ("rocl", (250, 120, 70)))
+        for attack, count in zip(("clean", SMALL, LARGE), counts, strict=True)
+    ]
+    answer(reduced, store_in(Path(), reduced))
+    caption, *rows = Path("out/table.md").read_text().splitlines()
+    assert caption.endswith("400 test images.<sup>a</sup>")
+    assert "| plain | 75.0 | 25.0 | 12.5 |" in rows  # and none is bold
+    assert "<sup>a</sup> flagged: subset (400 of 10,000 test images)" in rows
+    latex = Path("out/table.tex").read_text()
+    assert r"\textsuperscript{a}}" in latex.partition(r"\begin{tabular}")[0]
+    assert r"\rlap" not in latex
+    (first, _) = csv.DictReader(Path("out/table.csv").read_text().splitlines())
+    assert first["clean mark"] == first["pgd 4/255 mark"] == "flagged: subset"
+
+
+def test_a_cell_may_have_a_flag_beside_that_of_every_cell() -> None:
+    reduced = [
+        planted(right(100), method, attack, limit=400, notes=notes)
+        for method, notes in (("plain", ("few-steps",)), ("rocl", ()))
+        for attack in (SMALL, LARGE)
+    ]
+    answer(reduced, store_in(Path(), reduced))
+    text = Path("out/table.md").read_text()
+    assert text.splitlines()[0].endswith(".<sup>b</sup>")
+    assert "| plain | 25.0<sup>a</sup> | 25.0<sup>a</sup> |" in text
+    assert "| rocl | 25.0 | 25.0 |" in text

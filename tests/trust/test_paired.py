@@ -1,0 +1,132 @@
+"""Paired statistics against hand counts, every sign written out, scipy, and normal theory."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from scipy.stats import bootstrap as plain_bootstrap
+
+from robench.trust.paired import bootstrap, exact_mcnemar, holm
+
+
+def answers(seed, shape):
+    """Two methods' answers; each image is hard to a degree that both share."""
+    dice = np.random.default_rng(seed)
+    hard = dice.uniform(0.2, 0.9, size=shape[-1])
+    return dice.uniform(size=shape) < hard, dice.uniform(size=shape) < hard - 0.1
+
+
+def differences(a, b):
+    return np.atleast_2d(a).sum(axis=0) - np.atleast_2d(b).sum(axis=0)
+
+
+# --- interval
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_on_many_images_the_interval_is_the_normal_one(seeds):
+    d = differences(*answers(0, (seeds, 40_000)))
+    low, high = bootstrap(d, np.random.default_rng(1))
+    half = 1.959964 * d.std() / math.sqrt(len(d))
+    assert low == pytest.approx(d.mean() - half, abs=0.05 * half)
+    assert high == pytest.approx(d.mean() + half, abs=0.05 * half)
+
+
+def test_the_interval_is_that_of_drawing_images():
+    a, b = answers(2, (60,))
+    interval = bootstrap(differences(a, b), np.random.default_rng(0))
+    drawn = plain_bootstrap(
+        (a.astype(float), b.astype(float)),
+        lambda x, y, axis: x.mean(axis) - y.mean(axis),
+        paired=True,
+        method="percentile",
+        n_resamples=9_999,
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+    assert interval.low == pytest.approx(drawn.low, abs=1.01 / 60)
+    assert interval.high == pytest.approx(drawn.high, abs=1.01 / 60)
+
+
+def test_the_interval_covers_as_often_as_it_says():
+    dice, covered = np.random.default_rng(5), 0
+    for _ in range(300):
+        d = dice.choice([-1, 0, 1], p=[0.1, 0.7, 0.2], size=200)
+        low, high = bootstrap(d, dice)
+        covered += low <= 0.1 <= high
+    assert 0.90 <= covered / 300 <= 0.985
+
+
+def test_the_same_dice_give_the_same_interval():
+    d = differences(*answers(4, (50,)))
+    assert bootstrap(d, np.random.default_rng(0)) == bootstrap(d, np.random.default_rng(0))
+
+
+def test_equal_differences_leave_nothing_to_draw():
+    assert bootstrap(np.full(9, 2), np.random.default_rng(0)) == (2.0, 2.0)
+    with pytest.raises(ValueError, match="no images"):
+        bootstrap(np.zeros(0, np.int64), np.random.default_rng(0))
+
+
+# --- p
+
+
+def plain_mcnemar(a, b):
+    """Sum the chances of all splits of the differing images no likelier than this one."""
+    only_a = sum(1 for x, y in zip(a, b, strict=True) if x and not y)
+    only_b = sum(1 for x, y in zip(a, b, strict=True) if y and not x)
+    n = only_a + only_b
+    chances = [math.comb(n, k) / 2**n for k in range(n + 1)]
+    return min(1.0, sum(c for c in chances if c <= chances[only_a] * (1 + 1e-9)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_with_one_seed_the_test_is_mcnemar_s(seed):
+    a, b = answers(seed, (300,))
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    p = exact_mcnemar(differences(a, b))
+    assert p == pytest.approx(binomtest(only_a, only_a + only_b, 0.5).pvalue, rel=1e-9)
+    assert p == pytest.approx(plain_mcnemar(a, b), rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_with_several_seeds_every_swap_of_images_counts(seed):
+    d = differences(*answers(seed, (3, 12)))
+    signs = itertools.product((-1, 1), repeat=len(d))
+    sums = [abs(sum(s * x for s, x in zip(swap, d.tolist(), strict=True))) for swap in signs]
+    expected = sum(total >= abs(d.sum()) for total in sums) / len(sums)
+    assert exact_mcnemar(d) == pytest.approx(expected)
+
+
+def test_repeated_seeds_are_no_more_evidence():
+    a, b = answers(6, (200,))
+    once = exact_mcnemar(differences(a, b))
+    assert exact_mcnemar(differences([a] * 4, [b] * 4)) == pytest.approx(once)
+    pooled = plain_mcnemar(np.tile(a, 4), np.tile(b, 4))
+    assert pooled < once / 2  # what counting every answer as an image would claim
+
+
+def test_no_difference_has_p_one():
+    assert exact_mcnemar(np.zeros(5, np.int64)) == 1.0
+    assert exact_mcnemar(np.array([1, -1])) == 1.0
+
+
+def test_on_ten_thousand_images_p_is_exact_far_out():
+    d = np.repeat([1, -1, 0], [900, 500, 8_600])
+    assert exact_mcnemar(d) == pytest.approx(binomtest(900, 1_400, 0.5).pvalue, rel=1e-9)
+
+
+# --- Holm
+
+
+def test_holm_by_hand():
+    # Sorted: 0.01 * 4, 0.02 * 3, 0.03 * 2 = 0.06, 0.04 * 1 -> at least the one before.
+    assert holm([0.02, 0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.06, 0.04, 0.06])
+    assert holm([0.005, 0.9, 0.6]) == pytest.approx([0.015, 1.0, 1.0])
+    assert holm([0.03]) == [0.03]
+    assert holm([]) == []
+
+
+def test_holm_keeps_equal_values_equal():
+    assert holm([0.02, 0.5, 0.02]) == pytest.approx([0.06, 0.5, 0.06])
