@@ -118,6 +118,41 @@ class Result:
     cell: Cell
     outcome: Outcome
 
+    @property
+    def labels(self) -> Labels:
+        """The names that a table prints."""
+        return self.cell.labels
+
+    @property
+    def norm(self) -> str:
+        """ "linf", "l2", "l1", or "" for an attack without a ball."""
+        return self.cell.norm
+
+    @property
+    def eps(self) -> str:
+        """The radius as exact text such as "8/255", or ""."""
+        return self.cell.eps
+
+    @property
+    def seed(self) -> int:
+        """The pretraining's seed."""
+        return self.cell.seed
+
+    @property
+    def n(self) -> int:
+        """The number of test images."""
+        return self.cell.n
+
+    @property
+    def correct(self) -> int:
+        """The number of images classified correctly after the attack."""
+        return self.cell.correct
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The reasons to doubt the number, by name."""
+        return self.cell.flags
+
 
 @dataclass(frozen=True)
 class Curve:
