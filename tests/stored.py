@@ -63,7 +63,8 @@ def planted(
         counts=counts or {},
     )
     size = np.full(len(right), 8 / 255, np.float32)
-    outcome = Outcome(index, label, label, np.where(right, label, (label + 1) % 10), size)
+    after, sure = np.where(right, label, (label + 1) % 10), np.full(len(right), 0.5, np.float32)
+    outcome = Outcome(index, label, label, after, size, sure, sure)
     return Result(cell, outcome)
 
 

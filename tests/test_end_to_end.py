@@ -78,8 +78,8 @@ def test_attacks_stay_in_their_ball_and_only_hurt(clone: tuple[Path, Done]) -> N
             assert outcome["size"].max() <= eps + 1e-6
             right = outcome["clean_prediction"] == outcome["label"]
             if cell["labels"]["attack"] == "autoattack":
-                assert not (outcome["attacked_prediction"] == outcome["label"])[~right].any()
-            assert cell["correct"] == (outcome["attacked_prediction"] == outcome["label"]).sum()
+                assert not (outcome["prediction"] == outcome["label"])[~right].any()
+            assert cell["correct"] == (outcome["prediction"] == outcome["label"]).sum()
         assert cell["provenance"]["versions"]["torch"]
         assert cell["provenance"]["precision"] == "fp32"
 

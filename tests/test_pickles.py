@@ -181,7 +181,7 @@ def test_in_a_zoo(tmp_path: Path, trap: Trap, content: Callable[[Trap], bytes]) 
     assert not trap.mark.exists()
 
 
-NAMES = ("index", "label", "clean_prediction", "attacked_prediction", "size", "clean", "attacked")
+NAMES = ("index", "label", "clean_prediction", "prediction", "size", "clean", "attacked")
 
 
 @pytest.mark.parametrize(

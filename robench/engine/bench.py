@@ -355,7 +355,7 @@ class Bench:
             )
         seconds = states.seconds
         outcome = attempt.outcome
-        correct = int((outcome.attacked_prediction == outcome.label).sum())
+        correct = int((outcome.prediction == outcome.label).sum())
         cell = Cell(
             key=key(question),
             labels=labels,
@@ -387,7 +387,7 @@ class Bench:
             attempt.clean,
             attempt.attacked,
             outcome.clean_prediction[shown],
-            outcome.attacked_prediction[shown],
+            outcome.prediction[shown],
         )
         result = self.store.save_result(cell, outcome, examples)
         share = f"{100 * correct / len(index):.1f}% of {len(index)} images"

@@ -88,7 +88,8 @@ def evaluate(
                 raise EvaluationError("memory does not suffice to attack one image") from None
         release()
         size, found = min(size, len(index)) // 2 or 1, None
-    truth, clean, after, sizes, attacked = (column.numpy() for column in whole.columns)
+    *columns, attacked = (column.numpy() for column in whole.columns)
+    truth, clean, clean_confidence, after, confidence, sizes = columns
     again = repeated.numpy()
     counts = {
         **whole.counts,
@@ -96,7 +97,7 @@ def evaluate(
         RECOMPUTED_OTHERWISE: int(((again == truth) != (after == truth)).sum()),
     }
     return Attempt(
-        Outcome(index, truth, clean, after, sizes.astype(np.float32)),
+        Outcome(index, truth, clean, after, sizes.astype(np.float32), clean_confidence, confidence),
         tuple(sorted(whole.notes | ({HALVED} if size < batch else set()))),
         counts,
         whole.shown.numpy(),
@@ -148,12 +149,12 @@ def _attack(
             made = attack.resume(model, images.clone(), labels.clone(), dice(start), within)
             attacked = made.images
             size = _checked_size(attack, attacked, images)
-            predicted = _logits(model, attacked, classes).argmax(1)
+            predicted, confidence = _predicted(_logits(model, attacked, classes))
             counts = Counter(made.counts)
             if attack.ball.eps > 0:
                 standing = predicted == labels
                 counts.update(checks.counted(model, attack.ball, images, labels, logits, standing))
-            columns = labels, logits.argmax(1), predicted, size, attacked
+            columns = (labels, *_predicted(logits), predicted, confidence, size, attacked)
             parts.append(
                 Part(
                     tuple(column.cpu() for column in columns),
@@ -203,6 +204,12 @@ def _logits(model: nn.Module, images: Tensor, classes: int) -> Tensor:
     if not logits.isfinite().all():
         raise EvaluationError("the model's logits are not finite; its weights are damaged")
     return logits
+
+
+def _predicted(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The predicted class of each image, and its softmax probability: [B] each."""
+    predicted = logits.argmax(1)
+    return predicted, logits.softmax(1).gather(1, predicted[:, None])[:, 0].float()
 
 
 def _checked_size(attack: Attack, attacked: Tensor, images: Tensor) -> Tensor:

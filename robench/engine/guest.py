@@ -407,7 +407,7 @@ def _attacked(
         )
     seconds = round(states.seconds, 3)
     content, outcome = _npz(attempt.outcome), attempt.outcome
-    correct, n = int((outcome.attacked_prediction == outcome.label).sum()), len(outcome.label)
+    correct, n = int((outcome.prediction == outcome.label).sum()), len(outcome.label)
     digest = hashlib.sha256(content).hexdigest()
     _write(folder / file, content)
     states.clear()

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from robench.contracts import State
 
-_COLUMNS = 5
+_COLUMNS = 7
 
 
 @dataclass(frozen=True)
 class Part:
     """What happened to the images of some batches, on the CPU.
 
-    ``columns`` has a value an image in each: label, both predictions, size, and the attacked image,
-    float32 [3, H, W]; ``shown`` are the first clean images, to look at.
+    ``columns`` has a value an image in each: label, both predictions with their confidences, size,
+    and the attacked image, float32 [3, H, W]; ``shown`` are the first clean images, to look at.
     """
 
     columns: tuple[Tensor, ...]

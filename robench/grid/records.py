@@ -7,10 +7,10 @@ import numpy.typing as npt
 
 from robench.grid.questions import Evaluation, Pretraining
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of the files written now; a reader refuses newer ones, and reads older ones.
 
-1 was the first; 2 has the hash of a file's content in the file.
+1 was the first; 2 has the hash of a file's content in the file, 3 the confidences of predictions.
 """
 
 
@@ -101,14 +101,18 @@ class Outcome:
     """What happened to each image; every array has length n.
 
     ``index`` is the image's row in the test split, ``size`` the perturbation's size in the attack's
-    norm, in pixels of [0, 1].
+    norm, in pixels of [0, 1]. ``clean_prediction`` is the class predicted for the clean image,
+    ``prediction`` that for the attacked one; their confidences are the softmax probabilities of
+    these classes, and nan where they were not recorded.
     """
 
     index: npt.NDArray[np.int64]
     label: npt.NDArray[np.int64]
     clean_prediction: npt.NDArray[np.int64]
-    attacked_prediction: npt.NDArray[np.int64]
+    prediction: npt.NDArray[np.int64]
     size: npt.NDArray[np.float32]
+    clean_confidence: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ def _rows_of(outcome: Outcome, images: npt.NDArray[np.int64]) -> npt.NDArray[np.
 
 def _correct(outcome: Outcome, images: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     at = _rows_of(outcome, images)
-    correct: npt.NDArray[np.bool_] = outcome.attacked_prediction[at] == outcome.label[at]
+    correct: npt.NDArray[np.bool_] = outcome.prediction[at] == outcome.label[at]
     return correct
 
 

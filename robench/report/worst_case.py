@@ -20,8 +20,9 @@ SEARCHED = {GAP, BUDGET}
 def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
     """The outcome of trying several attacks on a model: right only where it is right after all.
 
-    Images are matched by ``index``, in the first outcome's order. An image's prediction and size
-    are those of the first attack that fools the model, or of the first one where none does.
+    Images are matched by ``index``, in the first outcome's order. An image's prediction, confidence
+    and size are those of the first attack that fools the model, or of the first one where none
+    does.
 
     Raises ValueError without outcomes, or where they are not about the same images.
     """
@@ -30,12 +31,12 @@ def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
     worst = outcomes[0]
     for place, other in enumerate(outcomes[1:], start=2):
         aligned = _aligned(other, worst, place)
-        robust = worst.attacked_prediction == worst.label
-        prediction = np.where(robust, aligned.attacked_prediction, worst.attacked_prediction)
-        fooled_now = robust & (aligned.attacked_prediction != worst.label)
+        robust = worst.prediction == worst.label
+        fooled_now = robust & (aligned.prediction != worst.label)
         worst = dataclasses.replace(
             worst,
-            attacked_prediction=prediction,
+            prediction=np.where(fooled_now, aligned.prediction, worst.prediction),
+            confidence=np.where(fooled_now, aligned.confidence, worst.confidence),
             size=np.where(fooled_now, aligned.size, worst.size),
         )
     return worst
@@ -86,7 +87,7 @@ def _joined(name: str, results: Sequence[Result]) -> Result:
         cells[0],
         key=keys,
         labels=dataclasses.replace(cells[0].labels, attack=name),
-        correct=int((outcome.attacked_prediction == outcome.label).sum()),
+        correct=int((outcome.prediction == outcome.label).sum()),
         flags=_flags(cells),
         notes=(),
         seconds=sum(cell.seconds for cell in cells),

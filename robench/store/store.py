@@ -365,6 +365,10 @@ def _read_result(path: Path) -> Result:
     _check_text(*vars(cell.labels).values(), cell.norm, cell.eps, *cell.flags)
     _check_name(path.stem, cell.key, cell.evaluation)
     found = _read_arrays(path.with_suffix(".npz"), cell.outcome_sha256)
+    if "attacked_prediction" in found:  # before schema 3
+        unknown = np.full(found["attacked_prediction"].shape, np.nan, np.float32)
+        found = {"prediction": found["attacked_prediction"], **found}
+        found = {"clean_confidence": unknown, "confidence": unknown, **found}
     try:
         outcome = Outcome(**{field.name: found[field.name] for field in fields(Outcome)})
     except KeyError as error:
@@ -372,9 +376,9 @@ def _read_result(path: Path) -> Result:
     if any(getattr(outcome, field.name).shape != (cell.n,) for field in fields(Outcome)):
         raise _DamagedError(f"its .npz is not about {cell.n} images")
     kinds = "".join(getattr(outcome, field.name).dtype.kind for field in fields(Outcome))
-    if cell.n < 1 or kinds != "iiiif":
+    if cell.n < 1 or kinds != "iiiifff":
         raise _DamagedError("its .npz holds no per-image outcomes")
-    if int((outcome.attacked_prediction == outcome.label).sum()) != cell.correct:
+    if int((outcome.prediction == outcome.label).sum()) != cell.correct:
         raise _DamagedError("its count differs from its per-image outcomes")
     return Result(cell, outcome)
 

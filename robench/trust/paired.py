@@ -78,6 +78,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def on_same_images(a: Outcome, b: Outcome) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The images that both were tried on, and where a alone is right (1) or b alone (-1)."""
     index, in_a, in_b = np.intersect1d(a.index, b.index, assume_unique=True, return_indices=True)
-    correct_a = a.attacked_prediction[in_a] == a.label[in_a]
-    correct_b = b.attacked_prediction[in_b] == b.label[in_b]
+    correct_a = a.prediction[in_a] == a.label[in_a]
+    correct_b = b.prediction[in_b] == b.label[in_b]
     return index, correct_a.astype(np.int64) - correct_b.astype(np.int64)

@@ -45,7 +45,7 @@ def flags(model: nn.Module, attack: Attack = SMALL, test: Split | None = None) -
 
 def standing(model: nn.Module, attack: Attack = SMALL) -> float:
     outcome = attempt(model, attack).outcome
-    return float((outcome.attacked_prediction == outcome.label).mean())
+    return float((outcome.prediction == outcome.label).mean())
 
 
 ATTACKS = {

@@ -86,7 +86,7 @@ def test_every_image_counts_whatever_the_batch(model: nn.Module, test: Split, ba
     assert outcome.index.tolist() == list(range(23))
     assert np.array_equal(outcome.label, test.labels)
     assert outcome.clean_prediction.tolist() == predictions(model, pixels(test))
-    assert np.array_equal(outcome.attacked_prediction, outcome.clean_prediction)
+    assert np.array_equal(outcome.prediction, outcome.clean_prediction)
     assert not outcome.size.any()
 
 
@@ -95,8 +95,9 @@ def test_the_types_are_those_of_the_contract(model: nn.Module, test: Split) -> N
     outcome = attempt.outcome
     for values in (outcome.index, outcome.label, outcome.clean_prediction):
         assert values.dtype == np.int64
-    assert outcome.attacked_prediction.dtype == np.int64
-    assert outcome.size.dtype == np.float32
+    assert outcome.prediction.dtype == np.int64
+    for numbers in (outcome.size, outcome.clean_confidence, outcome.confidence):
+        assert numbers.dtype == np.float32
     assert attempt.clean.dtype == attempt.attacked.dtype == np.float32
 
 
@@ -112,8 +113,21 @@ def test_sizes_and_predictions_are_of_the_images_returned(model: nn.Module, test
     attack = Planted(lambda images: images + EPS / 2)
     outcome = run(model, attack, test).outcome
     np.testing.assert_allclose(outcome.size, EPS / 2, rtol=1e-5)
-    assert outcome.attacked_prediction.tolist() == predictions(model, pixels(test) + EPS / 2)
+    assert outcome.prediction.tolist() == predictions(model, pixels(test) + EPS / 2)
     assert outcome.clean_prediction.tolist() == predictions(model, pixels(test))
+
+
+def test_confidences_are_of_the_predicted_classes(model: nn.Module, test: Split) -> None:
+    attack = Planted(lambda images: images + EPS / 2)
+    outcome = run(model, attack, test).outcome
+    for images, found in (
+        (pixels(test), outcome.clean_confidence),
+        (pixels(test) + EPS / 2, outcome.confidence),
+    ):
+        with torch.no_grad():
+            expected = model.eval()(images).softmax(1).amax(1)
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-6)
+    assert not np.array_equal(outcome.clean_confidence, outcome.confidence)
 
 
 def test_an_attack_that_works_in_place_is_measured_all_the_same(

@@ -47,7 +47,7 @@ def test_a_probe_is_fitted_and_attacked(elsewhere: Path) -> None:
     assert (clean["name"], clean["n"], nudged["n"]) == ("clean", 12, 12)
     assert 0 <= clean["low"] <= clean["correct"] / 12 <= clean["high"] <= 1
     with np.load(folder / nudged["file"], allow_pickle=False) as outcome:
-        right = int((outcome["attacked_prediction"] == outcome["label"]).sum())
+        right = int((outcome["prediction"] == outcome["label"]).sum())
         assert (len(outcome["index"]), right) == (12, nudged["correct"])
     share = f"{100 * clean['correct'] / 12:.1f}"
     low, high = 100 * clean["low"], 100 * clean["high"]

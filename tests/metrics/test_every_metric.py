@@ -16,8 +16,8 @@ each_metric = pytest.mark.parametrize("name", NAMES)
 def outcome(count: int) -> Outcome:
     rng = np.random.default_rng(count)
     label, clean, attacked = (rng.integers(0, 3, count) for _ in range(3))
-    size = rng.uniform(0, 0.1, count).astype(np.float32)
-    return Outcome(np.arange(count), label, clean, attacked, size)
+    size, sure, after = (rng.uniform(0.2, 0.9, count).astype(np.float32) for _ in range(3))
+    return Outcome(np.arange(count), label, clean, attacked, size, sure, after)
 
 
 def test_the_folder_holds_the_accuracies() -> None:

@@ -20,8 +20,10 @@ def outcome(label, clean, attacked, size):
         index=np.arange(n, dtype=np.int64),
         label=np.array(label, dtype=np.int64),
         clean_prediction=np.array(clean, dtype=np.int64),
-        attacked_prediction=np.array(attacked, dtype=np.int64),
+        prediction=np.array(attacked, dtype=np.int64),
         size=np.array(size, dtype=np.float32),
+        clean_confidence=np.full(len(size), 0.5, np.float32),
+        confidence=np.full(len(size), 0.5, np.float32),
     )
 
 

@@ -62,8 +62,10 @@ def make_result(
         index=np.arange(n, dtype=np.int64) if index is None else index,
         label=label,
         clean_prediction=label,
-        attacked_prediction=np.where(correct, label, (label + 1) % 10),
+        prediction=np.where(correct, label, (label + 1) % 10),
         size=np.zeros(n, np.float32),
+        clean_confidence=np.full(n, 0.5, np.float32),
+        confidence=np.full(n, 0.5, np.float32),
     )
     return Result(cell, outcome)
 

@@ -184,8 +184,7 @@ def test_the_worst_case_is_a_column_of_the_table() -> None:
     both = [
         np.mean([one == two == label for one, two, label in zip(*outcomes, strict=True)])
         for outcomes in (
-            (a.outcome.attacked_prediction, b.outcome.attacked_prediction, a.outcome.label)
-            for a, b in pairs
+            (a.outcome.prediction, b.outcome.prediction, a.outcome.label) for a, b in pairs
         )
     ]
     expected = f"{100 * np.mean(both):.1f} ± {100 * np.std(both, ddof=1):.1f}"

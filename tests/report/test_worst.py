@@ -16,7 +16,7 @@ BOTH = [1, 0, 1, 0, 0, 0]
 
 
 def correct(outcome):
-    return (outcome.attacked_prediction == outcome.label).astype(int).tolist()
+    return (outcome.prediction == outcome.label).astype(int).tolist()
 
 
 def shuffled(outcome, order):
@@ -47,11 +47,11 @@ def test_prediction_and_size_are_of_the_first_attack_that_fools():
     first, second = planted([1, 0, 1]).outcome, planted([0, 0, 1]).outcome
     second = replace(
         second,
-        attacked_prediction=np.array([5, 6, 2]),
+        prediction=np.array([5, 6, 2]),
         size=np.array([0.1, 0.2, 0.3], np.float32),
     )
     worst = worst_case([first, second])
-    assert worst.attacked_prediction.tolist() == [5, 2, 2]
+    assert worst.prediction.tolist() == [5, 2, 2]
     assert worst.size.tolist() == pytest.approx([0.1, 8 / 255, 8 / 255])
     assert worst.size.dtype == np.float32
 

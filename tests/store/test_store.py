@@ -50,7 +50,7 @@ def test_an_answer_is_found_by_its_question(store: Store, first: Result) -> None
     found = store.result(first.cell.evaluation)
     assert found is not None
     assert found.cell == first.cell
-    assert (found.outcome.attacked_prediction == first.outcome.attacked_prediction).all()
+    assert (found.outcome.prediction == first.outcome.prediction).all()
     assert key(first.cell.evaluation) == first.cell.key
 
 

@@ -209,7 +209,7 @@ def _recomputed(subject: Subject) -> tuple[Verdict, str]:
             predicted = subject.logits(list(torch.split(read, max(1, len(read) // 3)))).argmax(1)
             right.append((predicted == labels).cpu().numpy())
     outcome = subject.trial(spec).outcome
-    before, after = outcome.attacked_prediction == outcome.label, np.concatenate(right)
+    before, after = outcome.prediction == outcome.label, np.concatenate(right)
     told = f"{before.sum()} of {len(before)} right at first, {after.sum()} from images made again"
     return flag_if(bool((before != after).any())), f"{told}, written to disk and read"
 

@@ -115,4 +115,4 @@ def question_of(card: Card, asked: Asked) -> Probing:
 
 def share(outcome: Outcome) -> str:
     """The accuracy after an attack, in percent."""
-    return f"{100 * (outcome.attacked_prediction == outcome.label).mean():.1f}%"
+    return f"{100 * (outcome.prediction == outcome.label).mean():.1f}%"
