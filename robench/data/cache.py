@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from robench import bounded
 from robench.contracts import Data, Split
 from robench.data.checks import MOST_BYTES, check_labels, unreadable
-from robench.replacing import replacing
+from robench.files import atomic_write, check_size, read_limited
 
 _FORMAT = 1  # raise it when what is stored, or the rule for the split, changes
 _MOST_INDEX = 2**24  # bytes
@@ -75,7 +74,7 @@ def _digest(sources: Sequence[Path], root: Path) -> str:
 def _read(place: Path) -> Data | None:
     """The cached data set, or None where it is missing or damaged."""
     try:
-        index = json.loads(bounded.read(place / "index.json", _MOST_INDEX))
+        index = json.loads(read_limited(place / "index.json", _MOST_INDEX))
         train, held_out, test = (
             _split(
                 _array(place / _file(part, "images"), index["arrays"]),
@@ -90,7 +89,7 @@ def _read(place: Path) -> Data | None:
 
 
 def _array(path: Path, checksums: dict[str, str]) -> Any:
-    bounded.check(path, 2 * MOST_BYTES)
+    check_size(path, 2 * MOST_BYTES)
     if _checksum(path) != checksums[path.name]:
         raise ValueError(f"{path} is damaged")
     return open_memmap(path, "r")  # it refuses objects, and shapes that the file is too short for
@@ -111,11 +110,11 @@ def _write(place: Path, data: Data) -> None:
         split: Split = getattr(data, part)
         for what, array in (("images", split.images), ("labels", split.labels)):
             path = place / _file(part, what)
-            with replacing(path) as file:
+            with atomic_write(path) as file:
                 np.save(file, np.ascontiguousarray(array), allow_pickle=False)
             checksums[path.name] = _checksum(path)
     index = {"format": _FORMAT, "classes": data.classes, "arrays": checksums}
-    with replacing(place / "index.json") as file:
+    with atomic_write(place / "index.json") as file:
         file.write(json.dumps(index, indent=1).encode())
 
 

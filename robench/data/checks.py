@@ -32,10 +32,12 @@ def check_labels(labels: npt.NDArray[Any], classes: int, where: str) -> Labels:
 
 
 def check_data(data: Data, where: str) -> None:
-    """Raises DataError where images are no stored pixels, or labels do not fit them or the classes.
+    """Check a whole data set, whatever made it.
 
-    Sources check their files; this holds for whatever a data set's code makes of them.
+    Raises DataError unless each part has uint8 images of one size with a label each, and the
+    training part has images of every class, of which there are at least two.
     """
+    size = data.train.images.shape[1:]
     for name in ("train", "held_out", "test"):
         split: Split = getattr(data, name)
         images, part = split.images, f"{where}, {name}"
@@ -44,9 +46,25 @@ def check_data(data: Data, where: str) -> None:
                 f"{part}: images are {images.dtype} {list(images.shape)}, expected uint8 pixels "
                 "in 0 to 255, [n, 3, H, W]"
             )
+        if images.shape[1:] != size:
+            raise DataError(
+                f"{part}: images are {images.shape[2]}×{images.shape[3]} pixels, the training "
+                f"images {size[1]}×{size[2]}; expected one size"
+            )
+        if len(images) == 0:
+            raise DataError(f"{part}: no images in it, expected at least one")
         if len(split.labels) != len(images):
             raise DataError(f"{part}: {len(images)} images but {len(split.labels)} labels")
         check_labels(split.labels, len(data.classes), part)
+    counts = np.bincount(data.train.labels, minlength=len(data.classes))
+    if len(counts) < 2:
+        raise DataError(f"{where}: one class, expected at least two")
+    if counts.min() == 0:
+        missing = int(counts.argmin())
+        raise DataError(
+            f"{where}: no training image of class {missing} ('{data.classes[missing]}'); expected "
+            f"images of all {len(counts)} classes, numbered from 0 without gaps"
+        )
 
 
 def check_total(images: int, height: int, width: int, where: str) -> None:

@@ -22,7 +22,6 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Generator, nn
 
-from robench import arrays, bounded
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import Request, plan
 from robench.checkpoints.heads import own_head
@@ -36,6 +35,7 @@ from robench.engine.bench import FAILURES, radius
 from robench.engine.evaluate import evaluate
 from robench.engine.probe import probe
 from robench.engine.subset import rows
+from robench.files import read_limited, read_npz
 from robench.grid.questions import Evaluation
 from robench.grid.records import Provenance
 from robench.grid.spec import Spec, SpecError, parse, parse_number
@@ -450,7 +450,7 @@ def _reviewed(found: Sequence[Row], settings: Settings, folder: Path) -> list[Ro
 
 
 def _outcome(path: Path) -> Outcome:
-    return Outcome(**arrays.read(bounded.read(path, _MOST_BYTES), _MOST_BYTES))
+    return Outcome(**read_npz(path, _MOST_BYTES))
 
 
 def _generator(settings: Settings, purpose: str, device: torch.device) -> Generator:
@@ -461,7 +461,7 @@ def _generator(settings: Settings, purpose: str, device: torch.device) -> Genera
 def _known(folder: Path, settings: Settings) -> list[Row]:
     """The rows of an earlier call with the same settings whose files are as they were written."""
     try:
-        content = json.loads(bounded.read(folder / "result.json", _MOST_BYTES))
+        content = json.loads(read_limited(folder / "result.json", _MOST_BYTES))
         if TypeAdapter(Settings).validate_python(content["settings"]) != settings:
             return []
         found = _ROWS.validate_python(content["rows"])
@@ -510,7 +510,7 @@ def _npz(outcome: Outcome) -> bytes:
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(bounded.read(path, _MOST_BYTES)).hexdigest()
+        return hashlib.sha256(read_limited(path, _MOST_BYTES)).hexdigest()
     except OSError:
         return ""
 

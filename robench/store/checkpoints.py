@@ -24,9 +24,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from robench import bounded
 from robench.contracts import State
-from robench.replacing import replacing
+from robench.files import atomic_write, read_limited
 from robench.store.stopping import Stop
 
 EVERY = 30.0
@@ -132,7 +131,7 @@ class States:
         digest = hashlib.sha256(data).hexdigest()[:16]
         path = self._folder / f"{number:08}-{digest}.safetensors"
         try:
-            with replacing(path) as file:
+            with atomic_write(path) as file:
                 file.write(data)
             fixed = state.fixed.items()
             self._written = {name: (tensor, older.get(name, path)) for name, tensor in fixed}
@@ -212,7 +211,7 @@ def _read(path: Path) -> tuple[dict[str, Any], State, dict[str, tuple[Tensor, Pa
 
 
 def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    data = bounded.read(path, _MOST_BYTES)
+    data = read_limited(path, _MOST_BYTES)
     if not path.name[9:].startswith(hashlib.sha256(data).hexdigest()[:16]):
         raise ValueError(f"the hash of {path.name} differs from its name's")
     header = _header(data)

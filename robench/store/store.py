@@ -34,12 +34,11 @@ import safetensors.torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from robench import arrays, bounded
 from robench.contracts import Outcome
+from robench.files import atomic_write, read_limited, read_npz
 from robench.grid.questions import Evaluation, Pretraining, Probing, Question, key
 from robench.grid.records import SCHEMA, Card, Cell, Examples, Result
 from robench.grid.spec import SpecError
-from robench.replacing import replacing
 from robench.store.checkpoints import States
 from robench.store.locks import Busy, Lease, Leases
 from robench.store.stopping import Stop
@@ -328,7 +327,7 @@ def _seal(content: dict[str, Any]) -> str:
 def _content(path: Path) -> bytes:
     """What a JSON file holds. Raises StoreError where a newer robench wrote it."""
     try:
-        data = bounded.read(path, _MOST_JSON)
+        data = read_limited(path, _MOST_JSON)
         content = json.loads(data)
         schema = content.get("schema")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
@@ -421,16 +420,16 @@ def _check_text(*texts: str) -> None:
 
 def _read_arrays(path: Path, sha256: str | None = None) -> dict[str, Any]:
     try:
-        data = bounded.read(path, _MOST_ARRAYS)
-    except bounded.UnfitError as error:
-        raise _DamagedError(f"its .npz cannot be read: {error.strerror}") from None
-    except OSError:
+        data = read_limited(path, _MOST_ARRAYS)
+    except FileNotFoundError:
         raise _DamagedError("its .npz is missing") from None
+    except OSError as error:
+        raise _DamagedError(f"its .npz cannot be read: {error.strerror}") from None
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise _DamagedError("its .npz differs from what was written")
     try:
-        return arrays.read(data, _MOST_ARRAYS)
-    except arrays.ArraysError as error:
+        return read_npz(data, _MOST_ARRAYS)
+    except ValueError as error:
         raise _DamagedError(f"its .npz cannot be read: {error}") from None
 
 
@@ -452,8 +451,10 @@ def _read_probe(path: Path) -> dict[str, Tensor]:
 
 def _weights(path: Path) -> bytes:
     try:
-        return bounded.read(path, _MOST_WEIGHTS)
-    except bounded.UnfitError as error:
+        return read_limited(path, _MOST_WEIGHTS)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
         raise _DamagedError(str(error.strerror)) from None
 
 
@@ -486,7 +487,7 @@ def _shallow(answer: Cell | Card) -> dict[str, Any]:
 
 def _write(path: Path, data: bytes) -> None:
     try:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(data)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from None

@@ -1,0 +1,102 @@
+"""Files written whole or not at all, and read within a limit of size."""
+
+import errno
+import hashlib
+import os
+import secrets
+import stat
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+_PLAIN = "biufU"  # numpy's kinds: booleans, whole numbers, floats, texts
+
+
+class FileTooLarge(OSError):  # noqa: N818 (the name says enough)
+    """The file is larger than is read; ``strerror`` has the limit."""
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing that appears as ``path`` when the block ends without an error.
+
+    It replaces an older file (or link) of that name in one step. Missing folders are made. Raises
+    OSError where it cannot be written; nothing is left behind then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with unfinished.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def check_size(path: Path, most: int) -> int:
+    """Return the file's size in bytes.
+
+    Raises FileTooLarge above ``most`` bytes, and OSError for a pipe, a device or a folder.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if status.st_size > most:
+        limit = f"larger than the {most / 2**20:g} MiB that are read"
+        raise FileTooLarge(errno.EFBIG, limit, str(path))
+    return status.st_size
+
+
+def read_limited(path: Path, most: int) -> bytes:
+    """Return the file's content. Raises OSError as `check_size` does, before the file is opened."""
+    size = check_size(path, most)
+    with path.open("rb") as file:
+        return file.read(size)
+
+
+def read_npz(source: Path | bytes, most: int) -> Arrays:
+    """Return the arrays in an ``.npz`` file, or in a file's content, by name.
+
+    Raises ValueError for a damaged file, for arrays of anything but numbers and texts, and for
+    arrays larger than ``most`` bytes together; OSError where the file cannot be opened.
+    """
+    if isinstance(source, Path):
+        check_size(source, most)
+    with source.open("rb") if isinstance(source, Path) else BytesIO(source) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                total = sum(member.file_size for member in archive.infolist())
+            if total > most:
+                raise ValueError(f"its arrays have {total:,} bytes, more than the {most:,} read")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+        except Exception as error:  # damaged bytes make zipfile and numpy raise nearly anything
+            reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+            raise ValueError(reason[:200]) from None
+    for name, array in arrays.items():
+        if isinstance(array, bytes) or array.dtype.kind not in _PLAIN or not array.itemsize:
+            raise ValueError(f"{name[:40]} is not an array of numbers or texts")
+    return arrays
+
+
+def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Write a compressed ``.npz`` file, and return its SHA-256.
+
+    Equal arrays make equal bytes. Raises OSError as `atomic_write` does.
+    """
+    buffer = BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # names, not its own options
+    with atomic_write(path) as file:
+        file.write(buffer.getbuffer())
+    return hashlib.sha256(buffer.getbuffer()).hexdigest()
