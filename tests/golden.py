@@ -23,11 +23,12 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from robench import api, questions
-from robench.catalog import Catalog
+from robench import api
+from robench.catalog.catalog import Catalog
 from robench.contracts import Data, Encoder, Split
-from robench.progress import silent
-from robench.stages.probe import probe as fit
+from robench.engine.probe import probe as fit
+from robench.engine.progress import silent
+from robench.grid import questions
 
 FILE = Path(__file__).with_name("golden.json")
 
@@ -121,7 +122,7 @@ def ran(folder: Path, **asked: Any) -> Value:
         said += [cell.labels.attack, cell.norm, cell.eps, f"seed {cell.seed}"]
         cells[" ".join(filter(None, said))] = {
             "clean": line(outcome.clean_prediction),
-            "attacked": line(outcome.attacked_prediction),
+            "attacked": line(outcome.prediction),
         }
     return cells
 
