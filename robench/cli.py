@@ -416,7 +416,7 @@ def _list_presets() -> None:
 def show(name: str, structured: bool) -> None:
     """Show all that the preset NAME sets: its sources, and where it parts from paper and code."""
     from robench.catalog.catalog import Catalog
-    from robench.preset_text import as_json, as_text, shown
+    from robench.report.preset import as_json, as_text, shown
 
     preset = shown(name, Catalog())
     click.echo(as_json(preset) if structured else as_text(preset), nl=structured)

@@ -18,7 +18,7 @@ from robench.catalog.arguments import Parameter, canonical, defaults, native, pa
 from robench.contracts import Argument, Encoder, Metric, Objective
 from robench.grid.recipe import Recipe
 from robench.grid.spec import Spec, SpecError, Value, nearest, parse, show
-from robench.presets import Preset
+from robench.presets import Preset, paper, paper_names
 from robench.tensors.modes import preserved_random_state
 
 _PACKAGES: Mapping[str, str] = {
@@ -45,11 +45,12 @@ class Catalog:
             self._add(name, module)
 
     def names(self, kind: str) -> list[str]:
-        """Every name of a kind, sorted; what lies in a folder has its name in front."""
+        """Every name of a kind, sorted."""
         package = importlib.import_module(f"robench.{_PACKAGES[kind]}")
         folder = Path(next(iter(package.__path__)))
         paths = [p.relative_to(folder) for p in folder.rglob("*.py") if p.stem[0] != "_"]
         files = [p.with_suffix("").as_posix().replace("_", "-") for p in paths]
+        files += paper_names() if kind == "presets" else []
         return sorted({*files, *(name for k, name in self._plugins if k == kind)})
 
     def component(self, kind: str, name: str) -> Any:
@@ -67,6 +68,8 @@ class Catalog:
 
         Raises SpecError with the nearest names where there is none.
         """
+        if name in paper_names():
+            return paper(name)
         found = self._module("presets", name).preset
         assert isinstance(found, Preset)
         return found

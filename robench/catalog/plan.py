@@ -54,7 +54,12 @@ def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation
         specs = typed or tuple(parse(spec) for spec in default)
         return _unique(str(catalog.resolve(kind, spec, own)) for spec in specs)
 
-    methods = resolved("methods", request.methods, preset.methods)
+    pairings: dict[str, Pairing] = {}
+    for typed in request.methods or tuple(map(parse, preset.methods)):
+        pairing = _pairing(preset, catalog, str(catalog.resolve("methods", typed, own)))
+        usual = (*map(parse, pairing.arguments), *own)
+        pairings[str(catalog.resolve("methods", typed, usual))] = pairing
+    methods = list(pairings)
     sources = resolved("datasets", request.sources, preset.sources)
     # Without a word on targets, encoders are evaluated where they were trained and across.
     targets = resolved(
@@ -63,13 +68,15 @@ def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation
         preset.targets,
     )
     encoders, probes = {}, {}
-    for method in methods:
-        pairing = _pairing(preset, catalog, method)
+    for method, pairing in pairings.items():
         encoders[method] = resolved("encoders", request.encoders, pairing.encoders)
         probes[method] = resolved("probes", request.probes, pairing.probes)
     attacks = _attacks(request, preset, catalog, own)
     limit = _positive("limit", request.limit) or preset.limit
-    recipes = {method: _recipe(request, preset, catalog, method) for method in methods}
+    recipes = {
+        method: _recipe(request, pairing.recipe, catalog, method)
+        for method, pairing in pairings.items()
+    }
     seeds = [_seed(seed) for seed in request.seeds or preset.seeds]
     evaluations = [
         Evaluation(
@@ -111,17 +118,21 @@ def scale(evaluation: Evaluation, catalog: Catalog) -> str:
 
 
 def _pairing(preset: Preset, catalog: Catalog, method: str) -> Pairing:
-    """The encoders and probes of a method: those paired with it, or else the preset's."""
-    full = catalog.arguments("methods", method)
-    for pairing in preset.pairings:
-        for named in map(parse, pairing.methods):
-            if named.name == parse(method).name and set(named.arguments) <= set(full.items()):
-                return Pairing(
-                    (method,),
-                    encoders=pairing.encoders or preset.encoders,
-                    probes=pairing.probes or preset.probes,
-                )
-    return Pairing((method,), preset.encoders, preset.probes)
+    """The settings of a method: the first of those paired with it, or else the preset's."""
+    full = catalog.arguments("methods", method).items()
+
+    def is_for(pairing: Pairing) -> bool:
+        named = map(parse, pairing.methods)
+        return any(s.name == parse(method).name and set(s.arguments) <= set(full) for s in named)
+
+    found = [pairing for pairing in preset.pairings if is_for(pairing)]
+    return Pairing(
+        (method,),
+        encoders=next((p.encoders for p in found if p.encoders), preset.encoders),
+        probes=next((p.probes for p in found if p.probes), preset.probes),
+        recipe=next((p.recipe for p in found if p.recipe), preset.recipe),
+        arguments=next((p.arguments for p in found if p.arguments), ()),
+    )
 
 
 def _epochs(recipe: Recipe) -> str:
@@ -140,8 +151,8 @@ def _paper(catalog: Catalog, objective: str) -> Recipe | None:
         return None
 
 
-def _recipe(request: Request, preset: Preset, catalog: Catalog, method: str) -> Recipe:
-    recipe = preset.recipe or _paper(catalog, method)
+def _recipe(request: Request, given: Recipe | None, catalog: Catalog, method: str) -> Recipe:
+    recipe = given or _paper(catalog, method)
     if recipe is None:
         raise SpecError(
             f"{parse(method).name} has no schedule of its own, which this preset asks for; "

@@ -1,12 +1,20 @@
-"""Named settings for a whole run, one a file: what is not typed comes from here."""
+"""Named settings for a whole run, one a file: what is not typed comes from here.
 
-from collections.abc import Mapping
+The preset of a paper is a TOML file. Each of its settings is a ``value`` and a ``source``, the file
+and line of the authors' code, and the value that is shown is the value that runs.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
+from importlib.resources import files
+from typing import Any
 
 from robench.grid.recipe import Recipe
 
 Radii = Mapping[str, tuple[str, ...]]
-"""Which radii an attack is tried at, by its norm."""
+"""The radii at which an attack is tried, by its norm."""
 
 EPS: Radii = {
     "linf": ("4/255", "8/255"),
@@ -15,51 +23,59 @@ EPS: Radii = {
 }
 """RoCL's table 1, with linf 4/255 instead of 16/255, which nothing small survives."""
 
+BUILT_IN = "built_in"
+"""The part of the settings that the code of the components has, and the preset does not set."""
+
 
 @dataclass(frozen=True)
 class Setting:
-    """What the authors' code sets, to what, and the file and line that say so."""
+    """A setting of the authors' code, with the file and line that set it as its ``source``.
 
+    ``part`` is the component, "recipe", `BUILT_IN`, or "" for a field of the preset.
+    """
+
+    part: str
     name: str
     value: str
     source: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Where the paper, its authors' code and robench part, and why; "" where one says nothing."""
+    """A point where the paper, its authors' code and robench differ; "" where one says nothing."""
 
     point: str
-    paper: str
-    code: str
     here: str
+    paper: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """Encoders and probes of some methods alone, instead of the preset's; empty are the preset's.
+    """Settings of some methods alone, which win over the preset's; what is empty is the preset's.
 
     They are for every method that agrees with one of ``methods`` in all that it names:
-    "clae(base=uel)" is any CLAE on that base.
+    "clae(base=uel)" is any CLAE on that base. Of several pairings the first wins.
     """
 
     methods: tuple[str, ...]
     encoders: tuple[str, ...] = ()
     probes: tuple[str, ...] = ()
+    recipe: Recipe | None = None
+    arguments: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)
 class Preset:
     """Everything that a run needs. Specs are as typed on the command line.
 
-    ``recipe`` None gives each method its paper's schedule. ``radii`` are an attack's own, by its
+    ``recipe`` None leaves the schedule to each method's own. ``radii`` are an attack's own, by its
     name, which is then tried in those of the ``norms`` that it has radii for; ``eps`` are those of
     all others. ``probe_images`` None fits probes on all training images; ``limit`` None evaluates
     all test images, ``batch`` at a time. ``arguments`` are specs whose arguments replace the
     defaults of the component of that name.
-
-    A preset that follows a paper has its authors' ``settings``, and the ``differences`` between
-    paper, code and here.
     """
 
     summary: str
@@ -67,7 +83,7 @@ class Preset:
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     encoders: tuple[str, ...]
-    recipe: Recipe | None
+    recipe: Recipe | None = None
     attacks: tuple[str, ...] = ("pgd", "autoattack")
     probes: tuple[str, ...] = ("linear",)
     norms: tuple[str, ...] = ("linf",)
@@ -81,3 +97,89 @@ class Preset:
     pairings: tuple[Pairing, ...] = ()
     settings: tuple[Setting, ...] = ()
     differences: tuple[Difference, ...] = ()
+
+
+_PAPERS = files(__name__) / "papers"
+
+
+def paper_names() -> list[str]:
+    """The names of the papers' presets, sorted: ``paper/rocl`` is ``papers/rocl.toml``."""
+    stems = [file.name.removesuffix(".toml") for file in _PAPERS.iterdir()]
+    return sorted(f"paper/{stem.replace('_', '-')}" for stem in stems if stem[0] != "_")
+
+
+def paper(name: str) -> Preset:
+    """Read the preset of a paper, one of `paper_names`."""
+    content = _read(name.removeprefix("paper/").replace("-", "_"))
+    values = _values(content)
+    pairings = tuple(Pairing(**_built(pairing)) for pairing in values.pop("pairings", ()))
+    differences = tuple(Difference(**difference) for difference in values.pop("differences"))
+    settings = tuple(_settings(content, ()))
+    return Preset(**_built(values), pairings=pairings, settings=settings, differences=differences)
+
+
+def _read(stem: str) -> dict[str, Any]:
+    content = tomllib.loads((_PAPERS / f"{stem}.toml").read_text("utf-8"))
+    shared = content.pop("extends", None)
+    return _merged(content, _read(shared)) if shared else content
+
+
+def _merged(own: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    merged = {**shared, **own}
+    for name in own.keys() & shared.keys():
+        if isinstance(own[name], dict):
+            merged[name] = _merged(own[name], shared[name])
+        elif isinstance(own[name], list):
+            merged[name] = own[name] + shared[name]
+    return merged
+
+
+def _settings(node: Any, path: tuple[str, ...]) -> Iterator[Setting]:
+    match node:
+        case {"value": value, "source": source}:
+            *parts, name = path
+            note = node.get("note", "")
+            yield Setting(" ".join(parts), name, _shown(value), source, note)
+        case dict():
+            for name, inside in node.items():
+                yield from _settings(inside, path if name == "arguments" else (*path, name))
+        case [dict(), *_] if path == ("pairings",):
+            for pairing in node:
+                yield from _settings(pairing, (f"{pairing['name']}:",))
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case [[*_], *_]:
+            return ", ".join(" ".join(map(_shown, item)) for item in value)
+        case list():
+            return ", ".join(map(_shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _values(node: Any) -> Any:
+    """The content with each setting's value in its place, and tuples for lists."""
+    match node:
+        case {"value": value, "source": _}:
+            return _values(value)
+        case dict():
+            return {name: _values(inside) for name, inside in node.items()}
+        case list():
+            return tuple(map(_values, node))
+    return node
+
+
+def _built(values: dict[str, Any]) -> dict[str, Any]:
+    """Keywords of `Preset` and `Pairing`: the recipe as one, the arguments as specs."""
+    values.pop(BUILT_IN, None)
+    recipe = values.get("recipe")
+    if recipe is not None:
+        start = float(Fraction(recipe.get("warmup_start", 0)))  # 1/15 has no decimal
+        values["recipe"] = Recipe(**{**recipe, "warmup_start": start})
+    arguments = (
+        f"{name}({', '.join(f'{key}={value}' for key, value in given.items())})"
+        for name, given in values.get("arguments", {}).items()
+    )
+    return {**values, "arguments": tuple(arguments)}

@@ -1,4 +1,4 @@
-"""What `robench presets` tells of a preset."""
+"""`robench presets` prints a preset in full."""
 
 import json
 
@@ -7,23 +7,30 @@ from commands import robench
 
 from robench.catalog.catalog import Catalog
 from robench.grid.recipe import Recipe
-from robench.preset_text import as_text, schedule, shown
+from robench.report.preset import as_text, explained, schedule, shown
 
 CATALOG = Catalog()
 NAMES = CATALOG.names("presets")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_everything_is_told(name: str) -> None:
+def test_everything_is_shown(name: str) -> None:
     preset = CATALOG.preset(name)
     text = " ".join(as_text(shown(name, CATALOG), 100).split())
     for setting in preset.settings:
-        assert f"{setting.name} {setting.value} [{setting.source}]" in text
+        assert f"{setting.name} {explained(setting)} [{setting.source}]" in text
     for difference in preset.differences:
-        for part in (difference.point, difference.paper, difference.code, difference.here):
-            assert part in text
+        for side in (difference.point, difference.paper, difference.code, difference.here):
+            assert side in text
     for method in preset.methods:
         assert f"method {method.partition('(')[0]}(" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("quick", "the preset's recipe"), ("paper/clae", "their own recipe")]
+)
+def test_the_schedule_of_other_methods_is_said(name: str, words: str) -> None:
+    assert f"other methods train by {words}" in " ".join(as_text(shown(name, CATALOG)).split())
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 300])
@@ -38,7 +45,7 @@ def test_it_is_shown_on_the_command_line() -> None:
     for part in (
         "encoder   resnet18(mean=0, std=1, width=64)",
         "What the authors' code sets, and where",
-        "0.5  [src/argument.py:130]",
+        "temperature    0.5  [src/argument.py:130]",
         "Where paper, code and robench differ",
         "pgd(eps=0.0627, norm=linf",
     ):
@@ -48,12 +55,12 @@ def test_it_is_shown_on_the_command_line() -> None:
 def test_it_is_one_json_object_for_programs() -> None:
     done = robench("presets", "show", "paper/clae", "--json")
     assert done.code == 0
-    told = json.loads(done.out)
-    assert told["name"] == "paper/clae"
-    assert len(told["trainings"]) == 6
-    assert told["trainings"][2]["recipe"]["falls"] == [[120, 0.1], [160, 0.05], [200, 0.01]]
-    assert {"name", "value", "source"} == set(told["settings"][0])
-    assert {"point", "paper", "code", "here"} == set(told["differences"][0])
+    shown_json = json.loads(done.out)
+    assert shown_json["name"] == "paper/clae"
+    assert len(shown_json["trainings"]) == 6
+    assert shown_json["trainings"][2]["recipe"]["falls"] == [[120, 0.1], [160, 0.05], [200, 0.01]]
+    assert {"part", "name", "value", "source", "note"} == set(shown_json["settings"][0])
+    assert {"point", "paper", "code", "here"} == set(shown_json["differences"][0])
 
 
 @pytest.mark.parametrize("words", [["presets"], ["presets", "list"]])

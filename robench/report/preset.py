@@ -1,17 +1,18 @@
-"""What a preset runs and where its settings come from, for a terminal and for programs."""
+"""A preset in full, for a terminal and for programs: its run, its sources, its differences."""
 
 import json
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import Request, plan
 from robench.grid.recipe import Recipe
-from robench.presets import Difference, Setting
+from robench.presets import BUILT_IN, Difference, Setting
 
-_NARROWEST, _WIDEST = 60, 110  # characters; longer lines are hard to read
+Row = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,15 @@ class Training:
 class Shown:
     """A preset, resolved: every argument of every component is written out.
 
-    ``images`` and ``limit`` are how many a probe is fitted on and how many are attacked (None:
-    all), ``batch`` at a time.
+    ``others`` is the schedule of methods that the preset does not list. ``images`` and
+    ``limit`` are how many a probe is fitted on and how many are attacked (None: all), ``batch`` at
+    a time.
     """
 
     name: str
     summary: str
     trainings: tuple[Training, ...]
+    others: str
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     attacks: tuple[str, ...]
@@ -64,6 +67,7 @@ def shown(name: str, catalog: Catalog) -> Shown:
         name=name,
         summary=preset.summary,
         trainings=tuple(Training(*place, tuple(found)) for place, found in probes.items()),
+        others="their own recipe" if preset.recipe is None else "the preset's recipe",
         sources=tuple(dict.fromkeys(trained.dataset for trained in pretrainings)),
         targets=tuple(dict.fromkeys(probing.dataset for probing in probings)),
         attacks=tuple(dict.fromkeys(evaluation.attack for evaluation in evaluations)),
@@ -84,43 +88,52 @@ def as_json(preset: Shown) -> str:
 def as_text(preset: Shown, columns: int | None = None) -> str:
     """The preset to read, as wide as the terminal where ``columns`` are not given."""
     width = columns or shutil.get_terminal_size((100, 24)).columns
-    width = min(max(width, _NARROWEST), _WIDEST)
+    width = min(max(width, 60), 110)  # longer lines are hard to read
     lines = [*_rows([(preset.name, preset.summary)], width), "", "What it runs"]
     for training in preset.trainings:
-        lines += _rows(
-            [
-                ("method", training.method),
-                ("encoder", training.encoder),
-                ("schedule", schedule(training.recipe)),
-                *(("probe", probe) for probe in training.probes),
-            ],
-            width,
-            indent=2,
-        )
-        lines.append("")
-    lines += _rows(
-        [
-            ("sources", ", ".join(preset.sources)),
-            ("targets", ", ".join(preset.targets)),
-            *(("attack", attack) for attack in preset.attacks),
-            ("seeds", ", ".join(map(str, preset.seeds))),
-            ("probed on", f"{_count(preset.images)} training images"),
-            ("attacked", f"{_count(preset.limit)} test images, {preset.batch} at a time"),
-        ],
-        width,
-        indent=2,
-    )
-    if preset.settings:
-        lines += ["", "What the authors' code sets, and where"]
-        told = [(s.name, f"{s.value}  [{s.source}]") for s in preset.settings]
-        lines += _rows(told, width, indent=2)
+        rows = [
+            ("method", training.method),
+            ("encoder", training.encoder),
+            ("schedule", schedule(training.recipe)),
+            *(("probe", probe) for probe in training.probes),
+        ]
+        lines += [*_rows(rows, width, 2), ""]
+    rows = [
+        ("other methods", f"train by {preset.others}"),
+        ("sources", ", ".join(preset.sources)),
+        ("targets", ", ".join(preset.targets)),
+        *(("attack", attack) for attack in preset.attacks),
+        ("seeds", ", ".join(map(str, preset.seeds))),
+        ("probed on", f"{_count(preset.images)} training images"),
+        ("attacked", f"{_count(preset.limit)} test images, {preset.batch} at a time"),
+    ]
+    lines += [*_rows(rows, width, 2), *_settings(preset.settings, width)]
     if preset.differences:
         lines += ["", "Where paper, code and robench differ"]
-        for difference in preset.differences:
-            lines.append(f"  {difference.point}")
-            told = [(name, getattr(difference, name)) for name in ("paper", "code", "here")]
-            lines += _rows([(name, text) for name, text in told if text], width, indent=4)
+    for difference in preset.differences:
+        sides = [(name, getattr(difference, name)) for name in ("paper", "code", "here")]
+        lines.append(f"  {difference.point}")
+        lines += _rows([(name, text) for name, text in sides if text], width, 4)
     return "\n".join(lines) + "\n"
+
+
+def _settings(settings: Sequence[Setting], width: int) -> Iterator[str]:
+    if settings:
+        yield from ("", "What the authors' code sets, and where")
+    for part, group in groupby(settings, lambda setting: setting.part):
+        yield f"  {headline(part)}"
+        rows = [(one.name, f"{explained(one)}  [{one.source}]") for one in group]
+        yield from _rows(rows, width, 4)
+
+
+def headline(part: str) -> str:
+    """The heading of the settings of a part."""
+    return part.replace(BUILT_IN, "in the code of the components") or "preset"
+
+
+def explained(setting: Setting) -> str:
+    """The value of a setting, with its note."""
+    return f"{setting.value} ({setting.note})" if setting.note else setting.value
 
 
 def schedule(recipe: Recipe) -> str:
@@ -162,20 +175,18 @@ def _count(number: int | None) -> str:
     return "all" if number is None else f"{number:,}"
 
 
-def _rows(rows: list[tuple[str, str]], width: int, indent: int = 0) -> list[str]:
+def _rows(rows: Sequence[Row], width: int, indent: int = 0) -> Iterator[str]:
     """Names in one column and wrapped texts in the next; a long name has a line of its own."""
     column = indent + 2 + min(max(len(name) for name, _ in rows), 24)
-    lines = []
     for name, text in rows:
-        first = f"{' ' * indent}{name}".ljust(column)
-        if len(first) > column or not first.endswith(" "):
-            lines.append(first.rstrip())
-            first = " " * column
-        lines += textwrap.wrap(
+        first = f"{' ' * indent}{name}"
+        if len(first) + 2 > column:
+            yield first
+            first = ""
+        yield from textwrap.wrap(
             text,
             width,
-            initial_indent=first,
+            initial_indent=first.ljust(column),
             subsequent_indent=" " * column,
             break_on_hyphens=False,
         )
-    return lines

@@ -1,1 +1,0 @@
-"""The papers, each as its authors' code has it."""
