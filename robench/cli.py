@@ -343,8 +343,7 @@ def list_(
     if kind not in LISTS:
         raise click.UsageError(f"cannot list '{kind}'; {nearest(kind, LISTS)}")
     if kind == "published":
-        from robench.report.published import values
-        from robench.report.published.listing import listing
+        from robench.report.published import listing, values
 
         click.echo("\n".join(listing(values(), words)))
         return

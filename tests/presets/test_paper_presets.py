@@ -1,6 +1,8 @@
 """The papers' presets run what the authors' code sets, and say so."""
 
+import tomllib
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
@@ -207,3 +209,18 @@ def test_norms_may_be_typed_beyond_an_attack_s_own() -> None:
     typed = Request(preset="paper/rocl", attacks=parse_list("autoattack"), norms=("l2",))
     attacks = dict.fromkeys(e.attack for e in plan(typed, CATALOG))
     assert [str(parse(attack).get("eps")) for attack in attacks][1:] == ["1/4", "1/2"]
+
+
+def test_a_wheel_has_the_tables_and_values() -> None:
+    root = Path(__file__).parents[2]
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    packaged = settings["tool"]["setuptools"]["package-data"]
+    found = [
+        file
+        for package, patterns in packaged.items()
+        for pattern in patterns
+        for file in (root / package.replace(".", "/")).glob(pattern)
+    ]
+    data = [f for kind in ("toml", "csv") for f in (root / "robench").rglob(f"*.{kind}")]
+    assert sorted(found) == sorted(data)
+    assert len(data) > 4

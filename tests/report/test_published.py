@@ -1,16 +1,12 @@
 """Published values are data with sources, and none that is unchecked is shown without a mark."""
 
-import tomllib
 from collections import Counter
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
 from commands import robench
 
 from robench.grid.spec import SpecError
-from robench.report.published import MEANINGS, UNVERIFIED, read, values
-from robench.report.published.listing import listing
+from robench.report.published import MEANINGS, UNVERIFIED, listing, read, values
 
 HEAD = (
     "paper,table,source,target,encoder,method,protocol,attack,norm,eps,value,confidence,source_text"
@@ -31,15 +27,6 @@ def test_every_value_ships_with_its_confidence() -> None:
         "unverified": 55,
     }
     assert len(set(values())) == len(values())
-
-
-def test_a_wheel_has_the_values() -> None:
-    assert files("robench.report.published").joinpath("values.csv").is_file()
-    root = Path(__file__).parents[3]
-    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    assert settings["tool"]["setuptools"]["package-data"]["robench.report.published"] == [
-        "values.csv"
-    ]
 
 
 def test_a_value_is_shown_as_printed_with_the_mark_of_its_confidence() -> None:
