@@ -20,6 +20,8 @@ from torch import Generator, Tensor, nn
 from trained import trained
 
 from robench.attacks.autoattack import AutoAttack
+from robench.contracts import NO_CHECKPOINTS, Run, Target
+from robench.engine.progress import silent
 from robench.tensors.modes import draw_seed, full_precision, preserved_random_state
 
 NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
@@ -73,7 +75,10 @@ def robench(model: nn.Module, norm: str, eps: float) -> Attacking:
     ours = AutoAttack(eps=eps, norm=norm)
 
     def attack(images: Tensor, labels: Tensor, seed: int) -> Tensor:
-        return ours(model, images, labels, Generator().manual_seed(seed)).images
+        with torch.no_grad():
+            target = Target(model, model(images[:1]).shape[1])
+        generator = Generator().manual_seed(seed)
+        return ours(target, images, labels, generator, Run(silent, NO_CHECKPOINTS)).images
 
     return attack
 

@@ -16,6 +16,8 @@ from torch import Generator
 from trained import trained
 
 from robench.attacks.pgd import PGD
+from robench.contracts import NO_CHECKPOINTS, Run, Target
+from robench.engine.progress import silent
 from robench.tensors.modes import draw_seed, full_precision, preserved_random_state
 
 
@@ -26,6 +28,8 @@ def main(asked: argparse.Namespace) -> None:
     ours = PGD(eps=asked.eps, norm=asked.norm)
     kind = torchattacks.PGD if asked.norm == "linf" else torchattacks.PGDL2
     theirs = kind(model, eps=asked.eps, alpha=asked.eps / 10, steps=20, random_start=True)
+    with torch.no_grad():
+        target = Target(model, model(images[:1]).shape[1])
     times: tuple[list[Taken], list[Taken]] = ([], [])
     with full_precision():
         for seed in range(asked.pairs):
@@ -35,7 +39,8 @@ def main(asked: argparse.Namespace) -> None:
                 expected = theirs(images, labels)
             times[0].append(clock.taken())
             clock = Clock()
-            found = ours(model, images, labels, Generator().manual_seed(seed)).images
+            generator = Generator().manual_seed(seed)
+            found = ours(target, images, labels, generator, Run(silent, NO_CHECKPOINTS)).images
             times[1].append(clock.taken())
         with torch.no_grad():
             flags = [model(attacked).argmax(1) == labels for attacked in (expected, found)]

@@ -12,7 +12,7 @@ Images are float32 in [0, 1], or uint8 in 0..255 where they are stored.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -236,53 +236,76 @@ class Probe(ABC):
         return self.fit(encoder, train, held_out, classes, generator, progress)
 
 
-class Attacked(NamedTuple):
-    """What an attack returns: the images, and what it noticed about the model on the way.
+@dataclass(frozen=True)
+class Target:
+    """The classifier that an attack searches: ``model`` maps images to logits [B, classes].
 
-    ``counts`` says on how many of the images, where that can be counted.
+    ``encoder`` maps images to features [B, D], where the classifier has one; ``surrogate`` is
+    another classifier of the same classes, for attacks that make their images on it.
+    """
+
+    model: nn.Module
+    classes: int
+    encoder: nn.Module | None = None
+    surrogate: nn.Module | None = None
+
+
+class Attacked(NamedTuple):
+    """Attacked images, with what the attack found out about the model on the way.
+
+    ``counts`` maps what can be counted to a number of images. ``fooled_by``, int64 [B], is for a
+    cascade of attacks: the first member that fooled the image, counted from 0, and -1 for none.
     """
 
     images: Tensor
     notes: tuple[str, ...] = ()
     counts: Mapping[str, int] = MappingProxyType({})
+    fooled_by: Tensor | None = None
 
 
 class Attack(ABC):
-    """Looks for misclassified images within a ball. Subclasses are frozen dataclasses."""
+    """Looks for misclassified images near the given ones. Subclasses are frozen dataclasses.
+
+    ``needs`` says what the attack uses: "labels", "gradients" of the model, or a "surrogate". Signs
+    of masked gradients are collected for attacks that need gradients.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"labels", "gradients"})
 
     @property
     @abstractmethod
-    def ball(self) -> Ball:
-        """The ball around each image that the attack stays in."""
+    def ball(self) -> Ball | None:
+        """The ball around each image that the attack stays in; None if nothing bounds it."""
+
+    @property
+    def series(self) -> Hashable:
+        """The attack at any radius: equal for attacks that differ in ``eps`` alone."""
+        arguments = {name: value for name, value in vars(self).items() if name != "eps"}
+        return type(self), tuple(sorted(arguments.items())), type(self.ball)
 
     def passes(self, classes: int) -> tuple[float, float]:
         """Forward-and-backward passes per image, at least and at most, to estimate times from."""
         return 1.0, 1.0
 
+    def at_least_as_strong_as(self, other: "Attack") -> bool:
+        """Whether this attack should leave no more images standing than ``other`` does.
+
+        By default, whether ``other`` is the same attack in a ball that is no larger.
+        """
+        if self.series != other.series:
+            return False
+        return self.ball is None or other.ball is None or self.ball.eps >= other.ball.eps
+
     @abstractmethod
     def __call__(
-        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+        self, target: Target, images: Tensor, labels: Tensor, generator: Generator, run: Run
     ) -> Attacked:
         """Attack ``images`` [B, 3, H, W] in [0, 1] with ``labels`` int64 [B].
 
-        ``model`` maps images to logits [B, K] and is in eval mode. The global random state is as
-        before when the call returns.
+        The target's model is in eval mode. An attack that takes minutes saves its state to
+        ``run.checkpoints`` and continues from there. The global random state is unchanged when the
+        call returns.
         """
-
-    def resume(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        generator: Generator,
-        checkpoints: Checkpoints,
-    ) -> Attacked:
-        """The same as a call, going on from what ``checkpoints`` have.
-
-        For attacks whose call takes minutes; others start again. A state's tensors must stay as
-        they are while the attack goes on.
-        """
-        return self(model, images, labels, generator)
 
 
 Metric = Callable[[Outcome], float]

@@ -21,6 +21,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from attacking import call
 from torch import Generator, Tensor, nn
 
 from robench import api
@@ -91,9 +92,7 @@ def objective_loss(spec: str, encoder: Encoder, images: Tensor) -> tuple[nn.Modu
 
 def attacked(spec: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """The images that the attack makes."""
-    attack = Catalog().build("attacks", spec)
-    found: Tensor = attack(model, images, labels, Generator().manual_seed(6)).images
-    return found
+    return call(Catalog().build("attacks", spec), model, images, labels, seed=6).images
 
 
 def fitted(spec: str, encoder: Encoder, data: Data) -> nn.Module:

@@ -64,7 +64,7 @@ def planted(
     )
     size = np.full(len(right), 8 / 255, np.float32)
     after, sure = np.where(right, label, (label + 1) % 10), np.full(len(right), 0.5, np.float32)
-    outcome = Outcome(index, label, label, after, size, sure, sure)
+    outcome = Outcome(index, label, label, after, size, sure, sure, np.full(len(right), -1))
     return Result(cell, outcome)
 
 

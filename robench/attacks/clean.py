@@ -1,22 +1,24 @@
 """No attack: clean accuracy is a column like any other."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from robench.contracts import Attack, Attacked
-from robench.tensors.balls import Ball, Linf
+from robench.contracts import Attack, Attacked, Run, Target
 
 
 @dataclass(frozen=True)
 class Clean(Attack):
     """The null attack: it returns the images that it is given."""
 
+    needs: ClassVar[frozenset[str]] = frozenset()
+
     @property
-    def ball(self) -> Ball:
-        return Linf(0.0)
+    def ball(self) -> None:
+        return None
 
     def __call__(
-        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+        self, target: Target, images: Tensor, labels: Tensor, generator: Generator, run: Run
     ) -> Attacked:
         return Attacked(images)

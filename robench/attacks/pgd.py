@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from robench.contracts import Attack, Attacked
+from robench.contracts import Attack, Attacked, Run, Target
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Ball, ball
 from robench.tensors.modes import draw_seed, evaluating, frozen
@@ -56,9 +56,17 @@ class PGD(Attack):
     def passes(self, classes: int) -> tuple[float, float]:
         return float(self.steps), float(self.steps * self.restarts)
 
+    def at_least_as_strong_as(self, other: Attack) -> bool:
+        """Whether it has as many steps and restarts in the same ball, or it is as by default."""
+        if isinstance(other, PGD) and self.ball == other.ball and self.step_size is None:
+            # With tiny steps, more of them would not reach further.
+            return self.steps >= other.steps and self.restarts >= other.restarts
+        return super().at_least_as_strong_as(other)
+
     def __call__(
-        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+        self, target: Target, images: Tensor, labels: Tensor, generator: Generator, run: Run
     ) -> Attacked:
+        model = target.model
         images = images.contiguous()  # another layout would be drawn and rounded in another order
         with evaluating(model), frozen(model):
             quick = stand_in(model, images[:_COMPARED])

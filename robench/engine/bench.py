@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from robench.catalog.catalog import Catalog
-from robench.contracts import Attack, Data, Encoder, Probe, ProbeError, Progress, Split
+from robench.contracts import Attack, Data, Encoder, Probe, ProbeError, Progress, Run, Split, Target
 from robench.data.checks import check_data
 from robench.engine.evaluate import EvaluationError, evaluate
 from robench.engine.pretrain import TrainingError, pretrain
@@ -342,16 +342,14 @@ class Bench:
         states = self.store.attacking(question, about)
         with states.kept_when_stopped():
             attempt = evaluate(
-                model,
+                Target(model, len(data.classes), model.get_submodule("encoder")),
                 attack,
                 data.test,
                 index,
                 question.batch,
-                len(data.classes),
                 lambda batch: generator(question, f"attack {batch}", self.device),
-                self.progress,
+                Run(self.progress, states, self.device),
                 title,
-                checkpoints=states,
             )
         seconds = states.seconds
         outcome = attempt.outcome

@@ -2,43 +2,41 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from robench.contracts import NO_CHECKPOINTS, Attack, Checkpoints, Outcome, Progress, Split, State
-from robench.engine import evidence as checks
-from robench.engine.calls import counted_calls
-from robench.engine.parts import Part, joined, restored, state
+from robench.contracts import Attack, Checkpoints, Outcome, Run, Split, State, Target
+from robench.engine import evidence
+from robench.engine.progress import counted_calls
 from robench.tensors.features import to_images
 from robench.tensors.memory import is_out_of_memory, release
 from robench.tensors.modes import evaluating, full_precision, only_evaluating
 from robench.trust.flags import RECOMPUTED_OTHERWISE, TEST_IMAGES
-from robench.within import Within
 
 TOLERANCE = 1e-6  # of the ball's radius and the pixel range: float32's rounding, nothing more
 
 HALVED = "halved-batch"
-"""Notes that memory did not suffice for the batch that was asked for."""
+"""Notes that the batch size was reduced after running out of memory."""
+
+_WITHIN = "attack."  # begins the names of an attack's own tensors in a state
 
 
 class EvaluationError(Exception):
-    """A number would not be worth anything; the message says which rule was broken."""
+    """The evaluation broke a rule, so its accuracy is meaningless; the message says which one."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attack's outcome, what it noticed, and a few images, float32 [m, 3, H, W], to look at.
+    """An attack's outcome, evidence, and a few images, float32 [m, 3, H, W], to look at.
 
-    ``counts`` says on how many images the attack noticed what can be counted, and what this stage
-    counted itself (`robench.trust.flags`). ``batch`` is how many images were attacked at a time;
-    where that is fewer than asked for, a note says `HALVED`.
+    ``notes`` and ``counts``, in images, are what the flags are drawn from (`robench.trust.flags`).
+    ``batch`` is the batch size used; where it was reduced, a note says `HALVED`.
     """
 
     outcome: Outcome
@@ -49,170 +47,209 @@ class Attempt:
     batch: int
 
 
+@dataclass(frozen=True)
+class BatchOutcome:
+    """What an attack did to a batch of images, on the CPU: a value per image in each column."""
+
+    columns: Mapping[str, Tensor]
+    notes: frozenset[str]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class _BatchCheckpoints:
+    """Checkpoints of the attack on one batch, saved together with the batches ``before`` it."""
+
+    outer: Checkpoints
+    before: Callable[[], State]
+    found: State | None
+
+    def load(self) -> State | None:
+        """The attack's own state, if there is one."""
+        if self.found is None or "attack" not in self.found.values:
+            return None
+        named = {n: t for n, t in self.found.tensors.items() if n.startswith(_WITHIN)}
+        own = {name.removeprefix(_WITHIN): tensor for name, tensor in named.items()}
+        return State(own, self.found.values["attack"])
+
+    def save_if_due(self, state: Callable[[], State]) -> None:
+        """Save the attack's own state, if it is time to."""
+
+        def both() -> State:
+            before, own = self.before(), state()
+            named = {_WITHIN + name: tensor for name, tensor in own.tensors.items()}
+            values = {**before.values, "attack": dict(own.values)}
+            return State({**before.tensors, **named}, values)
+
+        self.outer.save_if_due(both)
+
+
 def evaluate(
-    model: nn.Module,
+    target: Target,
     attack: Attack,
     test: Split,
     index: npt.NDArray[np.int64],
     batch: int,
-    classes: int,
-    dice: Callable[[int], Generator],
-    progress: Progress,
+    generator: Callable[[int], Generator],
+    run: Run,
     label: str,
     examples: int = 8,
-    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Attempt:
     """Attack the test images in the rows ``index``, ``batch`` at a time.
 
-    ``model`` maps images to logits of so many ``classes``; ``dice(start)`` seeds the batch at
-    ``start``, so what ``checkpoints`` have is gone on from to the same bits. The model runs in eval
-    mode and full float32; predictions are made anew from the images that the attack returned, and
-    once more when all are attacked. Where memory does not suffice, all images are attacked anew in
-    batches of half the size. Raises EvaluationError for images of another shape, outside the ball
-    or the pixel range, for logits that are not finite or of other classes, for a model, or a part
-    of it, that is in train mode, or where memory does not suffice for a single image.
+    ``generator(start)`` seeds the batch at ``start``, so an interrupted evaluation continues to the
+    same bits. The model runs in eval mode and full float32. The images that the attack returned are
+    predicted twice, the second time when all are attacked. If memory runs out, all images are
+    attacked again in batches of half the size. Raises EvaluationError for images of another shape,
+    outside the ball or the pixel range, for logits that are not finite or of other classes, for a
+    model, or a part of it, that is in train mode, for a surrogate that is missing, or if a single
+    image is too large for memory.
     """
-    found = checkpoints.load()
+    if "surrogate" in attack.needs and target.surrogate is None:
+        raise EvaluationError(f"{type(attack).__name__} needs a surrogate model")
+    found = run.checkpoints.load()
     size = batch if found is None else found.values["batch"]
-    attempt = partial(
-        _attack, model, attack, test, index, classes, dice, progress, label, examples, checkpoints
-    )
     while True:
         try:
-            whole, repeated = attempt(size, found)
+            whole = _attack_all(target, attack, test, index, size, generator, run, label, found)
             break
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             if size == 1:
-                raise EvaluationError("memory does not suffice to attack one image") from None
+                raise EvaluationError("out of memory while attacking a single image") from None
         release()
         size, found = min(size, len(index)) // 2 or 1, None
-    *columns, attacked = (column.numpy() for column in whole.columns)
-    truth, clean, clean_confidence, after, confidence, sizes = columns
-    again = repeated.numpy()
-    counts = {
-        **whole.counts,
-        TEST_IMAGES: len(test),
-        RECOMPUTED_OTHERWISE: int(((again == truth) != (after == truth)).sum()),
-    }
+    columns = {name: column.numpy() for name, column in whole.columns.items()}
+    attacked, again = columns.pop("attacked"), columns.pop("again")
+    outcome = Outcome(index=index, **columns)
+    differs = (again == outcome.label) != (outcome.prediction == outcome.label)
     return Attempt(
-        Outcome(index, truth, clean, after, sizes.astype(np.float32), clean_confidence, confidence),
+        outcome,
         tuple(sorted(whole.notes | ({HALVED} if size < batch else set()))),
-        counts,
-        whole.shown.numpy(),
+        {**whole.counts, TEST_IMAGES: len(test), RECOMPUTED_OTHERWISE: int(differs.sum())},
+        to_images(test.images[index[:examples]], "cpu").numpy(),
         attacked[:examples],
         size,
     )
 
 
-def _attack(
-    model: nn.Module,
+def _attack_all(
+    target: Target,
     attack: Attack,
     test: Split,
     index: npt.NDArray[np.int64],
-    classes: int,
-    dice: Callable[[int], Generator],
-    progress: Progress,
-    label: str,
-    examples: int,
-    checkpoints: Checkpoints,
     batch: int,
+    generator: Callable[[int], Generator],
+    run: Run,
+    label: str,
     found: State | None,
-) -> tuple[Part, Tensor]:
-    """What happened to all images, from where the state ``found`` is; and how the attacked images
-    are predicted in a pass of its own.
-    """
-    device = next(model.parameters()).device
-    parts = [] if found is None else restored(found)
-    done = sum(len(part) for part in parts)
+) -> BatchOutcome:
+    """The outcome of all batches, from where the state ``found`` is, with predictions ``again``."""
+    model, parts = target.model, _restored(found)
+    done = sum(len(part.columns["label"]) for part in parts)
     starts = range(0, len(index), batch)
-    calls = math.ceil(attack.passes(classes)[1]) + 3  # with both predictions and a gradient
+    calls = math.ceil(attack.passes(target.classes)[1]) + 3  # with both predictions and a gradient
     with (
         evaluating(model),
         full_precision(),
         only_evaluating(model, EvaluationError),
-        counted_calls(model, calls, len(starts), progress, label) as begin,
+        counted_calls(model, calls, len(starts), run.progress, label) as begin,
     ):
         for start in starts:
             begin()
             if start < done:
                 continue
-            chosen = index[start : start + batch]
-            images = _images(test.images[chosen], device)
-            labels = _labels(test.labels[chosen], classes, device)
-            logits = _logits(model, images, classes)
-            notes = checks.steadiness(model, images, logits) if start == 0 else []
-            before = partial(state, tuple(parts), batch)
-            within = Within(checkpoints, before, found if start == done else None)
-            # Copies: an attack that works in place would move the images it is measured from.
-            made = attack.resume(model, images.clone(), labels.clone(), dice(start), within)
-            attacked = made.images
-            size = _checked_size(attack, attacked, images)
-            predicted, confidence = _predicted(_logits(model, attacked, classes))
-            counts = Counter(made.counts)
-            if attack.ball.eps > 0:
-                standing = predicted == labels
-                counts.update(checks.counted(model, attack.ball, images, labels, logits, standing))
-            columns = (labels, *_predicted(logits), predicted, confidence, size, attacked)
-            parts.append(
-                Part(
-                    tuple(column.cpu() for column in columns),
-                    images[: max(0, examples - start)].cpu(),
-                    frozenset([*made.notes, *notes]),
-                    counts,
-                )
-            )
-            checkpoints.save_if_due(partial(state, tuple(parts), batch))
-        whole = joined(parts)
+            rows = index[start : start + batch]
+            images = to_images(test.images[rows], run.device)
+            labels = torch.tensor(test.labels[rows], device=run.device)
+            before = partial(_state, tuple(parts), batch)
+            own = _BatchCheckpoints(run.checkpoints, before, found if start == done else None)
+            within, noise = replace(run, checkpoints=own), generator(start)
+            parts.append(_attack_batch(target, attack, images, labels, noise, within, start == 0))
+            run.checkpoints.save_if_due(partial(_state, tuple(parts), batch))
+        whole = _joined(parts)
         again = [
-            _logits(model, attacked.to(device), classes).argmax(1).cpu()
-            for attacked in torch.split(whole.columns[-1], batch)
+            _logits(target, attacked.to(run.device)).argmax(1).cpu()
+            for attacked in torch.split(whole.columns["attacked"], batch)
         ]
-    return whole, torch.cat(again)
+    return replace(whole, columns={**whole.columns, "again": torch.cat(again)})
 
 
-def _images(stored: npt.NDArray[Any], device: torch.device) -> Tensor:
-    images = to_images(stored, device)
-    low, high = images.min().item(), images.max().item()
-    if not (stored.dtype == np.uint8 and 0 <= low <= high <= 1):
-        raise EvaluationError(
-            f"the test images lie in [{low:.3g}, {high:.3g}] as {stored.dtype}; expected stored "
-            "pixels, uint8 in 0 to 255, which are [0, 1]"
-        )
-    return images
+def _attack_batch(
+    target: Target,
+    attack: Attack,
+    images: Tensor,
+    labels: Tensor,
+    generator: Generator,
+    run: Run,
+    first: bool,
+) -> BatchOutcome:
+    logits = _logits(target, images)
+    notes = evidence.determinism(target.model, images, logits) if first else []
+    # Copies: an attack that works in place would move the images it is measured from.
+    made = attack(target, images.clone(), labels.clone(), generator, run)
+    size = _checked_size(attack, made.images, images)
+    after = _logits(target, made.images)
+    counts = dict(made.counts)
+    if attack.ball is not None and "gradients" in attack.needs:
+        standing = after.argmax(1) == labels
+        counts |= evidence.counts(target.model, attack.ball, images, labels, logits, standing)
+    columns = {
+        "label": labels,
+        "clean_prediction": logits.argmax(1),
+        "prediction": after.argmax(1),
+        "size": size,
+        "clean_confidence": logits.softmax(1).amax(1),
+        "confidence": after.softmax(1).amax(1),
+        "fooled_by": torch.full_like(labels, -1) if made.fooled_by is None else made.fooled_by,
+        "attacked": made.images,
+    }
+    kept = {name: column.detach().cpu() for name, column in columns.items()}
+    return BatchOutcome(kept, frozenset([*made.notes, *notes]), counts)
 
 
-def _labels(stored: npt.NDArray[np.int64], classes: int, device: torch.device) -> Tensor:
-    low, high = stored.min(), stored.max()
-    if low < 0 or high >= classes:
-        raise EvaluationError(
-            f"the test labels lie in {low} to {high}; with {classes} classes they are "
-            f"0 to {classes - 1}"
-        )
-    return torch.tensor(stored, device=device)
+def _joined(parts: Sequence[BatchOutcome]) -> BatchOutcome:
+    """All parts, one or more, as one."""
+    names = parts[0].columns
+    columns = {name: torch.cat([part.columns[name] for part in parts]) for name in names}
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part.counts)
+    return BatchOutcome(columns, frozenset().union(*(part.notes for part in parts)), counts)
 
 
-def _logits(model: nn.Module, images: Tensor, classes: int) -> Tensor:
+def _state(parts: Sequence[BatchOutcome], batch: int) -> State:
+    """Everything needed to continue after these parts, with batches of that size."""
+    if not parts:
+        return State({}, {"batch": batch})
+    whole = _joined(parts)
+    values = {"batch": batch, "notes": sorted(whole.notes), "counts": dict(whole.counts)}
+    return State(whole.columns, values)
+
+
+def _restored(found: State | None) -> list[BatchOutcome]:
+    if found is None or "label" not in found.tensors:
+        return []
+    columns = {n: t for n, t in found.tensors.items() if not n.startswith(_WITHIN)}
+    return [BatchOutcome(columns, frozenset(found.values["notes"]), found.values["counts"])]
+
+
+def _logits(target: Target, images: Tensor) -> Tensor:
     with torch.no_grad():
-        logits = torch.as_tensor(model(images))
-    if logits.shape != (len(images), classes):
+        logits = torch.as_tensor(target.model(images))
+    if logits.shape != (len(images), target.classes):
         raise EvaluationError(
-            f"the model gives {list(logits.shape)} for {len(images)} images of {classes} classes; "
-            f"expected [{len(images)}, {classes}]"
+            f"the model gives {list(logits.shape)} for {len(images)} images of {target.classes} "
+            f"classes; expected [{len(images)}, {target.classes}]"
         )
     if not logits.isfinite().all():
         raise EvaluationError("the model's logits are not finite; its weights are damaged")
-    return logits
-
-
-def _predicted(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """The predicted class of each image, and its softmax probability: [B] each."""
-    predicted = logits.argmax(1)
-    return predicted, logits.softmax(1).gather(1, predicted[:, None])[:, 0].float()
+    return logits.float()
 
 
 def _checked_size(attack: Attack, attacked: Tensor, images: Tensor) -> Tensor:
+    """Each perturbation's size in the attack's norm, float32 [B]; nan for an attack without one."""
     name = type(attack).__name__
     if attacked.shape != images.shape:
         given, returned = list(images.shape), list(attacked.shape)
@@ -222,8 +259,9 @@ def _checked_size(attack: Attack, attacked: Tensor, images: Tensor) -> Tensor:
     low, high = attacked.min().item(), attacked.max().item()
     if low < -TOLERANCE or high > 1 + TOLERANCE:
         raise EvaluationError(f"{name} left the pixel range [0, 1]: {low:.6f} to {high:.6f}")
-    size = attack.ball.size(attacked.double(), images.double())
-    eps = attack.ball.eps
+    if attack.ball is None:
+        return torch.full((len(images),), torch.nan)
+    size, eps = attack.ball.size(attacked.double(), images.double()), attack.ball.eps
     if size.max().item() > eps + TOLERANCE * max(1.0, eps):
         raise EvaluationError(f"{name} left its ball: size {size.max().item():.8f} > eps {eps:.8f}")
-    return size
+    return size.float()

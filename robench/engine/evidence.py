@@ -1,4 +1,4 @@
-"""What a batch of images shows about a model, while an attack is tried on it.
+"""Evidence collected while attacking a batch.
 
 Logits are [B, K], images [B, 3, H, W] in [0, 1]; counts are of images.
 """
@@ -13,20 +13,20 @@ from robench.tensors.modes import frozen
 from robench.trust import flags
 
 
-def steadiness(model: nn.Module, images: Tensor, logits: Tensor) -> list[str]:
-    """Notes where ``images`` get other logits when asked again, or in batches a third as large.
+def determinism(model: nn.Module, images: Tensor, logits: Tensor) -> list[str]:
+    """Notes if computing ``logits`` again changes them, or in batches a third as large.
 
-    Of less than 4 images no smaller batches are made.
+    Fewer than 4 images are not split.
     """
     with torch.no_grad():
         if differ(model(images), logits):
-            return [flags.OUTPUTS_CHANGE]  # then every grouping differs, and tells nothing
+            return [flags.OUTPUTS_CHANGE]  # then every grouping differs too
         parts = images.tensor_split(max(1, min(3, len(images) // 2)))
         regrouped = torch.cat([model(part) for part in parts])
     return [flags.BATCH_MATTERS] if differ(regrouped, logits) else []
 
 
-def counted(
+def counts(
     model: nn.Module,
     ball: Ball,
     images: Tensor,
@@ -34,10 +34,10 @@ def counted(
     logits: Tensor,
     standing: Tensor,
 ) -> dict[str, int]:
-    """What `robench.trust.flags` judges an attack within ``ball`` by.
+    """Counts that `robench.trust.flags` draws the lines of an attack within ``ball`` through.
 
-    ``logits`` are those of the clean images; ``standing`` says which are still classified correctly
-    after the attack.
+    ``logits`` are those of the clean images; ``standing`` marks the images that are still
+    classified correctly after the attack.
     """
     return {
         flags.FLAT: without_gradient(model, images, labels),
@@ -63,7 +63,7 @@ def margin(logits: Tensor) -> Tensor:
 
 
 def unresolved(logits: Tensor) -> int:
-    """On how many images float32 cannot resolve the cross-entropy, or its gradient."""
+    """Count the images whose cross-entropy, or its gradient, float32 cannot resolve."""
     classes = logits.shape[1]
     if classes < 2:
         return 0
@@ -72,7 +72,7 @@ def unresolved(logits: Tensor) -> int:
 
 
 def without_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> int:
-    """On how many images, classified correctly, the margin has no gradient in any pixel.
+    """Count the images, classified correctly, whose margin has no gradient in any pixel.
 
     The margin and not the cross-entropy: its gradient does not vanish where a softmax saturates, so
     what is counted is the network.
@@ -95,7 +95,7 @@ def without_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> int:
 def missed_grey(
     model: nn.Module, ball: Ball, images: Tensor, labels: Tensor, standing: Tensor
 ) -> int:
-    """How many images are ``standing`` after an attack, though grey is in their ball and fools.
+    """Count the images ``standing`` after an attack, though grey is in their ball and fools.
 
     At such radii every image can be made the same plain grey one, and the model has only one answer
     to that.

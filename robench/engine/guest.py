@@ -29,7 +29,17 @@ from robench.checkpoints.layouts import Normalisation, choose_branch, normalisat
 from robench.checkpoints.naming import Trunk, stem_kernel, trunk
 from robench.checkpoints.reading import Checkpoint, read
 from robench.checkpoints.translate import STEMS, load, normalise, translate
-from robench.contracts import Attack, Data, Encoder, Outcome, Probe, ProbeError, Progress
+from robench.contracts import (
+    Attack,
+    Data,
+    Encoder,
+    Outcome,
+    Probe,
+    ProbeError,
+    Progress,
+    Run,
+    Target,
+)
 from robench.data.checks import check_data
 from robench.engine.bench import FAILURES, radius
 from robench.engine.evaluate import evaluate
@@ -394,16 +404,14 @@ def _attacked(
     states = States(folder / f"{file}.unfinished", about, say)
     with states.kept_when_stopped():
         attempt = evaluate(
-            model,
+            Target(model, len(data.classes)),
             attack,
             data.test,
             rows(len(data.test), settings.limit),
             settings.batch,
-            len(data.classes),
             lambda batch: _generator(settings, f"{question.attack} {batch}", device),
-            progress,
+            Run(progress, states, device),
             name,
-            checkpoints=states,
         )
     seconds = round(states.seconds, 3)
     content, outcome = _npz(attempt.outcome), attempt.outcome
@@ -483,7 +491,7 @@ def _has_outcome(folder: Path, row: Row) -> bool:
     except (OSError, ValueError, TypeError):
         return False
     kinds = "".join(array.dtype.kind for array in found.values())
-    return kinds == "iiiif" and all(array.shape == (row.n,) for array in found.values())
+    return kinds == "iiiifffi" and all(array.shape == (row.n,) for array in found.values())
 
 
 def _save(

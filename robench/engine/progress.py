@@ -1,10 +1,15 @@
-"""How far long work is, on a terminal; silence elsewhere."""
+"""Progress bars on a terminal; silence elsewhere."""
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
 
+from torch import nn
 from tqdm import tqdm
 
-from robench.contracts import Item
+from robench.contracts import Item, Progress
 
 
 def bar(items: Sequence[Item], label: str) -> Iterable[Item]:
@@ -19,3 +24,30 @@ def bar(items: Sequence[Item], label: str) -> Iterable[Item]:
 def silent(items: Sequence[Item], label: str) -> Iterable[Item]:
     """Hand the items on and show nothing."""
     return items
+
+
+@contextmanager
+def counted_calls(
+    model: nn.Module, each: int, batches: int, progress: Progress, label: str
+) -> Iterator[Callable[[], None]]:
+    """Show progress with every call of ``model``, of which a batch makes at most ``each``.
+
+    Yields a function to call when a batch begins: the batch before it may have ended early.
+    """
+    ticks = iter(progress(range(each * batches), label))
+    batch = islice(ticks, 0)
+
+    def begin() -> None:
+        nonlocal batch
+        deque(batch, maxlen=0)
+        batch = islice(ticks, each)
+
+    def count(*_: Any) -> None:
+        next(batch, None)
+
+    hook = model.register_forward_pre_hook(count)
+    try:
+        yield begin
+    finally:
+        hook.remove()
+        deque(ticks, maxlen=0)

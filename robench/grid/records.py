@@ -103,7 +103,9 @@ class Outcome:
     ``index`` is the image's row in the test split, ``size`` the perturbation's size in the attack's
     norm, in pixels of [0, 1]. ``clean_prediction`` is the class predicted for the clean image,
     ``prediction`` that for the attacked one; their confidences are the softmax probabilities of
-    these classes, and nan where they were not recorded.
+    these classes, and nan where they were not recorded. ``fooled_by`` is the first member of a
+    cascade of attacks that fooled the image, counted from 0 (AutoAttack's: APGD-CE, APGD-T, FAB-T,
+    Square), and -1 for none.
     """
 
     index: npt.NDArray[np.int64]
@@ -113,6 +115,7 @@ class Outcome:
     size: npt.NDArray[np.float32]
     clean_confidence: npt.NDArray[np.float32]
     confidence: npt.NDArray[np.float32]
+    fooled_by: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
             prediction=np.where(fooled_now, aligned.prediction, worst.prediction),
             confidence=np.where(fooled_now, aligned.confidence, worst.confidence),
             size=np.where(fooled_now, aligned.size, worst.size),
+            fooled_by=np.where(fooled_now, aligned.fooled_by, worst.fooled_by),
         )
     return worst
 

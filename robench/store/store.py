@@ -367,7 +367,8 @@ def _read_result(path: Path) -> Result:
     if "attacked_prediction" in found:  # before schema 3
         unknown = np.full(found["attacked_prediction"].shape, np.nan, np.float32)
         found = {"prediction": found["attacked_prediction"], **found}
-        found = {"clean_confidence": unknown, "confidence": unknown, **found}
+        by = np.full(unknown.shape, -1)
+        found = {"clean_confidence": unknown, "confidence": unknown, "fooled_by": by, **found}
     try:
         outcome = Outcome(**{field.name: found[field.name] for field in fields(Outcome)})
     except KeyError as error:
@@ -375,7 +376,7 @@ def _read_result(path: Path) -> Result:
     if any(getattr(outcome, field.name).shape != (cell.n,) for field in fields(Outcome)):
         raise _DamagedError(f"its .npz is not about {cell.n} images")
     kinds = "".join(getattr(outcome, field.name).dtype.kind for field in fields(Outcome))
-    if cell.n < 1 or kinds != "iiiifff":
+    if cell.n < 1 or kinds != "iiiifffi":
         raise _DamagedError("its .npz holds no per-image outcomes")
     if int((outcome.prediction == outcome.label).sum()) != cell.correct:
         raise _DamagedError("its count differs from its per-image outcomes")

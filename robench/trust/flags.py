@@ -34,6 +34,7 @@ BATCH_MATTERS = "batch-matters"
 RANDOMIZED = "randomized"  # AutoAttack's
 NO_DLR = "no-dlr"  # AutoAttack's
 FEW_STEPS = "few-steps"  # PGD's
+FEW_QUERIES = "few-queries"  # Square's
 
 NOTES: Mapping[str, str] = MappingProxyType(
     {
@@ -42,6 +43,7 @@ NOTES: Mapping[str, str] = MappingProxyType(
         BATCH_MATTERS: BATCH,
         NO_DLR: BUDGET,
         FEW_STEPS: BUDGET,
+        FEW_QUERIES: BUDGET,
     }
 )
 """What may be noted about a number, and the flag for it."""

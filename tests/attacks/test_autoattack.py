@@ -5,14 +5,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import pyautoattack
 import pytest
 import torch
+from attacking import call
 from pyautoattack import checks
 from pyautoattack.square import SquareAttack
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
+from robench.attacks._official import MEMBERS
 from robench.attacks.autoattack import AutoAttack
 from robench.contracts import Attacked
 
@@ -21,7 +24,7 @@ Predict = Callable[[nn.Module, Tensor], Tensor]
 
 
 def run(attack: AutoAttack, model: nn.Module, images: Tensor, labels: Tensor) -> Attacked:
-    return attack(model, images, labels, Generator().manual_seed(4))
+    return call(attack, model, images, labels)
 
 
 @pytest.mark.parametrize(
@@ -49,20 +52,27 @@ def test_the_budget_is_the_standard_one_as_far_as_the_classes_go(
     fab_targets: int,
 ) -> None:
     seen: list[pyautoattack.AutoAttack] = []
+    ran: list[str] = []
+    begin = pyautoattack.AutoAttack.__init__
 
-    def watch(
-        self: pyautoattack.AutoAttack, x: Tensor, y: Tensor, /, *, batch_size: int
-    ) -> tuple[Tensor, Tensor]:
-        assert batch_size == len(x)
+    def watch(self: pyautoattack.AutoAttack, *given: Any, **named: Any) -> None:
+        begin(self, *given, **named)
         seen.append(self)
-        return x, y
+        for name, attribute in MEMBERS.items():
 
-    monkeypatch.setattr(pyautoattack.AutoAttack, "run_standard_evaluation", watch)
+            def perturb(x: Tensor, y: Tensor, name: str = name) -> Tensor:
+                ran.append(name)
+                return x
+
+            getattr(self, attribute).perturb = perturb
+
+    monkeypatch.setattr(pyautoattack.AutoAttack, "__init__", watch)
     model = flimsy(classes)
     notes = run(AutoAttack(norm=norm), model, images, predict(model, images)).notes
     (package,) = seen
     whitebox = ["apgd-ce", "fab-t"] if apgd_targets is None else ["apgd-ce", "apgd-t", "fab-t"]
-    assert package.attacks_to_run == [*whitebox, "square"]
+    assert ran == [*whitebox, "square"]
+    assert (package.apgd.loss, package.fab.targeted) == ("ce", True)
     assert notes == (("no-dlr",) if apgd_targets is None else ())
     if apgd_targets is not None:
         assert package.apgd_targeted.n_target_classes == apgd_targets
@@ -82,7 +92,7 @@ def test_the_white_box_attacks_run_with_any_number_of_classes(
     model = flimsy(classes)
     images = images[:1]
     labels = predict(model, images)
-    attacked, notes, _ = run(AutoAttack(eps=1e-6), model, images, labels)
+    attacked, notes, *_ = run(AutoAttack(eps=1e-6), model, images, labels)
     assert torch.equal(predict(model, attacked), labels)
     assert notes == (("no-dlr",) if classes < 4 else ())
 
@@ -205,7 +215,7 @@ def test_a_warning_of_another_kind_is_noted_in_its_own_words(
     def warn(*_: object, logger: logging.Logger) -> None:
         logger.warning("something %s", "new")
 
-    monkeypatch.setattr(checks, "check_n_classes", warn)
+    monkeypatch.setattr(checks, "check_range_output", warn)
     model = flimsy(10)
     attacked = run(AutoAttack(), model, images, predict(model, images))
     assert attacked.notes == ("something new",)
@@ -303,11 +313,13 @@ def test_it_runs_without_torchattacks_and_robustbench() -> None:
 import sys
 import torch
 from robench.attacks.autoattack import AutoAttack
+from robench.contracts import NO_CHECKPOINTS, Run, Target
 import robench.attacks.pgd
 images = torch.full((1, 3, 8, 8), 0.5)
 model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4)).eval()
 label = model(images).argmax(1)
-AutoAttack(eps=0.5)(model, images, label, torch.Generator())
+run = Run(lambda items, label: items, NO_CHECKPOINTS)
+AutoAttack(eps=0.5)(Target(model, 4), images, label, torch.Generator(), run)
 print(sorted({"torchattacks", "robustbench"} & set(sys.modules)))
 """
     done = subprocess.run(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pyautoattack
 import pytest
 import torch
+from attacking import call
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -22,7 +23,7 @@ HALF = {"linf": 0.03, "l2": 0.3, "l1": 2.0}  # radii at which ``patchy`` loses a
 
 
 def attacked(attack: AutoAttack, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    return attack(model, images, labels, Generator().manual_seed(4)).images
+    return call(attack, model, images, labels, 4).images
 
 
 def official(
@@ -108,7 +109,7 @@ def assert_the_same_stand(classes: int, norm: str, eps: float, predict: Predict)
     model, images, labels = patchy(classes)
     attack = AutoAttack(eps=eps, norm=norm)
     targets = classes - 1 if classes < 10 else None
-    made = attack(model, images, labels, Generator().manual_seed(4))
+    made = call(attack, model, images, labels, 4)
     standing = predict(model, made.images) == labels
     expected = predict(model, official(attack, model, images, labels, targets)) == labels
     assert torch.equal(standing, expected)
@@ -138,8 +139,8 @@ def test_with_fewer_and_more_classes(classes: int, predict: Predict) -> None:
 def every_step_taken() -> Iterator[None]:
     """Search as the package does: through the model itself, and on after a success."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("robench.attacks.autoattack.stand_in", lambda model, images: model)
-        patch.setattr("robench.attacks.autoattack.stop_at_success", lambda attack: None)
+        patch.setattr("robench.attacks._official.stand_in", lambda model, images: model)
+        patch.setattr("robench.attacks._official.stop_at_success", lambda attack: None)
         yield
 
 

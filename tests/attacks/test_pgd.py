@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torchattacks
+from attacking import call
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -54,7 +55,7 @@ def test_it_equals_torchattacks_from_a_random_start(
     model: nn.Module, images: Tensor, labels: Tensor, norm: str
 ) -> None:
     eps = {"linf": 8 / 255, "l2": 0.5}[norm]
-    ours = PGD(eps=eps, norm=norm)(model, images, labels, Generator().manual_seed(5)).images
+    ours = call(PGD(eps=eps, norm=norm), model, images, labels, 5).images
     kind = torchattacks.PGD if norm == "linf" else torchattacks.PGDL2
     with preserved_random_state():
         torch.manual_seed(draw_seed(Generator().manual_seed(5)))
@@ -72,7 +73,7 @@ def test_it_is_the_shared_ascent(
 ) -> None:
     norm = type(within).__name__.lower()
     attack = PGD(eps=within.eps, norm=norm, steps=10)
-    attacked = attack(model, images, labels, Generator().manual_seed(5)).images
+    attacked = call(attack, model, images, labels, 5).images
     dice = Generator().manual_seed(draw_seed(Generator().manual_seed(5)))
     ours = ascend(loss, images, within, steps=10, step_size=within.eps / 10, generator=dice)
     torch.testing.assert_close(attacked, ours, rtol=0, atol=1e-6)
@@ -81,7 +82,7 @@ def test_it_is_the_shared_ascent(
 def test_l1_raises_each_image_s_loss_within_the_ball(
     model: nn.Module, images: Tensor, labels: Tensor
 ) -> None:
-    attacked = PGD(eps=4.0, norm="l1")(model, images, labels, Generator().manual_seed(5)).images
+    attacked = call(PGD(eps=4.0, norm="l1"), model, images, labels, 5).images
     with torch.no_grad():
         before = F.cross_entropy(model(images), labels, reduction="none")
         after = F.cross_entropy(model(attacked), labels, reduction="none")
@@ -95,7 +96,7 @@ def test_the_default_step_is_a_tenth_of_eps(
 ) -> None:
     def images_with(step_size: float | None) -> Tensor:
         attack = PGD(eps=0.25, norm=norm, steps=3, step_size=step_size)
-        return attack(model, images, labels, Generator().manual_seed(6)).images
+        return call(attack, model, images, labels, 6).images
 
     assert torch.equal(images_with(None), images_with(0.025))
     assert not torch.equal(images_with(None), images_with(0.05))
@@ -109,7 +110,7 @@ def test_each_image_keeps_the_first_restart_that_fools_it(
 
     def attacked(restarts: int, seed: int) -> Tensor:
         attack = PGD(eps=eps, norm=norm, steps=1, step_size=eps / 4, restarts=restarts)
-        return attack(model, images, labels, Generator().manual_seed(seed)).images
+        return call(attack, model, images, labels, seed).images
 
     more = 0
     for seed in range(5):  # of which some leave room for a restart, whatever torch's stream
@@ -126,8 +127,8 @@ def test_another_generator_is_another_start(
     model: nn.Module, images: Tensor, labels: Tensor, norm: str
 ) -> None:
     attack = PGD(norm=norm, steps=1)
-    first = attack(model, images, labels, Generator().manual_seed(8)).images
-    assert not torch.equal(first, attack(model, images, labels, Generator().manual_seed(9)).images)
+    first = call(attack, model, images, labels, 8).images
+    assert not torch.equal(first, call(attack, model, images, labels, 9).images)
 
 
 @pytest.mark.parametrize(
@@ -160,5 +161,5 @@ def test_l2_and_l1_may_reach_further_than_one() -> None:
 def test_less_than_the_standard_budget_is_noted(
     model: nn.Module, images: Tensor, labels: Tensor, steps: int, notes: tuple[str, ...]
 ) -> None:
-    made = PGD(steps=steps)(model, images, labels, Generator().manual_seed(0))
+    made = call(PGD(steps=steps), model, images, labels, 0)
     assert made.notes == notes

@@ -12,7 +12,17 @@ from torch import Generator, Tensor, nn
 from robench.attacks.autoattack import AutoAttack
 from robench.attacks.clean import Clean
 from robench.attacks.pgd import PGD
-from robench.contracts import Attack, Attacked, Split
+from robench.contracts import (
+    NO_CHECKPOINTS,
+    Attack,
+    Attacked,
+    Data,
+    DataError,
+    Run,
+    Split,
+    Target,
+)
+from robench.data.checks import check_data
 from robench.engine import evidence as checks
 from robench.engine.evaluate import Attempt, EvaluationError, evaluate
 from robench.engine.progress import silent
@@ -21,6 +31,7 @@ from robench.tensors.modes import preserved_random_state
 from robench.trust.review import Trial, drawn_flags
 
 SMALL = PGD(eps=16 / 255)
+SILENT = Run(silent, NO_CHECKPOINTS)
 
 
 def attempt(
@@ -33,12 +44,12 @@ def attempt(
         return Generator().manual_seed(start)
 
     with preserved_random_state():  # the random twin draws from there
-        return evaluate(model, attack, test, rows, 50, classes, dice, silent, "")
+        return evaluate(Target(model, classes), attack, test, rows, 50, dice, SILENT, "")
 
 
 def flags(model: nn.Module, attack: Attack = SMALL, test: Split | None = None) -> tuple[str, ...]:
     made = attempt(model, attack, test)
-    norm, eps = ("linf", "16/255") if attack.ball.eps else ("", "")
+    norm, eps = ("linf", "16/255") if attack.ball else ("", "")
     trial = Trial("", "pgd", norm, eps, made.outcome, made.notes, made.counts, None)
     return drawn_flags([trial])[0]
 
@@ -138,10 +149,10 @@ def test_an_attack_that_switches_the_mode_is_refused(
 ) -> None:
     class Switch(Clean):
         def __call__(
-            self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+            self, target: Target, images: Tensor, labels: Tensor, generator: Generator, run: Run
         ) -> Attacked:
-            part(model).train()
-            model(images)
+            part(target.model).train()
+            target.model(images)
             raise AssertionError("the call should have been refused")
 
     model = honest()
@@ -156,9 +167,9 @@ def test_an_attack_that_switches_the_mode_is_refused(
 def test_an_attack_over_its_ball_is_refused() -> None:
     class Over(PGD):
         def __call__(
-            self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+            self, target: Target, images: Tensor, labels: Tensor, generator: Generator, run: Run
         ) -> Attacked:
-            far = PGD(eps=1.01 * self.eps)(model, images, labels, generator)
+            far = PGD(eps=1.01 * self.eps)(target, images, labels, generator, run)
             return Attacked(far.images)
 
     with pytest.raises(EvaluationError, match=r"Over left its ball: size 0\.0633"):
@@ -175,21 +186,19 @@ def test_logits_of_other_classes_are_refused(classes: int) -> None:
 @pytest.mark.parametrize("bad", [-1, 4])
 def test_labels_out_of_range_are_refused(bad: int) -> None:
     labels = np.where(np.arange(120) == 70, bad, corners().labels)
-    with pytest.raises(EvaluationError, match="with 4 classes they are 0 to 3"):
-        attempt(honest(), Clean(), Split(corners().images, labels))
+    with pytest.raises(DataError, match=rf"label {bad} in row 70 .*expected 0 to 3"):
+        check_data(data_of(Split(corners().images, labels)), "toy")
 
 
-@pytest.mark.parametrize(
-    ("stored", "message"),
-    [
-        (corners().images / np.float32(255), r"lie in \[0\.000\d+, 0\.002\d+\] as float32"),
-        (corners().images.astype(np.int16) * 2, r"lie in \[0.4.*, 1.4.*\] as int16"),
-        (corners().images.astype(np.int16) - 200, r"lie in \[-0.5.*, -?0.*\] as int16"),
-    ],
-)
-def test_images_out_of_range_are_refused(stored: np.ndarray, message: str) -> None:
-    with pytest.raises(EvaluationError, match=message):
-        attempt(honest(), Clean(), Split(stored, corners().labels))
+@pytest.mark.parametrize("kind", [np.float32, np.int16])
+def test_images_that_are_no_stored_pixels_are_refused(kind: type[np.generic]) -> None:
+    stored = (corners().images / 255).astype(kind)
+    with pytest.raises(DataError, match=rf"images are {kind.__name__} .*expected uint8"):
+        check_data(data_of(Split(stored, corners().labels)), "toy")
+
+
+def data_of(test: Split) -> Data:
+    return Data(corners(), corners(), test, ("a", "b", "c", "d"))
 
 
 # --- grey
@@ -214,7 +223,7 @@ def test_an_attack_that_misses_grey_is_masked() -> None:
 
     class Idle(PGD):
         def __call__(
-            self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+            self, target: Target, images: Tensor, labels: Tensor, generator: Generator, run: Run
         ) -> Attacked:
             return Attacked(images)
 
@@ -242,7 +251,7 @@ def test_any_number_of_images_can_be_regrouped(n: int) -> None:
 
     images = torch.rand(n, 3, 2, 2, generator=Generator().manual_seed(0))
     model = Counting()
-    assert checks.steadiness(model, images, model(images)) == []
+    assert checks.determinism(model, images, model(images)) == []
     again = sizes[2:]
     assert sum(again) == n
     assert again == [n] if n < 4 else max(again) < n and min(again) > 1

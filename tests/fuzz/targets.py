@@ -156,7 +156,7 @@ def _cell() -> Mapping[str, Any]:
 def _outcome() -> bytes:
     index = np.arange(6)
     after = np.where(index < 3, index, index + 1)
-    arrays = {"label": index, "clean_prediction": index, "prediction": after}
+    arrays = {"label": index, "clean_prediction": index, "prediction": after, "fooled_by": index}
     numbers = dict.fromkeys(("size", "clean_confidence", "confidence"), np.zeros(6, np.float32))
     return _saved(index=index, **arrays, **numbers)
 

@@ -17,7 +17,7 @@ def outcome(count: int) -> Outcome:
     rng = np.random.default_rng(count)
     label, clean, attacked = (rng.integers(0, 3, count) for _ in range(3))
     size, sure, after = (rng.uniform(0.2, 0.9, count).astype(np.float32) for _ in range(3))
-    return Outcome(np.arange(count), label, clean, attacked, size, sure, after)
+    return Outcome(np.arange(count), label, clean, attacked, size, sure, after, np.full(count, -1))
 
 
 def test_the_folder_holds_the_accuracies() -> None:

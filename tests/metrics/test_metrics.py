@@ -24,6 +24,7 @@ def outcome(label, clean, attacked, size):
         size=np.array(size, dtype=np.float32),
         clean_confidence=np.full(len(size), 0.5, np.float32),
         confidence=np.full(len(size), 0.5, np.float32),
+        fooled_by=np.full(len(size), -1),
     )
 
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from robench.contracts import Attack, Attacked
+from robench.contracts import Attack, Attacked, Run, Target
 from robench.tensors.balls import Ball, ball
 
 
@@ -22,8 +22,8 @@ class Nudge(Attack):
         return ball(self.norm, self.eps)
 
     def __call__(
-        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+        self, target: Target, images: Tensor, labels: Tensor, generator: Generator, run: Run
     ) -> Attacked:
         images = images.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(F.cross_entropy(model(images), labels), images)
+        (gradient,) = torch.autograd.grad(F.cross_entropy(target.model(images), labels), images)
         return Attacked((images + self.eps * gradient.sign()).clamp(0, 1).detach())

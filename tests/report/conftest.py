@@ -66,6 +66,7 @@ def make_result(
         size=np.zeros(n, np.float32),
         clean_confidence=np.full(n, 0.5, np.float32),
         confidence=np.full(n, 0.5, np.float32),
+        fooled_by=np.full(n, -1),
     )
     return Result(cell, outcome)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from robench.attacks.square import Square
+from robench.attacks.transfer import Transfer
 from robench.contracts import Data, Encoder, Probe
 from robench.engine import evidence as checks
-from robench.engine.audit.attacks import Square, Transfer
 from robench.engine.audit.findings import Finding, Verdict, flag_if
 from robench.engine.audit.subject import BATCH, Asked, Subject, question_of, share
 from robench.engine.audit.surrogate import surrogate
@@ -158,8 +159,7 @@ def _huge(subject: Subject) -> tuple[Verdict, str]:
 
 def _transfer(subject: Subject) -> tuple[Verdict, str]:
     named, model = surrogate(subject)
-    made_by = subject.attack(subject.spec("pgd"))
-    other = subject.try_out(Transfer(model, made_by), "transfer")
+    other = subject.try_out(Transfer(float(subject.asked.eps)), "transfer", model)
     own = subject.trial(subject.spec("pgd"))
     return flag_if(leaves_fewer(other.outcome, own.outcome)), (
         f"images made on {named} leave {share(other.outcome)}, PGD {share(own.outcome)}"
@@ -167,7 +167,7 @@ def _transfer(subject: Subject) -> tuple[Verdict, str]:
 
 
 def _square(subject: Subject) -> tuple[Verdict, str]:
-    square = subject.try_out(Square(float(subject.asked.eps), QUERIES), "square")
+    square = subject.try_out(Square(float(subject.asked.eps), queries=QUERIES), "square")
     own = subject.trial(subject.spec("pgd", steps=100))
     return flag_if(leaves_fewer(square.outcome, own.outcome)), (
         f"{QUERIES} queries (of AutoAttack's 5000) leave {share(square.outcome)}, PGD after 100 "
@@ -203,7 +203,7 @@ def _recomputed(subject: Subject) -> tuple[Verdict, str]:
             chosen = subject.index[start : start + BATCH]
             labels = torch.tensor(test.labels[chosen], device=device)
             images = to_images(test.images[chosen], device)
-            made = attack(subject.model, images, labels, dice(start))
+            made = attack(subject.target, images, labels, dice(start), subject.run)
             np.save(file, made.images.cpu().numpy(), allow_pickle=False)
             read = torch.from_numpy(np.load(file, allow_pickle=False)).to(device)
             predicted = subject.logits(list(torch.split(read, max(1, len(read) // 3)))).argmax(1)

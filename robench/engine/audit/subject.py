@@ -1,7 +1,7 @@
 """A classifier under audit: one encoder of the zoo with a probe, and what was tried on it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Attack, Data, Outcome
+from robench.contracts import NO_CHECKPOINTS, Attack, Data, Outcome, Run, Target
 from robench.engine.bench import Bench
 from robench.engine.evaluate import evaluate
 from robench.grid.questions import Probing, generator
@@ -54,6 +54,16 @@ class Subject:
         return len(self.data.classes)
 
     @property
+    def target(self) -> Target:
+        """The classifier as attacks take it."""
+        return Target(self.model, self.classes)
+
+    @property
+    def run(self) -> Run:
+        """The audit's progress and device; nothing is kept to continue from."""
+        return Run(self.bench.progress, NO_CHECKPOINTS, self.bench.device)
+
+    @property
     def first_batch(self) -> tuple[Tensor, Tensor]:
         """The first images, [B, 3, H, W] in [0, 1], and their labels."""
         chosen = self.index[:BATCH]
@@ -91,19 +101,19 @@ class Subject:
             self.tried[spec] = self.try_out(self.attack(spec), spec)
         return self.tried[spec]
 
-    def try_out(self, attack: Attack, name: str) -> Trial:
+    def try_out(self, attack: Attack, name: str, surrogate: nn.Module | None = None) -> Trial:
         """What an attack does to the test images. Raises EvaluationError where it breaks a rule."""
         made = evaluate(
-            self.model,
+            replace(self.target, surrogate=surrogate),
             attack,
             self.data.test,
             self.index,
             BATCH,
-            self.classes,
             self.dice(name),
-            self.bench.progress,
+            self.run,
             name,
         )
+        assert attack.ball is not None
         eps = show_number(Fraction(attack.ball.eps).limit_denominator(10**6))
         return Trial("", name, "linf", eps, made.outcome, made.notes, made.counts, None)
 

@@ -11,7 +11,6 @@ from commands import PLUGINS, Done, files, robench
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import Request, plan
-from robench.engine.audit.attacks import Square, Transfer
 from robench.engine.audit.battery import BATTERY
 from robench.engine.audit.findings import Finding, Verdict, summary
 from robench.engine.bench import Bench
@@ -178,23 +177,3 @@ def test_a_verdict_names_what_was_found() -> None:
     assert summary([fine]) == "verdict: nothing found in 1 checks"
     assert summary([fine, bad]) == "verdict: 1 of 2 checks found something: Square"
     assert str(bad) == "FLAG   Square         2%"
-
-
-# --- attacks
-
-
-def test_the_gradient_free_attacks_stay_in_their_ball_and_hurt() -> None:
-    from faults import corners, honest
-
-    model, images = honest(), torch.tensor(corners().images[:30]) / 255
-    labels, dice = torch.tensor(corners().labels[:30]), torch.Generator().manual_seed(0)
-    torch.manual_seed(1)
-    state = torch.get_rng_state()
-    from robench.attacks.pgd import PGD
-
-    for attack in (Square(16 / 255, 300), Transfer(honest(), PGD(16 / 255))):
-        attacked = attack(model, images, labels, dice).images
-        assert attack.ball.size(attacked, images).max() <= 16 / 255 + 1e-6
-        assert 0 <= attacked.min() <= attacked.max() <= 1
-        assert (model(attacked).argmax(1) == labels).float().mean() < 0.6
-    assert torch.equal(torch.get_rng_state(), state)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from robench.engine.calls import counted_calls
+from robench.engine.progress import counted_calls
 
 
 def test_progress_moves_with_calls_and_jumps_to_the_end_of_a_batch_that_ends_early():

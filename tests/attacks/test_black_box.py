@@ -1,0 +1,35 @@
+"""Attacks without gradients of the model stay in their ball, hurt, and say if they are brief."""
+
+import pytest
+import torch
+from attacking import call
+from faults import corners, honest
+
+from robench.attacks.square import Square
+from robench.attacks.transfer import Transfer
+from robench.contracts import Attack
+
+
+@pytest.mark.parametrize("attack", [Square(16 / 255, queries=300), Transfer(16 / 255)])
+def test_they_stay_in_their_ball_and_hurt(attack: Attack) -> None:
+    model, images = honest(), torch.tensor(corners().images[:30]) / 255
+    labels = torch.tensor(corners().labels[:30])
+    attacked = call(attack, model, images, labels).images
+    assert attack.ball is not None
+    assert attack.ball.size(attacked, images).max() <= 16 / 255 + 1e-6
+    assert (model(attacked).argmax(1) == labels).float().mean() < 0.6
+    assert "gradients" not in attack.needs
+
+
+@pytest.mark.parametrize(("queries", "notes"), [(20, ("few-queries",)), (5000, ())])
+def test_fewer_queries_than_the_standard_ones_are_noted(
+    queries: int, notes: tuple[str, ...]
+) -> None:
+    model, image = honest(), torch.tensor(corners().images[:1]) / 255
+    label = (model(image).argmax(1) + 1) % 4  # misclassified already, so that nothing is computed
+    assert call(Square(queries=queries), model, image, label).notes == notes
+
+
+def test_no_query_is_refused() -> None:
+    with pytest.raises(ValueError, match="queries=0 is too few"):
+        Square(queries=0)
