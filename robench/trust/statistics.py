@@ -1,19 +1,75 @@
-"""Two methods on the same images: how large the difference is, how sure, and among how many.
+"""Statistics of accuracies: intervals, the spread over seeds, and paired tests on the same images.
 
-Several seeds of a method are tried on the same images, so an image and not an answer is what is
-drawn, swapped and counted here. ``differences`` is int64 [n] throughout: on how many seeds the one
-method alone is right about an image, less on how many the other alone is.
+Several seeds of a method are tried on the same images, so the unit that is drawn, swapped and
+counted in a paired test is the image. ``differences`` is int64 [n] throughout: on how many seeds
+only the first method is right about an image, less on how many only the second is.
 """
 
+import math
 from collections.abc import Sequence
+from functools import reduce
+from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from robench.contracts import Outcome
-from robench.trust.intervals import Interval
 
 RESAMPLES = 9_999
+
+
+class Interval(NamedTuple):
+    """Two limits, in the unit of what they enclose."""
+
+    low: float
+    high: float
+
+
+def wilson(correct: int, n: int) -> Interval:
+    """The 95% interval of Wilson (1927) for ``correct`` of ``n`` images, as fractions.
+
+    Raises ValueError unless 0 <= correct <= n and n > 0.
+    """
+    if n < 1 or not 0 <= correct <= n:
+        raise ValueError(f"{correct} of {n} images correct: no accuracy can be computed from that")
+    z = NormalDist().inv_cdf(0.975)
+    middle = correct + z * z / 2
+    reach = z * math.sqrt(correct * (n - correct) / n + z * z / 4)
+    low = 0.0 if correct == 0 else (middle - reach) / (n + z * z)
+    high = 1.0 if correct == n else (middle + reach) / (n + z * z)
+    return Interval(low, high)
+
+
+def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean, and the standard deviation with n - 1 below (None for a single value)."""
+    mean = float(np.mean(values))
+    return mean, float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def on_common_images(
+    outcomes: Sequence[Outcome],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """The images that all outcomes share, int64 [n], and whether each is right: bool [k, n].
+
+    n is 0 where an index has different labels, and so does not mean the same image everywhere.
+    """
+    images = reduce(np.intersect1d, [outcome.index for outcome in outcomes])
+    labels, predictions = [], []
+    for outcome in outcomes:
+        order = np.argsort(outcome.index)
+        rows = order[np.searchsorted(outcome.index, images, sorter=order)]
+        labels.append(outcome.label[rows])
+        predictions.append(outcome.prediction[rows])
+    same = all(np.array_equal(label, labels[0]) for label in labels)
+    shown = slice(None if same else 0)
+    return images[shown], (np.stack(predictions) == np.stack(labels))[:, shown]
+
+
+def on_same_images(a: Outcome, b: Outcome) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The images that both share, and where only a is right (1) or only b (-1)."""
+    images, correct = on_common_images([a, b])
+    return images, correct[0].astype(np.int64) - correct[1]
 
 
 def bootstrap(differences: npt.NDArray[np.int64], generator: np.random.Generator) -> Interval:
@@ -73,11 +129,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         least = max(least, min(1.0, (len(order) - rank) * p_values[place]))
         corrected[place] = least
     return corrected
-
-
-def on_same_images(a: Outcome, b: Outcome) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The images that both were tried on, and where a alone is right (1) or b alone (-1)."""
-    index, in_a, in_b = np.intersect1d(a.index, b.index, assume_unique=True, return_indices=True)
-    correct_a = a.prediction[in_a] == a.label[in_a]
-    correct_b = b.prediction[in_b] == b.label[in_b]
-    return index, correct_a.astype(np.int64) - correct_b.astype(np.int64)

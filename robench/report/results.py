@@ -1,0 +1,159 @@
+"""Finished results by their place in a table: one grouping, one order, one long frame."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from robench.contracts import Metric
+from robench.grid.records import Labels, Result
+from robench.grid.spec import SpecError, parse_number
+from robench.trust.statistics import on_common_images, wilson
+
+CLEAN = "clean"
+_NORMS = ["", "linf", "l2", "l1"]
+
+K = TypeVar("K", bound=Hashable)
+L = TypeVar("L", bound=Hashable)
+Seeds = Mapping[int, Result]
+
+
+class Place(NamedTuple):
+    """A place in a table: everything that a result answers to, except for its seed."""
+
+    labels: Labels
+    norm: str
+    eps: str
+    n: int
+
+
+def place(result: Result) -> Place:
+    """The result's place in a table."""
+    return Place(result.labels, result.norm, result.eps, result.n)
+
+
+def seed(result: Result) -> int:
+    """The seed of the result's pretraining."""
+    return result.seed
+
+
+def grouped(
+    results: Iterable[Result], outer: Callable[[Result], K], inner: Callable[[Result], L]
+) -> dict[K, dict[L, Result]]:
+    """Results by two keys, such as place and seed; the last of several with the same keys."""
+    groups: dict[K, dict[L, Result]] = defaultdict(dict)
+    for result in results:
+        groups[outer(result)][inner(result)] = result
+    return dict(groups)
+
+
+def one_each(results: Iterable[Result]) -> list[Result]:
+    """The last result for each place and seed."""
+    places = grouped(results, place, seed)
+    return [result for seeds in places.values() for result in seeds.values()]
+
+
+def paired(a: Seeds, b: Seeds) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Whether a and b are right on the images and seeds that they share: bool [seeds, n] each.
+
+    Images are matched by index. n is 0 where nothing is shared, or where the same indices are
+    images of different data.
+    """
+    both = sorted(a.keys() & b.keys())
+    results = [side[one] for side in (a, b) for one in both]
+    if not results or not _same_data(results):
+        return np.zeros((len(both), 0), bool), np.zeros((len(both), 0), bool)
+    _, correct = on_common_images([result.outcome for result in results])
+    return correct[: len(both)], correct[len(both) :]
+
+
+def _same_data(results: Sequence[Result]) -> bool:
+    """Whether equal indices were read from equal images, as far as their hashes can show."""
+    first = results[0]
+    return all(
+        other.cell.data_sha256 == first.cell.data_sha256
+        or not np.array_equal(other.outcome.index, first.outcome.index)
+        for other in results
+    )
+
+
+# --- order
+
+
+def natural(text: str) -> tuple[tuple[int, str], ...]:
+    """A sort key that puts ``rocl(steps=5)`` before ``rocl(steps=10)``."""
+    return tuple(
+        (int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", text)
+    )
+
+
+def radius(eps: str) -> Fraction:
+    """The number that ``eps`` is, 0 where it is not a number, such as ""."""
+    try:
+        return parse_number(eps)
+    except SpecError:
+        return Fraction(0)
+
+
+def attack_order(attack: str, norm: str, eps: str) -> tuple[object, ...]:
+    """A sort key: clean first, then by name, norm (linf, l2, l1, others by name) and eps."""
+    known = _NORMS.index(norm) if norm in _NORMS else len(_NORMS)
+    return (attack != CLEAN, natural(attack), (known, norm), radius(eps))
+
+
+def result_order(result: Result) -> tuple[object, ...]:
+    """A sort key: method, source, target, encoder, probe, attack, norm, eps, seed, n, key."""
+    labels = result.labels
+    names = (labels.method, labels.source, labels.target, labels.encoder, labels.probe)
+    attack = attack_order(labels.attack, result.norm, result.eps)
+    return (*map(natural, names), *attack, result.seed, result.n, result.cell.key)
+
+
+# --- frames
+
+
+def frame(results: Iterable[Result]) -> pd.DataFrame:
+    """One row per result, in a fixed order; accuracy and its 95% Wilson interval are fractions.
+
+    Raises ValueError where there are no results.
+    """
+    rows = [_row(result) for result in sorted(results, key=result_order)]
+    if not rows:
+        raise ValueError("there are no results to report; `robench run` makes some")
+    return pd.DataFrame(rows)
+
+
+def _row(result: Result) -> dict[str, object]:
+    interval = wilson(result.correct, result.n)
+    return {
+        "method": result.labels.method,
+        "source": result.labels.source,
+        "target": result.labels.target,
+        "encoder": result.labels.encoder,
+        "probe": result.labels.probe,
+        "attack": result.labels.attack,
+        "norm": result.norm,
+        "eps": result.eps,
+        "seed": result.seed,
+        "n": result.n,
+        "accuracy": result.correct / result.n,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "flags": ";".join(result.flags),
+        "seconds": result.cell.seconds,
+        "key": result.cell.key,
+    }
+
+
+def metric_frame(results: Iterable[Result], metrics: Mapping[str, Metric]) -> pd.DataFrame:
+    """One row per result, in the order of `frame`: its key, then each metric of its outcome."""
+    rows = [
+        {"key": result.cell.key} | {name: metric(result.outcome) for name, metric in metrics.items()}
+        for result in sorted(results, key=result_order)
+    ]
+    return pd.DataFrame(rows)
