@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from robench.engine.audit.findings import Finding
     from robench.report.compare import Comparison
+    from robench.report.table import Table
     from robench.reproduction.run import Reproduction, Task
 
 Names = str | Sequence[str] | None
@@ -51,7 +52,7 @@ class Results(Sequence[Result]):
     @property
     def frame(self) -> "DataFrame":
         """One row a cell, as in ``results.csv``."""
-        from robench.report.frame import frame
+        from robench.report.results import frame
 
         return frame(self.results)
 
@@ -180,6 +181,8 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:
     What is stored and has the place of one of them in the table stays out of the report. Flags that
     show only beside other cells are written into the cells of the results folder.
     """
+    from robench.report.results import one_each
+
     bench.store.prepare()
     answered = list(bench.answers(evaluations))
     scales = {scale(evaluation, bench.catalog) for evaluation in evaluations}
@@ -192,7 +195,7 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:
         known = {result.cell.key: result for result in reviewed}
         results = tuple(known.get(result.cell.key, result) for result in answered)
         others = (r for r in known.values() if scale(r.cell.evaluation, bench.catalog) in scales)
-        reported = one_each([*results, *others])
+        reported = one_each([*others, *results])
         if reported:
             write_report(bench.store, reported, bench.catalog)
     return Results(results, tuple(bench.failures), bench.store.out)
@@ -206,19 +209,20 @@ def report(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[P
     return write_report(store, latest(store, catalog, say), catalog)
 
 
-def worst_case(attacks: Names, store: Store, catalog: Catalog, say: Callable[[str], None]) -> str:
-    """The table of the latest scale, in Markdown, with the worst case over the attacks beside them.
+def worst_case(
+    attacks: Names, store: Store, catalog: Catalog, say: Callable[[str], None]
+) -> "Table":
+    """The table of the latest scale, with the worst case over the attacks beside them.
 
     The attacks are named as in the table. Nothing is computed or written. Raises SpecError where
     nothing is stored, or no model was attacked by all of them at the same norm and eps.
     """
-    from robench.report.pivot import pivot
-    from robench.report.tables import markdown
+    from robench.report.table import pivot
     from robench.report.worst_case import worst_cases
 
     results = latest(store, catalog, say)
     worst = worst_cases(results, [str(spec) for spec in specs(attacks)])
-    return markdown(pivot([*results, *worst], scale=scale(results[0].cell.evaluation, catalog)))
+    return pivot([*results, *worst], scale=scale(results[0].cell.evaluation, catalog))
 
 
 def compare(
@@ -239,7 +243,7 @@ def compare(
     from robench.report.worst_case import worst_cases
 
     results = stored(store)
-    methods = sorted({result.cell.labels.method for result in results})
+    methods = sorted({result.labels.method for result in results})
     a, b = (_stored_method(typed, methods, catalog) for typed in (method_a, method_b))
     if worst_of is not None:
         results += worst_cases(results, [str(spec) for spec in specs(worst_of)])
@@ -280,12 +284,12 @@ def stored(store: Store) -> list[Result]:
 
     Raises SpecError where there is none.
     """
-    results = sorted(
-        review(store.results()), key=lambda r: (r.cell.provenance.finished, r.cell.key)
-    )
+    from robench.report.results import latest_last
+
+    results = latest_last(review(store.results()))
     if not results:
         raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
-    return sorted(results, key=lambda r: (r.cell.provenance.finished, r.cell.key))
+    return results
 
 
 def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[Result]:
@@ -293,10 +297,12 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
 
     ``say`` is told, in a line, what is left out. Raises SpecError where nothing is stored.
     """
+    from robench.report.results import one_each
+
     results = stored(store)
     scales = [scale(result.cell.evaluation, catalog) for result in results]
     at_latest = [r for r, own in zip(results, scales, strict=True) if own == scales[-1]]
-    reported = one_each(reversed(at_latest))
+    reported = one_each(at_latest)
     others = Counter(own for own in scales if own != scales[-1])
     left = [f"{count} at {other}" for other, count in others.items()]
     if len(reported) < len(at_latest):
@@ -304,15 +310,6 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
     if left:
         say(f"reported {len(reported)} cells at {scales[-1]}; left out {'; '.join(left)}")
     return reported
-
-
-def one_each(results: Iterable[Result]) -> list[Result]:
-    """The first result for each place in the table."""
-    places: dict[tuple[object, ...], Result] = {}
-    for result in results:
-        cell = result.cell
-        places.setdefault((cell.labels, cell.norm, cell.eps, cell.n, cell.seed), result)
-    return list(places.values())
 
 
 def write_report(store: Store, results: Sequence[Result], catalog: Catalog) -> list[Path]:

@@ -464,15 +464,16 @@ def compare(
     """Compare two methods image by image: difference, interval and p; nothing is computed."""
     from robench import api
     from robench.catalog.catalog import Catalog
-    from robench.report import comparison_text
+    from robench.report import compare as comparing
+    from robench.report.render import frame_csv, terminal, terminal_width
 
     catalog = Catalog(plugins)
     catalog.preset(preset)
     store = api.open_store(preset, out, zoo, _note)
     comparison = api.compare(method_a, method_b, store, catalog, _note, attacks)
     if file is not None:
-        api.write_text(file, comparison_text.comma_separated(comparison))
-    click.echo(comparison_text.aligned(comparison), nl=False)
+        api.write_text(file, frame_csv(comparing.frame(comparison)))
+    click.echo(terminal(comparing.table(comparison), terminal_width()), nl=False)
 
 
 @cli.command("worst-case")
@@ -486,11 +487,12 @@ def worst_case(
     """Show the table with the worst case over ATTACKS, such as pgd,autoattack, image by image."""
     from robench import api
     from robench.catalog.catalog import Catalog
+    from robench.report.render import terminal, terminal_width
 
     catalog = Catalog(plugins)
     catalog.preset(preset)
     store = api.open_store(preset, out, zoo, _note)
-    click.echo(api.worst_case(attacks, store, catalog, _note), nl=False)
+    click.echo(terminal(api.worst_case(attacks, store, catalog, _note), terminal_width()), nl=False)
 
 
 @cli.group(cls=Commands, invoke_without_command=True)

@@ -16,7 +16,6 @@ from robench.contracts import DataError
 from robench.engine.progress import silent
 from robench.grid.records import Result
 from robench.grid.spec import SpecError
-from robench.report.frame import COLUMNS
 from robench.store.store import Store, StoreError
 
 TOYS = [PLUGINS / f"{name}.py" for name in ("blobs", "tiny", "mirror", "nudge")]
@@ -52,7 +51,7 @@ def test_results_have_a_frame_and_are_the_command_s(tmp_path: Path) -> None:
     finished(tmp_path)
     results = toy_run()  # says nothing, for it is all there
     assert isinstance(results.frame, pd.DataFrame)
-    assert tuple(results.frame.columns) == COLUMNS
+    assert {"method", "accuracy", "flags", "key"} <= set(results.frame.columns)
     assert list(results.frame["eps"]) == ["", "8/255"]
     assert (len(results), results.failures, results.out) == (2, (), Path("out"))
     assert results[0].cell.labels.attack == "clean"

@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -50,8 +50,9 @@ from robench.grid.questions import Evaluation
 from robench.grid.records import Provenance
 from robench.grid.spec import Spec, SpecError, parse, parse_number
 from robench.report.files import replace as replace_file
-from robench.report.tables import markdown_escape
-from robench.report.words import attack_name, flag_letters, on_all
+from robench.report.render import markdown
+from robench.report.table import Number, Table, attack_name
+from robench.report.table import Row as Line
 from robench.store.checkpoints import States
 from robench.store.provenance import gather
 from robench.store.store import StoreError
@@ -59,8 +60,8 @@ from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
 from robench.tensors.resnet import IMAGENET
 from robench.trust.flags import NOTES, explain
-from robench.trust.intervals import wilson
 from robench.trust.review import Trial, drawn_flags
+from robench.trust.statistics import wilson
 
 PROBE, OWN = "probe", "own"
 _MOST_BYTES = 2**28  # of a result's files
@@ -291,31 +292,21 @@ def table(found: Sequence[Row], settings: Settings, name: str) -> str:
         f"Accuracy of {name} ({settings.layout} layout, {settings.branch} BatchNorm, {head}) on "
         f"{settings.dataset}, 95% Wilson intervals."
     )
-    lines = [
-        markdown_escape(caption),
-        "",
-        "| attack | accuracy (%) | 95% interval | images |",
-        "| --- | ---: | ---: | ---: |",
-    ]
-    letters, common = flag_letters(found), on_all(found)
-    lines[0] += _raised(letters[flag] for flag in common)
+    lines = []
     for row in found:
-        low, high = 100 * row.low, 100 * row.high
-        share = f"{100 * row.correct / row.n:.1f}"
-        share += _raised(letters[flag] for flag in row.flags if flag not in common)
         plain = [note for note in row.notes if note not in NOTES]
         notes = f" ({', '.join(plain)})" if plain else ""
-        shown = markdown_escape(f"{row.name}{notes}")
-        lines.append(f"| {shown} | {share} | {low:.1f} to {high:.1f} | {row.n:,} |")
-    for flag, letter in letters.items():
-        flagged = [row for row in found if flag in row.flags]
-        lines += ["", f"{_raised([letter])} {explain(flag, flagged)}"]
-    return "\n".join(lines)
-
-
-def _raised(marks: Iterable[str]) -> str:
-    text = ",".join(marks)
-    return f"<sup>{text}</sup>" if text else ""
+        share = Number(100 * row.correct / row.n, flags=row.flags)
+        interval = f"{100 * row.low:.1f} to {100 * row.high:.1f}"
+        lines.append(Line((f"{row.name}{notes}",), (share, interval, f"{row.n:,}")))
+    flags = {
+        flag: explain(flag, [row for row in found if flag in row.flags])
+        for row in found
+        for flag in row.flags
+    }
+    columns = ("accuracy (%)", "95% interval", "images")
+    made = Table(caption, ("attack",), columns, (tuple(lines),), flags=flags)
+    return markdown(made).rstrip("\n")
 
 
 def _plan(asked: Asked, catalog: Catalog) -> tuple[Evaluation, ...]:

@@ -1,25 +1,32 @@
-"""Two methods cell by cell: the same question, the same images, the same seeds."""
+"""Two methods on the same questions, images and seeds: differences, intervals and p-values."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from robench.contracts import Outcome
 from robench.grid.questions import Evaluation
 from robench.grid.records import Result
 from robench.grid.spec import SpecError
-from robench.report.order import attack_order, natural
-from robench.trust.intervals import Interval, mean_sd
-from robench.trust.paired import bootstrap, exact_mcnemar, holm
+from robench.report.results import Seeds, attack_order, grouped, latest_last, natural, paired, seed
+from robench.report.table import (
+    Note,
+    Number,
+    Table,
+    attack_name,
+    explained,
+    flags_of,
+    says_norm,
+)
+from robench.report.table import Row as Line
+from robench.trust.statistics import RESAMPLES, Interval, bootstrap, exact_mcnemar, holm, mean_sd
 
 
-class Place(NamedTuple):
-    """What is asked of both methods alike; the seed is not part of it."""
+class Question(NamedTuple):
+    """Everything that both methods were asked alike, except for the seed."""
 
     scale: str
     source: str
@@ -32,32 +39,22 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Side:
-    """One method's accuracy on the images of both, in percent.
-
-    ``sd`` is over seeds, with n - 1 below; None for a single seed. ``alone`` counts how often, over
-    images and seeds, only this method is right.
-    """
-
-    mean: float
-    sd: float | None
-    alone: int
-    flags: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Row:
-    """One question put to both methods, on ``n`` images.
+    """One question to both methods, on the ``n`` images and the seeds that they share.
 
-    ``difference`` is a's accuracy less b's, in points, and ``interval`` its 95% interval. ``p`` is
-    exact McNemar's, ``p_holm`` the same after Holm's correction over the comparison.
+    ``a`` and ``b`` are accuracies on these images, ``only_a`` and ``only_b`` how often, over images
+    and seeds, only the one is right. ``difference`` is a's accuracy less b's, in points, and
+    ``interval`` its 95% interval. ``p`` is exact McNemar's, ``p_holm`` the same after Holm's
+    correction over the comparison.
     """
 
-    place: Place
+    question: Question
     seeds: tuple[int, ...]
     n: int
-    a: Side
-    b: Side
+    a: Number
+    b: Number
+    only_a: int
+    only_b: int
     difference: float
     interval: Interval
     p: float
@@ -69,7 +66,7 @@ class Comparison:
     """Method ``a`` against method ``b``, by their labels.
 
     ``without_partner`` counts the cells of each that were left out, ``replaced`` those of either
-    whose place a later cell has.
+    whose place a later cell has. ``flags`` explains the flags of the numbers.
     """
 
     a: str
@@ -77,9 +74,7 @@ class Comparison:
     rows: tuple[Row, ...]
     without_partner: tuple[int, int]
     replaced: int
-
-
-_Seeds = dict[int, Result]
+    flags: Mapping[str, str]
 
 
 def compare(
@@ -87,76 +82,64 @@ def compare(
 ) -> Comparison:
     """Compare two methods wherever both have an answer to the same question at the same ``scale``.
 
-    Answers are paired by seed and by image. The bootstrap of each row draws from dice of its own,
-    so that a row is the same in every table.
+    Answers are paired by seed and by image; of several to the same question the latest counts. The
+    bootstrap of each row has a generator of its own, so that a row is the same in every table.
 
     Raises SpecError where the two are one, or have no answers to compare.
     """
     if a == b:
         raise SpecError(f"'{a}' is compared with itself; name two methods")
-    found = list(results)
-    ours, theirs = (_places(found, method, scale) for method in (a, b))
-    rows = []
-    for place in sorted(ours.keys() & theirs.keys(), key=_order):
-        seeds = sorted(ours[place].keys() & theirs[place].keys())
-        row = _row(place, {s: (ours[place][s], theirs[place][s]) for s in seeds}) if seeds else None
-        if row is not None:
-            rows.append(row)
+
+    def question(result: Result) -> Question:
+        labels = result.labels
+        names = (labels.source, labels.target, labels.encoder, labels.probe, labels.attack)
+        return Question(scale(result.cell.evaluation), *names, result.norm, result.eps)
+
+    found = [result for result in latest_last(results) if result.labels.method in (a, b)]
+    ours, theirs = (
+        grouped((result for result in found if result.labels.method == method), question, seed)
+        for method in (a, b)
+    )
+    shared = sorted(ours.keys() & theirs.keys(), key=_order)
+    tried = [_row(one, ours[one], theirs[one]) for one in shared]
+    rows = [row for row in tried if row is not None]
     if not rows:
         raise SpecError(_nothing_shared(a, b, ours, theirs))
     corrected = holm([row.p for row in rows])
-    kept = [sum(len(seeds) for seeds in places.values()) for places in (ours, theirs)]
-    paired = sum(len(row.seeds) for row in rows)
-    both = sum(result.cell.labels.method in (a, b) for result in found)
+    kept = [sum(map(len, questions.values())) for questions in (ours, theirs)]
+    pairs = sum(len(row.seeds) for row in rows)
     return Comparison(
-        a,
-        b,
-        tuple(replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)),
-        (kept[0] - paired, kept[1] - paired),
-        both - sum(kept),
+        a=a,
+        b=b,
+        rows=tuple(replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)),
+        without_partner=(kept[0] - pairs, kept[1] - pairs),
+        replaced=len(found) - sum(kept),
+        flags=explained(found),
     )
 
 
-def _places(
-    results: Sequence[Result], method: str, scale: Callable[[Evaluation], str]
-) -> dict[Place, _Seeds]:
-    """The method's results by place and seed, the latest where there are several."""
-    places: dict[Place, _Seeds] = defaultdict(dict)
-    for result in sorted(results, key=lambda r: (r.cell.provenance.finished, r.cell.key)):
-        cell, labels = result.cell, result.cell.labels
-        if labels.method == method:
-            names = (labels.source, labels.target, labels.encoder, labels.probe, labels.attack)
-            place = Place(scale(cell.evaluation), *names, cell.norm, cell.eps)
-            places[place][cell.seed] = result
-    return dict(places)
+def _order(question: Question) -> tuple[object, ...]:
+    return (*map(natural, question[:5]), *attack_order(*question[5:]))
 
 
-def _order(place: Place) -> tuple[object, ...]:
-    names = (place.scale, place.source, place.target, place.encoder, place.probe)
-    attack = attack_order(place.attack, place.norm, place.eps)
-    return (*(natural(name) for name in names), *attack)
-
-
-def _row(place: Place, pairs: Mapping[int, tuple[Result, Result]]) -> Row | None:
-    """The comparison at one place; None where the two were not tried on the same images."""
-    results = [result for pair in pairs.values() for result in pair]
-    images = reduce(np.intersect1d, [result.outcome.index for result in results])
-    if not len(images) or not _same_images(results, images):
+def _row(question: Question, ours: Seeds, theirs: Seeds) -> Row | None:
+    """The comparison on one question; None where the two share no seed or no image."""
+    right_a, right_b = paired(ours, theirs)
+    if not right_a.size:
         return None
-    a, b = (
-        np.stack([_correct(pair[side].outcome, images) for pair in pairs.values()])
-        for side in (0, 1)
-    )
-    differences = a.sum(axis=0) - b.sum(axis=0)
-    points = 100 / len(pairs)  # from right answers, summed over seeds, to percent
+    seeds = tuple(sorted(ours.keys() & theirs.keys()))
+    differences = right_a.sum(axis=0) - right_b.sum(axis=0)
+    points = 100 / len(seeds)  # from right answers, summed over seeds, to percent
     drawn = bootstrap(differences, np.random.default_rng(0))
     p = exact_mcnemar(differences)
     return Row(
-        place=place,
-        seeds=tuple(pairs),
-        n=len(images),
-        a=_side(a, b, [pair[0] for pair in pairs.values()]),
-        b=_side(b, a, [pair[1] for pair in pairs.values()]),
+        question=question,
+        seeds=seeds,
+        n=right_a.shape[1],
+        a=_number(right_a, [ours[one] for one in seeds]),
+        b=_number(right_b, [theirs[one] for one in seeds]),
+        only_a=int((right_a & ~right_b).sum()),
+        only_b=int((right_b & ~right_a).sum()),
         difference=points * float(differences.mean()),
         interval=Interval(points * drawn.low, points * drawn.high),
         p=p,
@@ -164,58 +147,119 @@ def _row(place: Place, pairs: Mapping[int, tuple[Result, Result]]) -> Row | None
     )
 
 
-def _side(
-    own: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_], results: Sequence[Result]
-) -> Side:
-    mean, sd = mean_sd([100 * float(seed.mean()) for seed in own])
-    flags = dict.fromkeys(flag for result in results for flag in result.cell.flags)
-    return Side(mean, sd, int((own & ~other).sum()), tuple(flags))
-
-
-def _rows_of(outcome: Outcome, images: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
-    """Where ``images`` lie in the outcome's arrays."""
-    order = np.argsort(outcome.index)
-    return order[np.searchsorted(outcome.index, images, sorter=order)]
-
-
-def _correct(outcome: Outcome, images: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    at = _rows_of(outcome, images)
-    correct: npt.NDArray[np.bool_] = outcome.prediction[at] == outcome.label[at]
-    return correct
-
-
-def _same_images(results: Sequence[Result], images: npt.NDArray[np.int64]) -> bool:
-    """Whether an index means the same image throughout, as far as hashes and labels can tell."""
-    first = results[0]
-    labels = first.outcome.label[_rows_of(first.outcome, images)]
-    return all(
-        np.array_equal(other.outcome.label[_rows_of(other.outcome, images)], labels)
-        and (
-            other.cell.data_sha256 == first.cell.data_sha256
-            or not np.array_equal(other.outcome.index, first.outcome.index)
-        )
-        for other in results[1:]
-    )
+def _number(right: npt.NDArray[np.bool_], results: Iterable[Result]) -> Number:
+    mean, sd = mean_sd([100 * float(one.mean()) for one in right])
+    return Number(mean, sd, flags=flags_of(results))
 
 
 def _nothing_shared(
-    a: str, b: str, ours: Mapping[Place, _Seeds], theirs: Mapping[Place, _Seeds]
+    a: str, b: str, ours: Mapping[Question, Seeds], theirs: Mapping[Question, Seeds]
 ) -> str:
-    """Why there is nothing to compare, and the way out."""
-    scales = [sorted({place.scale for place in places}) for places in (ours, theirs)]
-    if not set(scales[0]) & set(scales[1]):
-        at = (f"{name} at {'; '.join(own)}" for name, own in zip((a, b), scales, strict=True))
+    """The reason why there is nothing to compare, and the way out."""
+    shared = ours.keys() & theirs.keys()
+    sides = ((a, ours), (b, theirs))
+    scales = [{question.scale for question in questions} for _, questions in sides]
+    if not scales[0] & scales[1]:
+        at = (
+            f"{side[0]} at {'; '.join(sorted(own))}"
+            for side, own in zip(sides, scales, strict=True)
+        )
         why = f"they were never run at the same scale: {', '.join(at)}"
-    elif not ours.keys() & theirs.keys():
+    elif not shared:
         why = "no data sets, encoder, probe, attack, norm and eps are the same for both"
+    elif any(ours[question].keys() & theirs[question].keys() for question in shared):
+        why = "they were not tried on the same test images"
     else:
-        shared = ours.keys() & theirs.keys()
-        seeds = [
-            ",".join(map(str, sorted({seed for place in shared for seed in places[place]})))
-            for places in (ours, theirs)
-        ]
-        if any(ours[place].keys() & theirs[place].keys() for place in shared):
-            why = "they were not tried on the same test images"
-        else:
-            why = f"no seeds are the same: {a} has {seeds[0]}, {b} has {seeds[1]}"
+        seeds = (
+            f"{name} has {','.join(map(str, sorted({one for q in shared for one in own[q]})))}"
+            for name, own in sides
+        )
+        why = f"no seeds are the same: {', '.join(seeds)}"
     return f"nothing to compare between {a} and {b}: {why}; one `robench run` makes both"
+
+
+# --- as a table and as a frame
+
+
+def table(comparison: Comparison) -> Table:
+    """The comparison for a reader; a fact that all rows share stands in the caption."""
+    rows, a, b = comparison.rows, comparison.a, comparison.b
+    facts = {
+        "data": [f"{row.question.source} → {row.question.target}" for row in rows],
+        "encoder": [row.question.encoder for row in rows],
+        "probe": [row.question.probe for row in rows],
+        "seeds": [",".join(map(str, row.seeds)) for row in rows],
+        "images": [f"{row.n:,}" for row in rows],
+        "scale": [row.question.scale for row in rows],
+    }
+    same = [f"{name} {values[0]}" for name, values in facts.items() if len(set(values)) == 1]
+    facts = {name: values for name, values in facts.items() if len(set(values)) > 1}
+    with_norm = says_norm(row.question.norm for row in rows)
+    facts["attack"] = [attack_name(*row.question[5:], with_norm=with_norm) for row in rows]
+    lines = [
+        Line(
+            names,
+            (
+                row.a,
+                row.b,
+                f"{row.difference:+z.1f} [{row.interval.low:+z.1f}, {row.interval.high:+z.1f}]",
+                f"{row.only_a:,} : {row.only_b:,}",
+                f"{row.p:.2g}",
+                f"{row.p_holm:.2g}",
+            ),
+        )
+        for names, row in zip(zip(*facts.values(), strict=True), rows, strict=True)
+    ]
+    return Table(
+        caption=f"{a} against {b}: accuracy (%) on the same test images. Throughout: "
+        f"{', '.join(same)}.",
+        names=tuple(facts),
+        columns=(a, b, "difference [95% interval]", "only one right", "p", "p (Holm)"),
+        groups=(tuple(lines),),
+        notes=tuple(Note("", note) for note in _notes(comparison)),
+        flags=comparison.flags,
+    )
+
+
+def _notes(comparison: Comparison) -> Iterable[str]:
+    several = any(len(row.seeds) > 1 for row in comparison.rows)
+    together = ", all seeds of an image together" if several else ""
+    count = len(comparison.rows)
+    yield f"Difference: {comparison.a} less {comparison.b}, in points."
+    yield (
+        f"95% interval: paired bootstrap over images ({RESAMPLES:,} resamples, percentiles)"
+        f"{together}."
+    )
+    yield (
+        f"p: McNemar's exact test, two-sided{together}; Holm: corrected for the "
+        f"{f'{count} comparisons' if count > 1 else 'one comparison'} made here."
+    )
+    if several:
+        yield "±: standard deviation over seeds."
+
+
+def frame(comparison: Comparison) -> pd.DataFrame:
+    """One line per row: accuracies in percent, differences in points; no sd for a single seed."""
+    return pd.DataFrame(
+        {
+            "method_a": comparison.a,
+            "method_b": comparison.b,
+            **row.question._asdict(),
+            "seeds": ";".join(map(str, row.seeds)),
+            "n": row.n,
+            "accuracy_a": row.a.value,
+            "sd_a": row.a.sd,
+            "accuracy_b": row.b.value,
+            "sd_b": row.b.sd,
+            "difference": row.difference,
+            "ci_low": row.interval.low,
+            "ci_high": row.interval.high,
+            "only_a": row.only_a,
+            "only_b": row.only_b,
+            "p": row.p,
+            "p_holm": row.p_holm,
+            "flags_a": ";".join(row.a.flags),
+            "flags_b": ";".join(row.b.flags),
+        }
+        for row in comparison.rows
+    )

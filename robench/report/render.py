@@ -5,11 +5,11 @@ import io
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pandas as pd
 
-from robench.report.table import TIED, Entry, Number, Rank, Row, Table
+from robench.report.table import TIED, Entry, Note, Number, Rank, Table
 
 MISSING = "–"
 WIDTH = 100
@@ -168,23 +168,30 @@ def terminal(table: Table, width: int | None = None) -> str:
 
     out = io.StringIO()
     console = Console(file=out, width=width or 10_000, force_terminal=width is not None)
-    console.print(Text(one_line(table.caption)))
+    console.print(Text(one_line(table.caption)), end="\n\n")
     for columns in _blocks(table, width):
-        grid = Grid(box=box.ROUNDED if width else None, pad_edge=bool(width), show_edge=bool(width))
+        frame = box.ROUNDED if width else box.SIMPLE_HEAD
+        grid = Grid(box=frame, pad_edge=bool(width), show_edge=bool(width))
         for name in table.names:
-            grid.add_column(Text(one_line(name)), overflow="fold")
+            grid.add_column(Text(one_line(name)), vertical="bottom", overflow="fold")
         for column in columns:
-            heading = Text(one_line(table.columns[column]))
-            grid.add_column(heading, justify="right", vertical="bottom", overflow="fold")
+            grid.add_column(Text(one_line(table.columns[column])), justify="right", overflow="fold")
         for group in table.groups:
             for row in group:
-                shown = [_plain(row.entries[column], table) for column in columns]
-                grid.add_row(*(Text(one_line(name)) for name in row.names), *map(Text, shown))
-            grid.add_section()
+                names = [Text(one_line(name)) for name in row.names]
+                shown = [Text(_plain(row.entries[column], table)) for column in columns]
+                grid.add_row(*names, *shown, end_section=row is group[-1] and width is not None)
         console.print(grid)
-    for note in table.footnotes:
+        console.print()
+    best = [Note("*", "best of its column")] if _has_best(table) else []
+    for note in [*best, *table.footnotes]:
         console.print(Text((f"({note.mark}) " if note.mark else "") + one_line(note.text)))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _has_best(table: Table) -> bool:
+    entries = [entry for row in table.rows for entry in row.entries]
+    return any(isinstance(entry, Number) and entry.rank is Rank.BEST for entry in entries)
 
 
 def terminal_width() -> int | None:
@@ -214,7 +221,7 @@ def _blocks(table: Table, width: int | None) -> list[list[int]]:
 
 
 def _plain(entry: Entry, table: Table) -> str:
-    return one_line(_show(entry, table, str, "{}*".format, " ({})".format))
+    return _show(entry, table, one_line, "{}*".format, " ({})".format)
 
 
 def _show(
@@ -229,11 +236,11 @@ def _show(
         return escape(MISSING)
     if isinstance(entry, str):
         return escape(entry)
-    text = f"{entry.value:.1f}{entry.mark}"
+    text = escape(f"{entry.value:z.1f}{entry.mark}")
     if entry.rank is Rank.BEST:
         text = best(text)
     if entry.sd is not None:
-        text += escape(f" ± {entry.sd:.1f}")
+        text += f" {escape('±')} {entry.sd:.1f}"
     letters = [table.letters[flag] for flag in entry.flags if flag in table.letters]
     marks = [TIED, *letters] if entry.rank is Rank.TIED else letters
     return text + (raised(",".join(marks)) if marks else "")
@@ -246,4 +253,4 @@ def _fields(entry: Entry) -> tuple[str, str, str]:
         return csv_escape(entry), "", ""
     marks = [entry.rank.value, *(f"flagged: {flag}" for flag in entry.flags)]
     sd = "" if entry.sd is None else f"{entry.sd:.1f}"
-    return f"{entry.value:.1f}", sd, csv_escape("; ".join(mark for mark in marks if mark))
+    return f"{entry.value:z.1f}", sd, csv_escape("; ".join(mark for mark in marks if mark))

@@ -58,6 +58,11 @@ def one_each(results: Iterable[Result]) -> list[Result]:
     return [result for seeds in places.values() for result in seeds.values()]
 
 
+def latest_last(results: Iterable[Result]) -> list[Result]:
+    """The results by the time at which they were finished."""
+    return sorted(results, key=lambda one: (one.cell.provenance.finished, one.cell.key))
+
+
 def paired(a: Seeds, b: Seeds) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Whether a and b are right on the images and seeds that they share: bool [seeds, n] each.
 
@@ -66,13 +71,13 @@ def paired(a: Seeds, b: Seeds) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bo
     """
     both = sorted(a.keys() & b.keys())
     results = [side[one] for side in (a, b) for one in both]
-    if not results or not _same_data(results):
+    if not results or not same_data(results):
         return np.zeros((len(both), 0), bool), np.zeros((len(both), 0), bool)
     _, correct = on_common_images([result.outcome for result in results])
     return correct[: len(both)], correct[len(both) :]
 
 
-def _same_data(results: Sequence[Result]) -> bool:
+def same_data(results: Sequence[Result]) -> bool:
     """Whether equal indices were read from equal images, as far as their hashes can show."""
     first = results[0]
     return all(
@@ -153,7 +158,8 @@ def _row(result: Result) -> dict[str, object]:
 def metric_frame(results: Iterable[Result], metrics: Mapping[str, Metric]) -> pd.DataFrame:
     """One row per result, in the order of `frame`: its key, then each metric of its outcome."""
     rows = [
-        {"key": result.cell.key} | {name: metric(result.outcome) for name, metric in metrics.items()}
+        {"key": result.cell.key}
+        | {name: metric(result.outcome) for name, metric in metrics.items()}
         for result in sorted(results, key=result_order)
     ]
     return pd.DataFrame(rows)

@@ -105,8 +105,7 @@ class Table:
         Such a flag distinguishes nothing, so it is said once, below.
         """
         flags = {flag for number in self._numbers for flag in number.flags}
-        marked = sorted((flag for flag in flags if flag not in self._common), key=natural)
-        return {flag: _letter(place) for place, flag in enumerate(marked)}
+        return flag_letters(flags.difference(self._common))
 
     @property
     def footnotes(self) -> list[Note]:
@@ -124,6 +123,11 @@ class Table:
     def _common(self) -> list[str]:
         several = [set(number.flags) for number in self._numbers]
         return sorted(set.intersection(*several), key=natural) if several else []
+
+
+def flag_letters(flags: Iterable[str]) -> dict[str, str]:
+    """A footnote's letter for each flag: a to z, then aa."""
+    return {flag: _letter(place) for place, flag in enumerate(sorted(set(flags), key=natural))}
 
 
 def _letter(place: int) -> str:
@@ -196,8 +200,12 @@ def number(seeds: Collection[Result], rank: Rank = Rank.NONE, mark: str = "") ->
     """The accuracy of one method over its seeds, in percent, with the flags of any seed."""
     ordered = sorted(seeds, key=seed)
     mean, sd = mean_sd([100 * result.correct / result.n for result in ordered])
-    flags = dict.fromkeys(flag for result in ordered for flag in result.flags)
-    return Number(mean, sd, rank, tuple(sorted(flags, key=natural)), mark)
+    return Number(mean, sd, rank, flags_of(ordered), mark)
+
+
+def flags_of(results: Iterable[Result]) -> tuple[str, ...]:
+    """The flags that any of the results carries, by name."""
+    return tuple(sorted({flag for result in results for flag in result.flags}, key=natural))
 
 
 def explained(results: Iterable[Result]) -> dict[str, str]:

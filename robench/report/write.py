@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-import pandas as pd
-
 from robench.contracts import Metric
 from robench.grid.records import Curve, Examples, Result
-from robench.report import tables
 from robench.report.figures import eps_curve, picture, pretraining, trade_off, transfer
 from robench.report.figures import examples as example_images
 from robench.report.figures.points import points, strongest
 from robench.report.files import replace
-from robench.report.frame import frame, metric_frame
-from robench.report.pivot import pivot
+from robench.report.render import comma_separated, frame_csv, latex, markdown
+from robench.report.results import frame, metric_frame
+from robench.report.table import pivot
 
 
 def write(
@@ -36,15 +34,15 @@ def write(
     Raises ValueError where there are no results, or two for the same place in the table.
     """
     tidy = frame(results)
-    texts = {"results.csv": _csv(tidy)}
+    texts = {"results.csv": frame_csv(tidy)}
     table = pivot(results, scale=scale)
     texts |= {
-        "table.md": tables.markdown(table),
-        "table.csv": tables.comma_separated(table),
-        "table.tex": tables.latex(table),
+        "table.md": markdown(table),
+        "table.csv": comma_separated(table),
+        "table.tex": latex(table),
     }
     if metrics:
-        texts["metrics.csv"] = _csv(metric_frame(results, metrics))
+        texts["metrics.csv"] = frame_csv(metric_frame(results, metrics))
     for name, text in texts.items():
         replace(out / name, text.encode())
 
@@ -59,8 +57,3 @@ def write(
         examples, strongest(averaged)
     )
     return [*(out / name for name in texts), *picture.save(pictures, out / "figures")]
-
-
-def _csv(frame: pd.DataFrame) -> str:
-    escaped = frame.map(lambda field: tables.csv_escape(field) if isinstance(field, str) else field)
-    return escaped.to_csv(index=False, float_format="%.6g", lineterminator="\n")

@@ -11,7 +11,7 @@ from robench.grid.questions import Evaluation
 from robench.grid.records import Result
 from robench.reproduction.grid import Place
 from robench.trust.flags import SUBSET
-from robench.trust.intervals import Interval, mean_sd, wilson
+from robench.trust.statistics import Interval, mean_sd, wilson
 
 
 class Lies(Enum):

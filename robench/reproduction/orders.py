@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
-from robench.report.ties import SIGNIFICANT, p_value
+from robench.report.table import SIGNIFICANT, p_value
 from robench.reproduction.lines import Line, Measured
 from robench.reproduction.tables import Column
 

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from robench.report.published import MEANINGS
-from robench.report.tables import markdown_escape
-from robench.report.ties import SIGNIFICANT
-from robench.report.words import flag_letters
+from robench.report.render import markdown_escape
+from robench.report.table import SIGNIFICANT, flag_letters
 from robench.reproduction.lines import Line, Measured
 from robench.reproduction.orders import Held, Order, Step, Verdict
 from robench.reproduction.run import Reproduction
@@ -105,7 +104,8 @@ def _accuracy(measured: Measured, letters: dict[str, str]) -> str:
 
 
 def _letters(lines: Sequence[Line]) -> dict[str, str]:
-    return flag_letters(line.measured for line in lines if line.measured is not None)
+    measured = [line.measured for line in lines if line.measured is not None]
+    return flag_letters(flag for one in measured for flag in one.flags)
 
 
 def _notes(made: Reproduction) -> list[str]:

@@ -15,8 +15,7 @@ from robench.grid.records import Result
 from robench.grid.spec import Spec, parse, parse_number
 from robench.trust import flags
 from robench.trust.flags import GAP, MASKED, MEANINGS, NOTES, RECOMPUTED, SUBSET
-from robench.trust.intervals import wilson
-from robench.trust.paired import exact_mcnemar, on_same_images
+from robench.trust.statistics import exact_mcnemar, on_same_images, wilson
 
 AUTOATTACK, PGD = "autoattack", "pgd"
 

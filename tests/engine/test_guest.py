@@ -54,8 +54,8 @@ def test_a_probe_is_fitted_and_attacked(elsewhere: Path) -> None:
     assert f"| clean | {share} | {low:.1f} to {high:.1f} | 12 |" in done.out
     assert (folder / "table.md").read_text().strip() in done.out
     assert clean["flags"] == nudged["flags"] == ["subset"]
-    assert "95% Wilson intervals.<sup>a</sup>\n" in done.out
-    assert "\n<sup>a</sup> flagged: subset (12 of 48 test images)\n" in done.out
+    assert "All numbers flagged: subset (12 of 48 test images)" in done.out
+    assert "\nAll numbers flagged: subset (12 of 48 test images)\n" in done.out
 
 
 def test_flags_of_one_row_stand_at_its_number(elsewhere: Path) -> None:

@@ -42,9 +42,9 @@ from robench.grid.questions import Evaluation, Pretraining, Probing, key
 from robench.grid.recipe import Recipe
 from robench.grid.records import Card, Cell, Labels, Provenance
 from robench.grid.spec import Spec, SpecError, parse, parse_list
-from robench.report import tables
-from robench.report.frame import frame, metric_frame
-from robench.report.pivot import pivot
+from robench.report import render
+from robench.report.results import frame, metric_frame
+from robench.report.table import pivot
 from robench.store.checkpoints import States, _encoded
 from robench.store.store import Store, StoreError, _seal
 
@@ -204,9 +204,9 @@ def _cells(files: tuple[Any, bytes, bytes], folder: Path) -> bool:
     for result in results:
         store.examples(result.cell)
         table = pivot([result], scale=scale(result.cell.evaluation, catalog()))
-        assert tables.markdown(table)
-        assert tables.latex(table)
-        assert tables.comma_separated(table)
+        assert render.markdown(table)
+        assert render.latex(table)
+        assert render.comma_separated(table)
         assert frame([result]).to_csv()
         metrics = {name: catalog().metric(name) for name in catalog().names("metrics")}
         assert metric_frame([result], metrics).to_csv()

@@ -38,7 +38,8 @@ def make_result(
     if isinstance(correct, float):
         correct = np.arange(n) < round(correct * n)
     n = len(correct)
-    label = np.arange(n, dtype=np.int64) % 10
+    index = np.arange(n, dtype=np.int64) if index is None else index
+    label = index % 10
     labels = Labels(method, source, target, encoder, probe, attack)
     cell = Cell(
         key=f"{method}-{source}-{target}-{encoder}-{probe}-{attack}-{norm}{eps}-s{seed}-{n}",
@@ -59,7 +60,7 @@ def make_result(
         provenance=PROVENANCE,
     )
     outcome = Outcome(
-        index=np.arange(n, dtype=np.int64) if index is None else index,
+        index=index,
         label=label,
         clean_prediction=label,
         prediction=np.where(correct, label, (label + 1) % 10),

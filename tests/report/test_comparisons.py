@@ -1,6 +1,7 @@
 """`robench compare` and `robench worst-case` on stored cells, as typed."""
 
 import csv
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -53,14 +54,12 @@ def test_the_table_is_aligned_and_says_what_its_numbers_are() -> None:
     store_in(Path(), grid())
     done = compare("plain", "rocl(steps=10)")
     assert (done.code, done.err) == (0, "")
-    lines = done.out.splitlines()
-    assert lines[0].startswith("plain against rocl(steps=10): accuracy (%) on the same test images")
-    assert lines[1].startswith("Scale: 1 epoch of all images in batches of 64")
-    assert lines[2] == (
-        "Throughout: data shapes10 → shapes10, encoder resnet8, probe linear, seeds 0,1,2, "
-        "images 400."
+    caption, _, head, rule, *rows = done.out.splitlines()[:7]
+    assert caption.startswith(
+        "plain against rocl(steps=10): accuracy (%) on the same test images. Throughout: data "
+        "shapes10 → shapes10, encoder resnet8, probe linear, seeds 0,1,2, images 400, scale 1 epoch"
+        " of all images in batches of 64"
     )
-    head, rule, *rows = lines[4:9]
     assert head.split("  ")[0] == "attack"
     assert [row.split("  ")[0] for row in rows] == ["clean", "pgd 8/255", "square 8/255"]
     assert len({len(line) for line in (head, rule, *rows)}) == 1
@@ -104,8 +103,7 @@ def test_several_scales_are_several_tables() -> None:
     ]
     store_in(Path(), [*grid([0]), *longer])
     done = compare("plain", "rocl(steps=10)")
-    assert done.out.count("Scale: ") == 2
-    assert "Scale: 7 epochs of" in done.out
+    assert "\n7 epochs of" in done.out
     assert "corrected for the 4 comparisons" in done.out
 
 
@@ -120,7 +118,7 @@ def test_what_has_no_partner_is_told_of() -> None:
 
 def test_a_method_may_have_the_name_of_a_column() -> None:
     store_in(Path(), [planted(right(0.5, 1), "p"), planted(right(0.4, 2), "difference")])
-    head = compare("p", "difference").out.splitlines()[4]
+    head = compare("p", "difference").out.splitlines()[2]
     assert head.split().count("p") == 3  # the method, its p, and Holm's
     assert head.split().count("difference") == 2
 
@@ -175,11 +173,11 @@ def test_the_worst_case_is_a_column_of_the_table() -> None:
     before = files(Path("out"))
     done = robench("worst-case", "pgd,square", *OUT)
     assert (done.code, done.err) == (0, "")
-    head = next(line for line in done.out.splitlines() if line.startswith("| method"))
+    head = next(line for line in done.out.splitlines() if line.startswith("method"))
     assert "clean" in head
     assert head.count("8/255") == 3
-    column = head.strip("| ").split(" | ").index("worst of pgd, square 8/255")
-    row = next(line for line in done.out.splitlines() if line.startswith("| plain"))
+    column = re.split(" {2,}", head).index("worst of pgd, square 8/255")
+    row = next(line for line in done.out.splitlines() if line.startswith("plain"))
     pairs = [cells[3 * seed + 1 : 3 * seed + 3] for seed in range(3)]
     both = [
         np.mean([one == two == label for one, two, label in zip(*outcomes, strict=True)])
@@ -188,7 +186,7 @@ def test_the_worst_case_is_a_column_of_the_table() -> None:
         )
     ]
     expected = f"{100 * np.mean(both):.1f} ± {100 * np.std(both, ddof=1):.1f}"
-    assert expected in row.strip("| ").split(" | ")[column]
+    assert expected in re.split(" {2,}", row)[column]
     assert files(Path("out")) == before
 
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from robench.engine.guest import OWN, Row, Settings
 from robench.engine.guest import table as guest_table
-from robench.report import tables
+from robench.report import compare as comparing
+from robench.report import render
 from robench.report.compare import compare
-from robench.report.comparison_text import comma_separated
 from robench.report.figures import eps_curve, picture
 from robench.report.figures.points import points
-from robench.report.frame import frame
-from robench.report.pivot import pivot
+from robench.report.results import frame
+from robench.report.table import pivot
 from robench.report.write import write
 
 EVIL = (
@@ -68,23 +68,24 @@ def letters(text: str) -> str:
 
 
 def tabled(result, name: str):
-    return pivot([result(method=name, encoder=name, flags=(name,))], scale=name)
+    odd = result(method=name, encoder=name, flags=(name,))
+    return pivot([odd, result(method=name, encoder=name, attack="pgd")], scale=name)
 
 
 @pytest.mark.parametrize("name", EVIL)
 def test_markdown_shows_it(result, name: str) -> None:
-    text = tables.markdown(tabled(result, name))
+    text = render.markdown(tabled(result, name))
     assert set(Tags(text).seen) == {"sup", "/sup"}
     lines = text.splitlines()
-    assert len(lines) == len(tables.markdown(tabled(result, "plain")).splitlines())
-    assert all(len(re.findall(r"(?<!\\)\|", line)) in (0, 3) for line in lines)
+    assert len(lines) == len(render.markdown(tabled(result, "plain")).splitlines())
+    assert all(len(re.findall(r"(?<!\\)\|", line)) in (0, 4) for line in lines)
     assert text.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("name", EVIL)
 def test_latex_shows_it(result, name: str) -> None:
-    text = tables.latex(tabled(result, name))
-    plain = tables.latex(tabled(result, "plain"))
+    text = render.latex(tabled(result, name))
+    plain = render.latex(tabled(result, "plain"))
     commands = set(re.findall(r"\\[A-Za-z]+", text)) - set(re.findall(r"\\[A-Za-z]+", plain))
     written = {r"\textbackslash", r"\textasciitilde", r"\textasciicircum", r"\textbar"}
     assert commands <= written | {r"\textless", r"\textgreater"}
@@ -104,7 +105,7 @@ def test_no_field_of_a_csv_file_begins_as_a_formula(
     results = [result(0.5, method=name, flags=(name,)), result(0.4, method="b")]
     write(results, [], [], tmp_path, scale="")
     texts = [(tmp_path / file).read_text() for file in ("results.csv", "table.csv")]
-    texts.append(comma_separated(compare(results, name, "b", lambda evaluation: name)))
+    texts.append(render.frame_csv(comparing.frame(compare(results, name, "b", lambda _: name))))
     for text in texts:
         rows = list(csv.reader(io.StringIO(text)))
         assert len({len(row) for row in rows}) == 1
@@ -118,23 +119,23 @@ def test_no_field_of_a_csv_file_begins_as_a_formula(
 
 def test_numbers_below_zero_stay_numbers(result) -> None:
     made = compare([result(0.4, method="a"), result(0.5, method="b")], "a", "b", lambda _: "")
-    (row,) = csv.DictReader(io.StringIO(comma_separated(made)))
+    (row,) = csv.DictReader(io.StringIO(render.frame_csv(comparing.frame(made))))
     assert float(row["difference"]) == -10
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_one_line_without_tags_commands_and_formulas(text: str) -> None:
-    shown = tables.markdown_escape(text)
+    shown = render.markdown_escape(text)
     assert Tags(shown).seen == []
     assert not re.search(r"(?<!\\)(\\\\)*[|`*_\[\]$#~]", shown)
     assert shown.isprintable()
-    written = tables.latex_escape(text)
+    written = render.latex_escape(text)
     known = r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar|dag)\{\}"
     left = re.sub(known + r"|\\[{}$&#%_]|\$\\(pm|rightarrow)\$|\{[\[\]*]\}", "", written)
     assert not re.search(r"[\\{}$&#%_~^\[\]*]", left)
     assert left.isprintable()
-    assert tables.csv_escape(text)[:1] not in {"=", "+", "-", "@"}
+    assert render.csv_escape(text)[:1] not in {"=", "+", "-", "@"}
 
 
 # It draws a figure, which takes about a second.

@@ -14,7 +14,7 @@ from robench.report.figures import examples as example_images
 from robench.report.figures.examples import magnification
 from robench.report.figures.picture import save
 from robench.report.figures.points import Asked, points, strongest, telling
-from robench.report.frame import frame
+from robench.report.results import frame
 
 AUTOATTACK = Asked("autoattack", "linf", "8/255")
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from robench.report.frame import frame
-from robench.trust.intervals import wilson
+from robench.report.results import frame
+from robench.trust.statistics import wilson
 
 
 def test_columns_are_the_documented_ones(result):

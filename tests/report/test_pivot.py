@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from robench.report.pivot import pivot
-from robench.report.ties import Standing
+from robench.report.table import Rank, pivot
 
 
 def entry(table, method, column):
@@ -40,20 +39,20 @@ def test_different_numbers_of_images_are_different_columns(result):
     table = pivot(results, scale="")
     assert table.columns == ("clean (n = 10)", "clean (n = 100)")
     assert entry(table, "a", "clean (n = 10)") is None
-    assert entry(table, "b", "clean (n = 10)").standing is Standing.PLAIN
+    assert entry(table, "b", "clean (n = 10)").rank is Rank.NONE
 
 
 def test_names_stand_only_where_there_are_several(result, grid):
-    assert pivot([result()], scale="").stub == ("method",)
-    assert pivot(grid(), scale="").stub == ("source → target", "method")
+    assert pivot([result()], scale="").names == ("method",)
+    assert pivot(grid(), scale="").names == ("source → target", "method")
     several = [result(encoder="resnet8"), result(encoder="resnet18", probe="linear-sgd")]
-    assert pivot(several, scale="").stub == ("method", "encoder", "probe")
+    assert pivot(several, scale="").names == ("method", "encoder", "probe")
 
 
 def test_mean_and_spread_over_seeds(result):
     results = [result(0.4, seed=0), result(0.5, seed=1), result(0.9, method="rocl", seed=0)]
     table = pivot(results, scale="")
-    assert entry(table, "plain", "clean").mean == pytest.approx(45)
+    assert entry(table, "plain", "clean").value == pytest.approx(45)
     assert entry(table, "plain", "clean").sd == pytest.approx(np.sqrt(50))
     assert entry(table, "rocl", "clean").sd is None
     assert "over the seeds 0, 1" in table.caption
@@ -67,9 +66,9 @@ def test_best_and_what_cannot_be_told_from_it(result):
         result(right(100, *range(6)), method="behind"),
     ]
     table = pivot(results, scale="")
-    standings = [entry(table, name, "clean").standing for name in ("best", "close", "behind")]
-    assert standings == [Standing.BEST, Standing.TIED, Standing.PLAIN]
-    assert [mark for mark, _ in table.notes] == ["†"]
+    standings = [entry(table, name, "clean").rank for name in ("best", "close", "behind")]
+    assert standings == [Rank.BEST, Rank.TIED, Rank.NONE]
+    assert [note.mark for note in table.footnotes] == ["†"]
 
 
 def test_seeds_count_as_far_as_they_are_about_other_images(result):
@@ -84,11 +83,11 @@ def test_seeds_count_as_far_as_they_are_about_other_images(result):
         ]
 
     def standing(results):
-        return entry(pivot(results, scale=""), "close", "clean").standing
+        return entry(pivot(results, scale=""), "close", "clean").rank
 
-    assert standing(rivals((0, 1, 2))) is Standing.TIED
-    assert standing(rivals((0, 1, 2), (3, 4, 5))) is Standing.PLAIN  # six images: p = 1/32
-    assert standing(rivals((0, 1, 2), (0, 1, 2))) is Standing.TIED  # still three: p = 1/4
+    assert standing(rivals((0, 1, 2))) is Rank.TIED
+    assert standing(rivals((0, 1, 2), (3, 4, 5))) is Rank.NONE  # six images: p = 1/32
+    assert standing(rivals((0, 1, 2), (0, 1, 2))) is Rank.TIED  # still three: p = 1/4
 
 
 def test_images_are_matched_by_their_index(result):
@@ -103,7 +102,7 @@ def test_images_are_matched_by_their_index(result):
         ),
     ]
     # On the 40 common images both are right on the same ones.
-    assert entry(pivot(results, scale=""), "b", "clean").standing is Standing.TIED
+    assert entry(pivot(results, scale=""), "b", "clean").rank is Rank.TIED
 
 
 def test_flagged_values_neither_win_nor_tie(result):
@@ -113,23 +112,23 @@ def test_flagged_values_neither_win_nor_tie(result):
         result(0.1, method="bad"),
     ]
     table = pivot(results, scale="")
-    assert entry(table, "suspect", "clean").standing is Standing.PLAIN
-    assert entry(table, "suspect", "clean").flags == ("a",)
-    assert entry(table, "good", "clean").standing is Standing.BEST
-    ((mark, meaning),) = table.notes
+    assert entry(table, "suspect", "clean").rank is Rank.NONE
+    assert entry(table, "suspect", "clean").flags == ("masked",)
+    assert entry(table, "good", "clean").rank is Rank.BEST
+    ((mark, meaning),) = table.footnotes
     assert (mark, meaning[:29]) == ("a", "flagged: masked (signs of mas")
 
 
 def test_a_flag_of_one_seed_marks_the_mean(result):
     results = [result(seed=0), result(seed=1, flags=("odd",)), result(0.1, method="b")]
-    assert entry(pivot(results, scale=""), "plain", "clean").flags == ("a",)
+    assert entry(pivot(results, scale=""), "plain", "clean").flags == ("odd",)
 
 
 def test_a_single_value_wins_nothing_and_equal_values_tie(result):
-    assert entry(pivot([result()], scale=""), "plain", "clean").standing is Standing.PLAIN
+    assert entry(pivot([result()], scale=""), "plain", "clean").rank is Rank.NONE
     equal = pivot([result(0.0, method="a"), result(0.0, method="b")], scale="")
-    assert entry(equal, "a", "clean").standing is Standing.TIED
-    assert entry(equal, "b", "clean").standing is Standing.TIED
+    assert entry(equal, "a", "clean").rank is Rank.TIED
+    assert entry(equal, "b", "clean").rank is Rank.TIED
 
 
 def test_best_is_of_each_source_and_target(result):
@@ -143,7 +142,7 @@ def test_best_is_of_each_source_and_target(result):
         row.names
         for rows in pivot(results, scale="").groups
         for row in rows
-        if row.entries[0].standing is Standing.BEST
+        if row.entries[0].rank is Rank.BEST
     ]
     assert best == [("shapes10 → x", "a"), ("shapes10 → y", "b")]
 
@@ -164,7 +163,7 @@ def test_table_does_not_depend_on_the_order_given(grid):
 
 def test_two_results_for_one_place_are_refused(result):
     first, second = result(), result(0.6)
-    assert pivot([first, second], scale="").groups[0][0].entries[0].mean == 50  # the same key twice
+    assert len(pivot([first, first], scale="").rows) == 1
     other = replace(second, cell=replace(second.cell, key="another"))
     with pytest.raises(ValueError, match=r"another and .* same place of the table"):
         pivot([first, other], scale="")

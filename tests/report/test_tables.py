@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from robench.report.pivot import pivot
-from robench.report.tables import comma_separated, latex, latex_escape, markdown, markdown_escape
+from robench.report.render import comma_separated, latex, latex_escape, markdown, markdown_escape
+from robench.report.table import pivot
 
 
 @pytest.fixture

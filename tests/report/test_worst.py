@@ -32,7 +32,10 @@ def test_only_images_right_after_all_attacks_are_right():
 
 def test_one_attack_is_its_own_worst_case():
     only = planted(WEAK).outcome
-    assert worst_case([only]) is only
+    worst = worst_case([only])
+    assert all(
+        np.array_equal(a, b) for a, b in zip(vars(worst).values(), vars(only).values(), strict=True)
+    )
 
 
 def test_images_are_matched_by_index():

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 from scipy.stats import bootstrap as plain_bootstrap
 
-from robench.trust.paired import bootstrap, exact_mcnemar, holm
+from robench.trust.statistics import bootstrap, exact_mcnemar, holm
 
 
 def answers(seed, shape):

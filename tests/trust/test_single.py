@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from robench.trust.intervals import mean_sd, wilson
+from robench.trust.statistics import mean_sd, wilson
 
 
 def plain_wilson(correct, n):

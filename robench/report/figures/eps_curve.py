@@ -9,7 +9,7 @@ import pandas as pd
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
 from robench.report.figures.points import at, flagging, ordered, pairs
-from robench.report.order import CLEAN, norm_order
+from robench.report.results import CLEAN, attack_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ def picture(points: pd.DataFrame) -> Picture | None:
         return None
     panels = [
         (source, target, norm)
-        for norm in sorted(set(attacked["norm"]), key=norm_order)
+        for norm in sorted(set(attacked["norm"]), key=lambda norm: attack_order("", norm, ""))
         for source, target in pairs(attacked, in_domain=True)
         if not at(attacked, {"source": source, "target": target, "norm": norm}).empty
     ]

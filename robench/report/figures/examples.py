@@ -13,7 +13,7 @@ from robench.grid.records import Examples, Labels
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
 from robench.report.figures.points import Asked
-from robench.report.order import natural
+from robench.report.results import natural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

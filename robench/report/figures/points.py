@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from robench.report.order import CLEAN, natural, size
-from robench.report.words import attack_name, says_norm
+from robench.report.results import CLEAN, natural, radius
+from robench.report.table import attack_name, says_norm
 
 
 class Asked(NamedTuple):
@@ -44,7 +44,7 @@ def points(frame: pd.DataFrame) -> pd.DataFrame:
     numbers = ["accuracy", "low", "high"]
     averaged[numbers] = (100 * averaged[numbers]).round(6)
     return averaged.assign(
-        size=[float(size(eps)) for eps in averaged["eps"]],
+        size=[float(radius(eps)) for eps in averaged["eps"]],
         common=", ".join(sorted(common, key=natural)),
     )
 
@@ -97,7 +97,7 @@ def telling(points: pd.DataFrame) -> Asked | None:
         return None
     tried = _tried(points)
     radii = [asked for asked in tried if asked[:2] == worst[:2]]
-    return max(radii, key=lambda asked: (max(tried[asked]) - min(tried[asked]), size(asked.eps)))
+    return max(radii, key=lambda asked: (max(tried[asked]) - min(tried[asked]), radius(asked.eps)))
 
 
 def _tried(points: pd.DataFrame) -> dict[Asked, list[float]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from robench.grid.records import Curve
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
-from robench.report.order import natural
+from robench.report.results import natural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ import pandas as pd
 from robench.report.figures import style
 from robench.report.figures.picture import Picture
 from robench.report.figures.points import Asked, at, flagging, heading, ordered, telling
-from robench.report.order import CLEAN
+from robench.report.results import CLEAN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
