@@ -169,17 +169,18 @@ def terminal(table: Table, width: int | None = None) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width or 10_000, force_terminal=width is not None)
     console.print(Text(one_line(table.caption)), end="\n\n")
-    for columns in _blocks(table, width):
+    for block in _blocks(table, width):
         frame = box.ROUNDED if width else box.SIMPLE_HEAD
         grid = Grid(box=frame, pad_edge=bool(width), show_edge=bool(width))
         for name in table.names:
             grid.add_column(Text(one_line(name)), vertical="bottom", overflow="fold")
-        for column in columns:
-            grid.add_column(Text(one_line(table.columns[column])), justify="right", overflow="fold")
+        for column, needed in block.items():
+            heading = Text(one_line(table.columns[column]), justify="right")
+            grid.add_column(heading, justify="right", vertical="bottom", width=needed)
         for group in table.groups:
             for row in group:
                 names = [Text(one_line(name)) for name in row.names]
-                shown = [Text(_plain(row.entries[column], table)) for column in columns]
+                shown = [Text(_plain(row.entries[column], table)) for column in block]
                 grid.add_row(*names, *shown, end_section=row is group[-1] and width is not None)
         console.print(grid)
         console.print()
@@ -199,24 +200,30 @@ def terminal_width() -> int | None:
     return min(WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
 
-def _blocks(table: Table, width: int | None) -> list[list[int]]:
-    """The columns, in as many blocks as it takes to keep each within ``width``."""
-    if width is None:
-        return [list(range(len(table.columns)))]
-    names = [max(map(len, one.split())) for one in table.names]  # of the headings; cells wrap
-    for row in table.rows:
-        names = [max(w, min(len(one), 24)) for w, one in zip(names, row.names, strict=True)]
-    left = width - sum(w + 3 for w in names) - 1
-    blocks: list[list[int]] = [[]]
-    used = 0
-    for place, heading in enumerate(table.columns):
-        entries = [len(_plain(row.entries[place], table)) for row in table.rows]
-        needed = 3 + max([*entries, *map(len, heading.split())])
-        if blocks[-1] and used + needed > left:
-            blocks.append([])
+def _blocks(table: Table, width: int | None) -> list[dict[int, int]]:
+    """The columns and the width of each, in as many blocks as keep within ``width``.
+
+    An entry is never broken, a heading between words where it is too long.
+    """
+    heads = [one_line(head) for head in table.columns]
+    entries = [
+        max([0, *(len(_plain(row.entries[column], table)) for row in table.rows)])
+        for column in range(len(heads))
+    ]
+    natural = [max(len(head), entry) for head, entry in zip(heads, entries, strict=True)]
+    names = zip(table.names, *(row.names for row in table.rows), strict=True)
+    left = (width or 10_000) - 1 - sum(3 + min(24, max(map(len, column))) for column in names)
+    if sum(natural) + 3 * len(natural) <= left:
+        return [dict(enumerate(natural))]
+    blocks: list[dict[int, int]] = []
+    used = left
+    for column, (head, entry) in enumerate(zip(heads, entries, strict=True)):
+        needed = max([entry, *map(len, head.split())])
+        if used + 3 + needed > left:
+            blocks.append({})
             used = 0
-        blocks[-1].append(place)
-        used += needed
+        blocks[-1][column] = needed
+        used += 3 + needed
     return blocks
 
 
