@@ -161,14 +161,6 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 # --- reports on several runs
 
 
-def test_a_run_leaves_out_what_has_the_place_of_its_own(tmp_path: Path) -> None:
-    finished(tmp_path)
-    first = toy_run()
-    twins = [twin(result) for result in first]
-    assert api.one_each([*first, *twins]) == list(first)
-    assert api.one_each([*twins, *first]) == twins
-
-
 def twin(result: Result) -> Result:
     """The same place in the table, answered in other batches."""
     evaluation = replace(result.cell.evaluation, batch=7)

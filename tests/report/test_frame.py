@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from robench.report.results import frame
+from robench.report.results import frame, one_each
 from robench.trust.statistics import wilson
 
 
@@ -57,3 +57,9 @@ def test_order_is_clean_then_by_size_of_eps_and_number_in_name(result):
 def test_no_results_are_refused():
     with pytest.raises(ValueError, match="no results to report"):
         frame([])
+
+
+def test_the_last_of_several_results_for_a_place_counts(result):
+    first, other, seed = result(0.4), result(0.6), result(0.4, seed=1)
+    assert one_each([first, seed, other]) == [other, seed]
+    assert one_each([other, seed, first]) == [first, seed]
