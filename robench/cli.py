@@ -498,7 +498,7 @@ def worst_case(
 @cli.group(cls=Commands, invoke_without_command=True)
 @click.pass_context
 def data(context: click.Context) -> None:
-    """Get, check and import data sets."""
+    """Get and check data sets."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -509,7 +509,7 @@ def data(context: click.Context) -> None:
 def fetch(name: str, data: Path | None) -> None:
     """Download cifar10 or cifar100: checksum, mirrors, resumes where it broke off."""
     from robench import api
-    from robench.data.download import fetch
+    from robench.data.cifar import fetch
     from robench.engine.progress import bar
 
     click.echo(f"{fetch(name, api.data_root(data), bar)}: complete, checksum as published")
@@ -521,32 +521,15 @@ def fetch(name: str, data: Path | None) -> None:
 def verify(names: tuple[str, ...], data: Path | None) -> int:
     """Check the files of cifar10 and cifar100, and decode every image."""
     from robench import api
-    from robench.data.verify import verify
+    from robench.data.cifar import verify
     from robench.engine.progress import bar
 
-    findings = [
-        finding
-        for name in names or ("cifar10", "cifar100")
-        for finding in verify(name, api.data_root(data), bar)
-    ]
-    for finding in findings:
-        click.echo(str(finding))
-    return 0 if all(finding.ok for finding in findings) else 2
-
-
-@data.command("import")
-@click.argument("name")
-@click.argument("source", type=click.Path(path_type=Path))
-@data_option
-@click.option("--link", is_flag=True, help="Link to the files instead of copying them.")
-def import_(name: str, source: Path, data: Path | None, link: bool) -> None:
-    """Check files of cifar10 or cifar100 that you have, and put them into the data folder."""
-    from robench import api
-    from robench.data.importing import import_files
-    from robench.engine.progress import bar
-
-    for path in import_files(name, source, api.data_root(data), bar, link=link):
-        click.echo(str(path))
+    whole = True
+    for name in names or ("cifar10", "cifar100"):
+        found, line = verify(name, api.data_root(data), bar)
+        whole &= found
+        click.echo(f"{'ok ' if found else 'BAD'} {line}")
+    return 0 if whole else 2
 
 
 @cli.command()

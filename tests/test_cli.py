@@ -90,7 +90,6 @@ def refused(*words: str) -> str:
         ("report --preset quik", "no preset 'quik'"),
         ("data fetch cifar11", "cifar11"),
         ("data verify cifar11", "cifar11"),
-        ("data import cifar10 nowhere", "nowhere"),
         ("run --dry-run --methods rokl", "no method 'rokl'"),
     ],
 )

@@ -23,11 +23,10 @@ from stored import planted, store_in
 
 from robench.checkpoints.reading import read
 from robench.contracts import DataError
-from robench.data.batches import read_archive, read_folder
-from robench.data.cache import remember
-from robench.data.cifar import CIFAR10, Cifar
+from robench.data import parquet
+from robench.data.cifar import CIFAR10
 from robench.data.npz import KEYS
-from robench.data.parquet import read as read_parquet
+from robench.datasets.cifar10 import Cifar10
 from robench.datasets.folder import Folder
 from robench.datasets.npz import Npz
 from robench.grid.questions import key
@@ -261,53 +260,31 @@ def test_in_an_npz_data_set(tmp_path: Path, trap: Trap, content: Callable[[Trap]
     assert not trap.mark.exists()
 
 
-def described(content: bytes) -> Cifar:
-    """CIFAR-10 as if this were its published file."""
-    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    return replace(CIFAR10, train=(("a", digest),), test=(("a", digest),))
-
-
-@pytest.mark.parametrize("protocol", range(6))
-def test_in_a_batch_of_cifar(tmp_path: Path, trap: Trap, protocol: int) -> None:
-    content = pickle.dumps({"data": trap, "labels": [0]}, protocol)
-    (tmp_path / "a").write_bytes(content)
-    with pytest.raises(DataError, match=r"the pickle asks for .*, which no batch of CIFAR needs"):
-        read_folder(described(content), tmp_path)
-    assert not trap.mark.exists()
-
-
-def test_in_the_archive_of_cifar(tmp_path: Path, trap: Trap) -> None:
-    content = pickle.dumps({"data": trap, "labels": [0]}, 2)
-    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
-        member = tarfile.TarInfo(f"{CIFAR10.folder}/a")
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
-    digest = hashlib.md5((tmp_path / "a.tar.gz").read_bytes(), usedforsecurity=False).hexdigest()
-    with pytest.raises(DataError, match="the pickle asks for "):
-        read_archive(replace(described(content), archive=("a", digest)), tmp_path / "a.tar.gz")
+def test_in_a_batch_of_cifar(tmp_path: Path, trap: Trap) -> None:
+    """The batches are pickles, and are opened only with the published MD5."""
+    folder = tmp_path / CIFAR10.published.base_folder
+    folder.mkdir()
+    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"):
+        (folder / name).write_bytes(bare(trap))
+    with pytest.raises(DataError, match="data_batch_1 has MD5 "):
+        Cifar10().load(tmp_path, quiet)
     assert not trap.mark.exists()
 
 
 def test_in_a_decoded_cache(tmp_path: Path, trap: Trap, monkeypatch: pytest.MonkeyPatch) -> None:
     """It counts as none, and the data set is decoded again."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
-    data = Npz(str(images(tmp_path))).load(tmp_path, quiet)
+    Npz(str(images(tmp_path))).load(tmp_path, quiet)
     (index,) = (tmp_path / ".robench-cache").glob("*/index.json")
     payload = npy(trap)
     sums = {path.name: hashlib.sha256(payload).hexdigest() for path in index.parent.glob("*.npy")}
     for name in sums:
         (index.parent / name).write_bytes(payload)
     index.write_text(json.dumps({**json.loads(index.read_text()), "arrays": sums}))
-    built = []
-    again = remember(
-        index.parent.name[:-17], [tmp_path / "a.npz"], tmp_path, lambda: built.append(0) or data
-    )
-    assert built == [0]
-    assert (again.train.images == data.train.images).all()
+    again = Npz(str(tmp_path / "a.npz")).load(tmp_path, quiet)
+    assert not again.train.images.any()  # as it was drawn
     index.write_bytes(bare(trap))
-    assert (
-        Npz(str(tmp_path / "a.npz")).load(tmp_path, quiet).test.labels == data.test.labels
-    ).all()
+    assert not Npz(str(tmp_path / "a.npz")).load(tmp_path, quiet).test.images.any()
     assert not trap.mark.exists()
 
 
@@ -332,10 +309,10 @@ def test_in_a_parquet_file(tmp_path: Path, trap: Trap) -> None:
     table = pa.table([rows, pa.array([0])], schema=pa.schema([pa.field("img", kind), label]))
     pq.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(DataError, match="row 0: not an image that can be decoded"):
-        read_parquet(CIFAR10, [tmp_path / "a.parquet"], quiet, "test")
+        parquet.read(tmp_path / "a.parquet", "label", 10, quiet, "test")
     (tmp_path / "b.parquet").write_bytes(bare(trap))
-    with pytest.raises(DataError, match="no Parquet file"):
-        read_parquet(CIFAR10, [tmp_path / "b.parquet"], quiet, "test")
+    with pytest.raises(DataError, match="not a Parquet file"):
+        parquet.read(tmp_path / "b.parquet", "label", 10, quiet, "test")
     assert not trap.mark.exists()
 
 

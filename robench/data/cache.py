@@ -8,32 +8,36 @@ changed source is another cache.
 import hashlib
 import json
 import os
-import shutil
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from robench.contracts import Data, Split
-from robench.data.checks import MOST_BYTES, check_labels, unreadable
-from robench.files import atomic_write, check_size, read_limited
+from robench.data.checks import unreadable
+from robench.files import atomic_write, read_limited
 
-_FORMAT = 1  # raise it when what is stored, or the rule for the split, changes
-_MOST_INDEX = 2**24  # bytes
+_FORMAT = 2  # raise it when what is stored, or the rule for the split, changes
 _PARTS = ("train", "held_out", "test")
+_INDEX = "index.json"
+_FILES = [f"{part}-{what}.npy" for part in _PARTS for what in ("images", "labels")]
 
 
-def remember(label: str, sources: Sequence[Path], root: Path, build: Callable[[], Data]) -> Data:
-    """The data set that ``build`` makes from the files ``sources``, from the cache if it is whole.
+def cached(
+    kind: str, source: Path, files: Sequence[Path], root: Path, build: Callable[[], Data]
+) -> Data:
+    """Return what ``build`` makes of ``files``, from the cache where it is there and whole.
 
-    Images are memory-mapped, read-only. The cache is in ``root/.robench-cache``, or, where that
-    cannot be written, in ``$XDG_CACHE_HOME/robench``; where neither can, the data set stays in
-    memory. Raises DataError where a source cannot be read, and what ``build`` raises.
+    ``kind`` and ``source`` name the cache; an older one of the same two is removed. Images are
+    memory-mapped, read-only. The cache is in ``root/.robench-cache``, or, where that cannot be
+    written, in ``$XDG_CACHE_HOME/robench``; where neither can, the data set stays in memory.
+    Raises DataError where a file cannot be read, and what ``build`` raises.
     """
-    name = f"{label}-{_digest(sources, root)}"
+    stem = re.sub(r"[^a-z0-9]+", "_", source.stem.lower()).strip("_")[:40]
+    label = f"{kind}-{stem}-{_digest([_name(source, root)])[:8]}"
+    name = f"{label}-{_digest([_FORMAT, *(_facts(path, root) for path in sorted(files))])}"
     places = [place / name for place in _places(root)]
     for place in places:
         if (data := _read(place)) is not None:
@@ -42,93 +46,71 @@ def remember(label: str, sources: Sequence[Path], root: Path, build: Callable[[]
     for place in places:
         with suppress(OSError):
             _write(place, built)
-            _forget_others(place, label)
+            _remove_older(place, label)
             if (data := _read(place)) is not None:
                 return data
     return built
 
 
 def _places(root: Path) -> list[Path]:
-    root = root.resolve()
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    elsewhere = home / "robench" / hashlib.sha256(str(root).encode()).hexdigest()[:16]
+    elsewhere = home / "robench" / _digest([str(root.resolve())])
     # A folder without any write permission is meant to stay as it is, even where the superuser
     # could write.
     meant_to_change = root.is_dir() and root.stat().st_mode & 0o222
     return [root / ".robench-cache", elsewhere] if meant_to_change else [elsewhere]
 
 
-def _digest(sources: Sequence[Path], root: Path) -> str:
-    facts: list[object] = [_FORMAT]
-    for path in sorted(sources):
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise unreadable(path, error) from None
-        inside = path.is_relative_to(root)
-        name = path.relative_to(root) if inside else path.resolve()
-        facts.append([name.as_posix(), status.st_size, status.st_mtime_ns])
+def _facts(path: Path, root: Path) -> list[object]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return [_name(path, root), status.st_size, status.st_mtime_ns]
+
+
+def _name(path: Path, root: Path) -> str:
+    return (path.relative_to(root) if path.is_relative_to(root) else path.resolve()).as_posix()
+
+
+def _digest(facts: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def _read(place: Path) -> Data | None:
     """The cached data set, or None where it is missing or damaged."""
     try:
-        index = json.loads(read_limited(place / "index.json", _MOST_INDEX))
-        train, held_out, test = (
-            _split(
-                _array(place / _file(part, "images"), index["arrays"]),
-                _array(place / _file(part, "labels"), index["arrays"]),
-                len(index["classes"]),
-            )
-            for part in _PARTS
-        )
+        index = json.loads(read_limited(place / _INDEX, 2**24))
+        if {name: _checksum(place / name) for name in _FILES} != index["arrays"]:
+            return None
+        arrays = [np.load(place / name, mmap_mode="r", allow_pickle=False) for name in _FILES]
+        train, held_out, test = map(Split, arrays[::2], arrays[1::2])
         return Data(train, held_out, test, tuple(map(str, index["classes"])))
     except Exception:  # damaged bytes make numpy raise nearly anything
         return None
 
 
-def _array(path: Path, checksums: dict[str, str]) -> Any:
-    check_size(path, 2 * MOST_BYTES)
-    if _checksum(path) != checksums[path.name]:
-        raise ValueError(f"{path} is damaged")
-    return open_memmap(path, "r")  # it refuses objects, and shapes that the file is too short for
-
-
-def _split(images: Any, labels: Any, classes: int) -> Split:
-    """Raises ValueError or DataError where they are not images and their labels."""
-    fits = images.shape[:2] == (len(labels), 3) and (images.ndim, labels.ndim) == (4, 1)
-    if images.dtype != np.uint8 or not fits:
-        raise ValueError("no images")
-    return Split(images, check_labels(labels, classes, "labels"))
-
-
 def _write(place: Path, data: Data) -> None:
-    place.mkdir(parents=True, exist_ok=True)
-    checksums = {}
     for part in _PARTS:
-        split: Split = getattr(data, part)
-        for what, array in (("images", split.images), ("labels", split.labels)):
-            path = place / _file(part, what)
-            with atomic_write(path) as file:
-                np.save(file, np.ascontiguousarray(array), allow_pickle=False)
-            checksums[path.name] = _checksum(path)
-    index = {"format": _FORMAT, "classes": data.classes, "arrays": checksums}
-    with atomic_write(place / "index.json") as file:
-        file.write(json.dumps(index, indent=1).encode())
+        for what in ("images", "labels"):
+            with atomic_write(place / f"{part}-{what}.npy") as file:
+                array = np.ascontiguousarray(getattr(getattr(data, part), what))
+                np.save(file, array, allow_pickle=False)
+    arrays = {name: _checksum(place / name) for name in _FILES}
+    with atomic_write(place / _INDEX) as file:
+        file.write(json.dumps({"classes": data.classes, "arrays": arrays}, indent=1).encode())
 
 
-def _forget_others(place: Path, label: str) -> None:
-    """Remove what was cached under the same label from earlier versions of the source."""
-    for other in place.parent.glob(f"{label}-" + "[0-9a-f]" * 16):
-        if other != place:
-            shutil.rmtree(other, ignore_errors=True)
+def _remove_older(place: Path, label: str) -> None:
+    """Remove our own files from the caches of earlier versions of the source."""
+    for other in place.parent.glob(f"{label}-{'[0-9a-f]' * 16}"):
+        if other != place and not other.is_symlink():
+            for name in (_INDEX, *_FILES):
+                (other / name).unlink(missing_ok=True)
+            with suppress(OSError):  # there is more in it than we wrote
+                other.rmdir()
 
 
 def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _file(part: str, what: str) -> str:
-    return f"{part}-{what}.npy"

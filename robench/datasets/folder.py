@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robench.contracts import Data, Dataset, Progress
-from robench.data.cache import remember
-from robench.data.folders import scan
-from robench.data.places import find, label
+from robench.data.cache import cached
+from robench.data.checks import existing
+from robench.data.folder import scan
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Folder(Dataset):
             raise ValueError(f"folder: size={self.size} is out of range, expected 8 to 512 pixels")
 
     def load(self, root: Path, progress: Progress) -> Data:
-        path = find(self.path, root)
+        path = existing(self.path, root)
         images = scan(path)
-        name = label(f"folder{self.size}", path)
-        return remember(name, images.files, root, lambda: images.read(self.size, progress))
+        kind = f"folder{self.size}"
+        return cached(kind, path, images.files, root, lambda: images.read(self.size, progress))

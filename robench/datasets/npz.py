@@ -5,8 +5,8 @@ from pathlib import Path
 
 from robench.contracts import Data, Dataset, Progress
 from robench.data import npz
-from robench.data.cache import remember
-from robench.data.places import find, label
+from robench.data.cache import cached
+from robench.data.checks import existing
 
 
 @dataclass(frozen=True)
@@ -19,5 +19,5 @@ class Npz(Dataset):
     path: str
 
     def load(self, root: Path, progress: Progress) -> Data:
-        path = find(self.path, root)
-        return remember(label("npz", path), (path,), root, lambda: npz.read(path))
+        path = existing(self.path, root)
+        return cached("npz", path, (path,), root, lambda: npz.read(path))

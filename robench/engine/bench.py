@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from robench.catalog.catalog import Catalog
-from robench.contracts import Attack, Data, Encoder, Probe, ProbeError, Progress, Run, Split, Target
+from robench.contracts import Attack, Data, Encoder, Probe, ProbeError, Progress, Run, Target
 from robench.data.checks import check_data
+from robench.data.splits import digest
 from robench.engine.evaluate import EvaluationError, evaluate
 from robench.engine.pretrain import TrainingError, pretrain
 from robench.engine.probe import classifier, probe, trained
@@ -302,7 +303,7 @@ class Bench:
         dice = generator(question, "probe", self.device)
         about = {
             **self._about(),
-            "data": f"{_sha256(data.train)} {_sha256(data.held_out)}",
+            "data": f"{digest(data.train)} {digest(data.held_out)}",
             "encoder": fingerprint(encoder),
         }
         with at_safe_points() if type(method).resume is not Probe.resume else nullcontext() as stop:
@@ -335,7 +336,7 @@ class Bench:
         title = self._title(question)
         about = {
             **self._about(),
-            "data": _sha256(data.test, index),
+            "data": digest(data.test, index),
             "encoder": card.weights_sha256,
             "probe": fingerprint(trained(model, self.probe(question.probing))),
         }
@@ -479,9 +480,3 @@ def _unlike(shapes: Shapes, fitting: Shapes) -> str:
 
 def _all_images(data: Data) -> npt.NDArray[np.uint8]:
     return np.concatenate([data.train.images, data.held_out.images])
-
-
-def _sha256(split: Split, index: npt.NDArray[np.int64] | slice = slice(None)) -> str:
-    digest = hashlib.sha256(np.asarray(split.images[index]).tobytes())
-    digest.update(np.asarray(split.labels[index]).tobytes())
-    return digest.hexdigest()

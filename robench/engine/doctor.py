@@ -6,8 +6,7 @@ from pathlib import Path
 import torch
 
 from robench.contracts import DataError
-from robench.data.cifar import named
-from robench.data.layouts import locate
+from robench.data.cifar import locate, named
 from robench.store.provenance import commit, describe, versions
 
 

@@ -1,11 +1,11 @@
 """Tiny stand-ins for CIFAR's files: noise for images, and the MD5 that belongs to them."""
 
+import gzip
 import hashlib
 import io
 import pickle
 import tarfile
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
-from robench.contracts import Split
-from robench.data.cifar import CIFAR10, Cifar
+from robench.contracts import Data, Split
+from robench.data.cifar import Cifar
 
 Item = TypeVar("Item")
 
@@ -35,55 +36,64 @@ TRAIN, TEST = noise(20, 1), noise(8, 2)
 
 
 def pickled(split: Split) -> bytes:
-    batch = {"data": split.images.reshape(len(split), -1), "labels": split.labels.tolist()}
-    return pickle.dumps(batch, protocol=4)
+    """A batch of either set: CIFAR-100 has two kinds of labels, the 100 fine and 20 coarse."""
+    labels = split.labels.tolist()
+    names = {"labels": labels} if max(labels) < 10 else {"fine_labels": labels}
+    coarse = [label // 5 for label in labels]
+    data = split.images.reshape(len(split), -1)
+    return pickle.dumps({"coarse_labels": coarse, **names, "data": data}, protocol=4)
 
 
-def contents(train: Split = TRAIN, test: Split = TEST) -> dict[str, bytes]:
-    """The batches by their names, the training images dealt to the first two of five."""
+def batches(train: Split = TRAIN, test: Split = TEST) -> dict[str, bytes]:
+    """The batches by their names, the training images dealt to two files."""
     first, second = (Split(train.images[i], train.labels[i]) for i in (slice(12), slice(12, None)))
+    names = pickle.dumps({"label_names": [], "fine_label_names": []})
     return {
         "data_batch_1": pickled(first),
         "data_batch_2": pickled(second),
         "test_batch": pickled(test),
+        "meta": names,
     }
 
 
-def described(files: dict[str, bytes], archive: bytes = b"") -> Cifar:
-    """CIFAR-10 with the checksums of these files in place of the published ones."""
+def publish(
+    patch: pytest.MonkeyPatch, cifar: Cifar, files: dict[str, bytes], archive: bytes = b""
+) -> None:
+    """Let torchvision hold these files for the published ones."""
     sums = {name: md5(content) for name, content in files.items()}
-    return replace(
-        CIFAR10,
-        archive=(CIFAR10.archive[0], md5(archive)),
-        archive_bytes=len(archive),
-        train=(("data_batch_1", sums["data_batch_1"]), ("data_batch_2", sums["data_batch_2"])),
-        test=(("test_batch", sums["test_batch"]),),
-    )
+    train = [[name, sums[name]] for name in files if name.startswith("data")]
+    patch.setattr(cifar.published, "train_list", train)
+    patch.setattr(cifar.published, "test_list", [["test_batch", sums["test_batch"]]])
+    meta = {**cifar.published.meta, "filename": "meta", "md5": sums["meta"]}
+    patch.setattr(cifar.published, "meta", meta)
+    patch.setattr(cifar.published, "tgz_md5", md5(archive))
 
 
-def write_batches(root: Path, files: dict[str, bytes]) -> Path:
-    folder = root / CIFAR10.folder
+def write_batches(root: Path, cifar: Cifar, files: dict[str, bytes]) -> Path:
+    folder = root / cifar.published.base_folder
     folder.mkdir(parents=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     return folder
 
 
-def archived(files: dict[str, bytes], folder: str = CIFAR10.folder) -> bytes:
+def archived(cifar: Cifar, files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        folder = tarfile.TarInfo(cifar.published.base_folder)
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
         for name, content in files.items():
-            member = tarfile.TarInfo(f"{folder}/{name}")
+            member = tarfile.TarInfo(f"{cifar.published.base_folder}/{name}")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
+    return gzip.compress(buffer.getvalue(), mtime=0)
 
 
 def encoded(image: npt.NDArray[np.uint8], form: str = "PNG") -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(image.transpose(1, 2, 0)).save(
-        buffer, form, **({"lossless": True} if form == "WEBP" else {})
-    )
+    lossless = {"lossless": True} if form == "WEBP" else {}
+    Image.fromarray(image.transpose(1, 2, 0)).save(buffer, form, **lossless)
     return buffer.getvalue()
 
 
@@ -97,15 +107,22 @@ def write_parquet(
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [{"bytes": content, "path": f"{i}.png"} for i, content in enumerate(images)]
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    pq.write_table(
-        pa.table({image: pa.array(rows, kind), label: pa.array(labels, pa.int64())}), path
-    )
+    coarse = pa.array([0] * len(labels), pa.int64())
+    columns = {image: pa.array(rows, kind), "coarse_label": coarse}
+    pq.write_table(pa.table({**columns, label: pa.array(labels, pa.int64())}), path)
     return path
 
 
-def write_split(path: Path, split: Split, form: str = "PNG") -> Path:
-    return write_parquet(
-        path, [encoded(image, form) for image in split.images], split.labels.tolist()
+def write_split(path: Path, split: Split, form: str = "PNG", label: str = "label") -> Path:
+    images = [encoded(image, form) for image in split.images]
+    return write_parquet(path, images, split.labels.tolist(), label=label)
+
+
+def same(one: Data, other: Data) -> bool:
+    return one.classes == other.classes and all(
+        np.array_equal(getattr(one, part).images, getattr(other, part).images)
+        and np.array_equal(getattr(one, part).labels, getattr(other, part).labels)
+        for part in ("train", "held_out", "test")
     )
 
 

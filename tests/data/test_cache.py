@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cifar_files import TEST, TRAIN
+from cifar_files import TEST, TRAIN, same
 
 from robench.contracts import Data
-from robench.data.cache import remember
+from robench.data.cache import cached
 from robench.data.splits import in_three
 
 DATA = in_three(TRAIN, TEST, tuple("abcdefghij"))
@@ -38,20 +38,16 @@ def arrays(source: Path) -> list[Path]:
     return sorted(source.parent.rglob("*.npy"))
 
 
-def equal(one: Data, other: Data) -> bool:
-    return one.classes == other.classes and all(
-        np.array_equal(getattr(one, part).images, getattr(other, part).images)
-        and np.array_equal(getattr(one, part).labels, getattr(other, part).labels)
-        for part in ("train", "held_out", "test")
-    )
+def load(source: Path, build: Build, kind: str = "x") -> Data:
+    return cached(kind, source.parent, [source], source.parent, build)
 
 
 def test_the_second_time_it_is_mapped_from_disk(source: Path) -> None:
     build = Build()
-    first, second = (remember("x", [source], source.parent, build) for _ in range(2))
+    first, second = (load(source, build) for _ in range(2))
     assert build.times == 1
-    assert equal(first, DATA)
-    assert equal(second, DATA)
+    assert same(first, DATA)
+    assert same(second, DATA)
     assert isinstance(second.train.images, np.memmap)
     assert not second.train.images.flags.writeable
     assert {path.parent.parent for path in arrays(source)} == {source.parent / ".robench-cache"}
@@ -61,7 +57,7 @@ def test_the_second_time_it_is_mapped_from_disk(source: Path) -> None:
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "removed"])
 def test_a_damaged_array_is_noticed_and_made_anew(source: Path, which: int, damage: str) -> None:
     build = Build()
-    remember("x", [source], source.parent, build)
+    load(source, build)
     path = arrays(source)[which]
     content = path.read_bytes()
     path.unlink()
@@ -69,9 +65,9 @@ def test_a_damaged_array_is_noticed_and_made_anew(source: Path, which: int, dama
         path.write_bytes(
             content[:-1] if damage == "truncated" else content[:-1] + bytes([content[-1] ^ 1])
         )
-    assert equal(remember("x", [source], source.parent, build), DATA)
+    assert same(load(source, build), DATA)
     assert build.times == 2
-    remember("x", [source], source.parent, build)
+    load(source, build)
     assert build.times == 2
 
 
@@ -80,28 +76,28 @@ def test_a_damaged_array_is_noticed_and_made_anew(source: Path, which: int, dama
 )
 def test_a_damaged_index_is_noticed_and_made_anew(source: Path, text: str) -> None:
     build = Build()
-    remember("x", [source], source.parent, build)
+    load(source, build)
     (index,) = source.parent.rglob("index.json")
     index.write_bytes(text.encode("latin1"))
-    assert equal(remember("x", [source], source.parent, build), DATA)
+    assert same(load(source, build), DATA)
     assert build.times == 2
 
 
 def test_an_index_cannot_point_outside_the_cache(source: Path) -> None:
     build = Build()
-    remember("x", [source], source.parent, build)
+    load(source, build)
     (index,) = source.parent.rglob("index.json")
     content = json.loads(index.read_text())
     content["arrays"]["../../../elsewhere.npy"] = content["arrays"].pop("train-images.npy")
     index.write_text(json.dumps(content))
-    remember("x", [source], source.parent, build)
+    load(source, build)
     assert build.times == 2
 
 
 @pytest.mark.parametrize("change", ["size", "time", "name"])
 def test_another_source_is_another_cache_and_the_old_one_goes(source: Path, change: str) -> None:
     build = Build()
-    remember("x", [source], source.parent, build)
+    load(source, build)
     if change == "size":
         before = source.stat()
         source.write_bytes(b"123456")
@@ -110,14 +106,34 @@ def test_another_source_is_another_cache_and_the_old_one_goes(source: Path, chan
         os.utime(source, ns=(1, 1))
     else:
         source = source.rename(source.with_name("renamed.bin"))
-    remember("x", [source], source.parent, build)
+    load(source, build)
     assert build.times == 2
     assert len(arrays(source)) == 6
 
 
+def test_nothing_of_others_is_removed(source: Path, tmp_path: Path) -> None:
+    """Neither a file beside ours in an old cache, nor what a link in place of one leads to."""
+    load(source, Build())
+    (old,) = {path.parent for path in arrays(source)}
+    (old / "notes.txt").write_text("theirs")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "index.json").write_text("theirs")
+    link = old.with_name(old.name[:-16] + "0" * 16)
+    link.symlink_to(elsewhere)
+    os.utime(source, ns=(1, 1))
+    build = Build()
+    for _ in range(2):
+        load(source, build)
+    assert build.times == 1
+    assert [path.name for path in old.iterdir()] == ["notes.txt"]
+    assert link.is_symlink()
+    assert (elsewhere / "index.json").read_text() == "theirs"
+
+
 def test_another_label_is_left_alone(source: Path) -> None:
     for label in ("x", "x-other", "y"):
-        remember(label, [source], source.parent, Build())
+        load(source, Build(), label)
     assert len(arrays(source)) == 18
 
 
@@ -126,7 +142,7 @@ def test_a_folder_that_is_read_only_gets_its_cache_at_home(source: Path, tmp_pat
     build = Build()
     try:
         for _ in range(2):
-            assert equal(remember("x", [source], source.parent, build), DATA)
+            assert same(load(source, build), DATA)
     finally:
         source.parent.chmod(0o755)
     assert build.times == 1
@@ -137,11 +153,11 @@ def test_a_folder_that_is_read_only_gets_its_cache_at_home(source: Path, tmp_pat
 def test_without_any_place_it_stays_in_memory(source: Path, tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file, so no folder can be made in it")
     (source.parent / ".robench-cache").write_text("another")
-    assert equal(remember("x", [source], source.parent, Build()), DATA)
+    assert same(load(source, Build()), DATA)
 
 
 def test_nothing_unfinished_is_left_and_others_may_read_it(source: Path) -> None:
-    remember("x", [source], source.parent, Build())
+    load(source, Build())
     names = {path.name for path in (source.parent / ".robench-cache").rglob("*") if path.is_file()}
     parts = ("train", "held_out", "test")
     arrays_of = {f"{part}-{what}.npy" for part in parts for what in ("images", "labels")}

@@ -1,4 +1,4 @@
-"""What is refused in a Parquet file, and how it is said."""
+"""Parquet files that are damaged, or that hold something else."""
 
 import struct
 import zlib
@@ -13,16 +13,15 @@ from cifar_files import TEST, encoded, one_line, quiet, write_parquet, write_spl
 
 from robench.contracts import DataError
 from robench.data import parquet
-from robench.data.cifar import CIFAR10, CIFAR100
 from robench.data.decode import decode
 
 PNGS = [encoded(image) for image in TEST.images]
 LABELS = TEST.labels.tolist()
 
 
-def refused(path: Path) -> str:
+def refused(path: Path, column: str = "label") -> str:
     with pytest.raises(DataError) as caught:
-        parquet.read(CIFAR10, (path,), quiet, "test")
+        parquet.read(path, column, 10, quiet, "Decoding")
     message = one_line(caught.value)
     assert str(path) in message
     return message
@@ -43,28 +42,23 @@ def huge_png(width: int, height: int) -> bytes:
 
 def test_other_columns_are_listed_beside_the_expected(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", PNGS, LABELS, image="image", label="target")
-    assert "has the columns image, target; expected img and label for cifar10" in refused(path)
+    assert "has the columns image, coarse_label, target; expected img and label" in refused(path)
 
 
 def test_cifar10_is_not_taken_for_cifar100(tmp_path: Path) -> None:
     path = write_split(tmp_path / "a.parquet", TEST)
-    with pytest.raises(DataError, match="has the columns img, label; expected img and fine_label"):
-        parquet.read(CIFAR100, (path,), quiet, "test")
+    assert "expected img and fine_label" in refused(path, "fine_label")
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (
-            {"img": ["a", "b"], "label": [0, 1]},
-            "column img is string, expected a struct with 'bytes'",
-        ),
-        ({"img": [{"bytes": "a"}], "label": [0]}, "expected a struct with 'bytes'"),
-        (
-            {"img": [{"bytes": b"a"}], "label": [0.5]},
-            "column label is double, expected whole numbers",
-        ),
+        ({"img": ["a"], "label": [0]}, "column img is string, expected a struct with 'bytes'"),
+        ({"img": [{"path": "a"}], "label": [0]}, "expected a struct with 'bytes'"),
+        ({"img": [{"bytes": "a"}], "label": [0]}, "the bytes in column img are string"),
+        ({"img": [{"bytes": b"a"}], "label": [0.5]}, "column label is double, expected whole num"),
         ({"img": [{"bytes": b"a"}], "label": ["cat"]}, "column label is string"),
+        ({"x" * 500 + str(i): [1] for i in range(50)}, "; expected img and label"),
     ],
 )
 def test_columns_of_another_type(
@@ -77,25 +71,21 @@ def test_columns_of_another_type(
 @pytest.mark.parametrize(("label", "row"), [(10, 3), (-1, 0), (2**40, 7)])
 def test_a_label_out_of_range_is_named_with_its_row(tmp_path: Path, label: int, row: int) -> None:
     labels = [*LABELS[:row], label, *LABELS[row + 1 :]]
-    path = write_parquet(tmp_path / "a.parquet", PNGS, labels)
-    message = refused(path)
+    message = refused(write_parquet(tmp_path / "a.parquet", PNGS, labels))
     assert f"column label: label {label} in row {row} is out of range, expected 0 to 9" in message
 
 
-@pytest.mark.parametrize("bad", [b"", b"no image", PNGS[0][:60], PNGS[0][:-400]])
-def test_bytes_that_are_no_image_are_named_with_their_row(tmp_path: Path, bad: bytes) -> None:
+@pytest.mark.parametrize("bad", [None, b"", b"no image", PNGS[0][:60], PNGS[0][:-400]])
+def test_bytes_that_are_no_image_are_named_with_their_row(
+    tmp_path: Path, bad: bytes | None
+) -> None:
     path = write_parquet(tmp_path / "a.parquet", [*PNGS[:5], bad, *PNGS[6:]], LABELS)
     assert "row 5: not an image that can be decoded" in refused(path)
 
 
-@pytest.mark.parametrize(
-    ("images", "labels"), [([*PNGS[:7], None], LABELS), (PNGS, [*LABELS[:7], None])]
-)
-def test_a_missing_value_is_named_with_its_row(
-    tmp_path: Path, images: list[bytes | None], labels: list[int | None]
-) -> None:
-    path = write_parquet(tmp_path / "a.parquet", images, labels)
-    assert "row 7: the image's bytes or its label is missing" in refused(path)
+def test_a_missing_label_is_refused(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", PNGS, [*LABELS[:7], None])
+    assert "column label: a label is missing" in refused(path)
 
 
 def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -105,22 +95,11 @@ def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("side", [8001, 10_000, 13_300, 60_000])
+@pytest.mark.parametrize("side", [8001, 13_300, 60_000])
 def test_a_picture_of_too_many_pixels_is_not_decoded(side: int) -> None:
     """Also where Pillow would only have warned of it."""
-    with pytest.raises(DataError, match=r"more than the 64 million|too many pixels"):
+    with pytest.raises(DataError, match=r"more than 64,000,000|DecompressionBomb"):
         decode(huge_png(side, side), "here")
-
-
-@pytest.mark.parametrize("side", [8000, 60_000])
-def test_a_decompression_bomb_is_not_decoded(tmp_path: Path, side: int) -> None:
-    path = write_parquet(tmp_path / "a.parquet", [huge_png(side, side), *PNGS[1:]], LABELS)
-    assert "row 0: the image " in refused(path)
-
-
-def test_an_image_of_a_megabyte_is_refused(tmp_path: Path) -> None:
-    path = write_parquet(tmp_path / "a.parquet", [*PNGS[:7], bytes(2**20 + 1)], LABELS)
-    assert "row 7: the image has 1,048,577 bytes" in refused(path)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +108,7 @@ def test_an_image_of_a_megabyte_is_refused(tmp_path: Path) -> None:
 def test_a_truncated_file_is_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = write_split(tmp_path / "a.parquet", TEST)
     path.write_bytes(damage(path.read_bytes()))
-    assert "it is truncated or no Parquet file" in refused(path)
+    assert "it is truncated or not a Parquet file" in refused(path)
 
 
 def test_damage_inside_is_noticed(tmp_path: Path) -> None:
@@ -140,26 +119,9 @@ def test_damage_inside_is_noticed(tmp_path: Path) -> None:
     refused(path)
 
 
-def test_a_column_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
-    path = write_split(tmp_path / "a.parquet", TEST)
-    content = path.read_bytes()
-    assert content.count(b"\x04path") > 1
-    path.write_bytes(content.replace(b"\x04path", b"\x04pa\xff\xff"))
-    assert "it is truncated or no Parquet file" in refused(path)
-
-
-def test_a_long_list_of_columns_is_cut(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"x" * 500 + str(i): [1] for i in range(50)}), tmp_path / "a.parquet")
-    assert "; expected img and label for cifar10" in refused(tmp_path / "a.parquet")
-
-
-def test_no_rows_is_refused(tmp_path: Path) -> None:
-    assert "no rows in it" in refused(write_parquet(tmp_path / "a.parquet", [], []))
-
-
-def test_more_rows_than_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "MOST_ROWS", 7)
-    assert "says it has 8 rows" in refused(write_split(tmp_path / "a.parquet", TEST))
+def test_more_bytes_than_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "MOST_BYTES", 7000)
+    assert "of images, more than the" in refused(write_split(tmp_path / "a.parquet", TEST))
 
 
 def test_progress_counts_all_images(tmp_path: Path) -> None:
@@ -169,5 +131,7 @@ def test_progress_counts_all_images(tmp_path: Path) -> None:
         seen.append((len(items), label))
         return items
 
-    parquet.read(CIFAR10, (write_split(tmp_path / "a.parquet", TEST),), progress, "test")
-    assert seen == [(1, "Decoding cifar10 test")]
+    path = write_split(tmp_path / "a.parquet", TEST)
+    split = parquet.read(path, "label", 10, progress, "Decoding test")
+    assert np.array_equal(split.images, TEST.images)
+    assert seen == [(1, "Decoding test")]

@@ -100,6 +100,43 @@ def test_a_new_image_is_noticed(tmp_path: Path) -> None:
     assert len(before.train) < len(after.train)
 
 
+def test_a_class_that_test_or_val_lacks_does_not_shift_the_labels_after_it(tmp_path: Path) -> None:
+    for part, names in (("train", "abcd"), ("test", "acd"), ("val", "bd")):
+        for name in names:
+            (tmp_path / "pets" / part / name).mkdir(parents=True)
+            for i in range(2):
+                grey = 60 * "abcd".index(name) + 20
+                image = Image.new("RGB", (9, 9), (grey, grey, grey + i))
+                image.save(tmp_path / "pets" / part / name / f"{i}.png")
+    data = Folder("pets", size=9).load(tmp_path, quiet)
+    assert data.classes == ("a", "b", "c", "d")
+    for part, present in (
+        (data.train, {0, 1, 2, 3}),
+        (data.test, {0, 2, 3}),
+        (data.held_out, {1, 3}),
+    ):
+        assert set(part.labels.tolist()) == present
+        assert np.array_equal(part.images[:, 0, 0, 0], 60 * part.labels + 20)
+
+
+def test_photographs_are_turned_as_their_camera_was_held(tmp_path: Path) -> None:
+    """EXIF orientation 6: the picture's top is the file's left side."""
+    fill(tmp_path / "pets", 4)
+    image = Image.new("RGB", (12, 12), (0, 0, 0))
+    image.paste((255, 255, 255), (0, 0, 6, 12))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number in range(2):
+        image.putpixel((11, 11), (0, 0, 255 * number))
+        image.save(tmp_path / "pets" / "red" / f"turned{number}.png", exif=exif)
+    data = Folder("pets", size=12).load(tmp_path, quiet)
+    images = np.concatenate([part.images for part in _parts(data)])
+    turned = images[images[:, 1].mean((1, 2)) > 100]
+    assert len(turned) == 2
+    assert (turned[:, :, :6] == 255).all()
+    assert (turned[:, :2, 6:] == 0).all()
+
+
 def test_grey_palette_and_transparent_images_are_read(tmp_path: Path) -> None:
     fill(tmp_path / "pets", 4)
     image = Image.open(tmp_path / "pets/red/0.png")
@@ -140,7 +177,7 @@ def test_an_image_of_too_many_pixels_is_refused(
 ) -> None:
     monkeypatch.setattr("robench.data.decode._MOST_PIXELS", 200)
     fill(tmp_path / "pets", 4)
-    assert "0.png: the image is 20×12 pixels, more than the" in refused(tmp_path / "pets")
+    assert "0.png: the image is 20×12 pixels, more than 200" in refused(tmp_path / "pets")
 
 
 def test_other_shapes_of_folders_are_refused(tmp_path: Path) -> None:
@@ -148,7 +185,7 @@ def test_other_shapes_of_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'pets' does not exist"):
         Folder("pets").load(tmp_path, quiet)
     pets.mkdir()
-    assert "has 0 class folders, expected at least two" in refused(pets)
+    assert "has 0 class folders, expected at least 2" in refused(pets)
     fill(pets / "train", 4)
     assert f"{pets} has no folder test/" in refused(pets)
     (pets / "test/green").mkdir(parents=True)
@@ -157,8 +194,11 @@ def test_other_shapes_of_folders_are_refused(tmp_path: Path) -> None:
     (pets / "test/red").mkdir()
     (pets / "test/red/a.png").write_bytes(b"x")
     assert f"{pets / 'test/green'} is a class that {pets / 'train'} does not have" in refused(pets)
+    (tmp_path / "lone/red").mkdir(parents=True)
+    (tmp_path / "lone/red/a.png").write_bytes(b"x")
+    assert "has 1 class folders, expected at least 2" in refused(tmp_path / "lone")
     (pets / "train/red/nested").mkdir()
-    assert "nested is no image; images belong directly in" in refused(pets)
+    assert "nested is not an image; images belong directly in" in refused(pets)
 
 
 @pytest.mark.parametrize("size", [0, 7, 513])

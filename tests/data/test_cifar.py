@@ -1,0 +1,241 @@
+"""CIFAR gives the same images from every layout, and says what is wrong with a broken one."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cifar_files import (
+    TEST,
+    TRAIN,
+    archived,
+    batches,
+    one_line,
+    publish,
+    quiet,
+    same,
+    write_batches,
+    write_split,
+)
+
+from robench.contracts import DataError, Split
+from robench.data.cifar import CIFAR10, CIFAR100, CIFARS, Cifar, fetch, load, locate, verify
+from robench.data.splits import in_three
+
+Lay = Callable[[Path, Cifar, Split, Split], None]
+FILES = batches()
+
+
+@pytest.fixture
+def patch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    publish(monkeypatch, CIFAR10, FILES, archived(CIFAR10, FILES))
+    return monkeypatch
+
+
+def folder(root: Path, cifar: Cifar, train: Split = TRAIN, test: Split = TEST) -> None:
+    write_batches(root, cifar, batches(train, test))
+
+
+def archive(root: Path, cifar: Cifar, train: Split = TRAIN, test: Split = TEST) -> None:
+    (root / cifar.published.filename).write_bytes(archived(cifar, batches(train, test)))
+
+
+def parquet(root: Path, cifar: Cifar, train: Split = TRAIN, test: Split = TEST) -> None:
+    for part, split in (("train", train), ("test", test)):
+        path = root / cifar.name / f"{part}-00000-of-00001.parquet"
+        write_split(path, split, label=cifar.column)
+
+
+def webp(root: Path, cifar: Cifar, train: Split = TRAIN, test: Split = TEST) -> None:
+    for part, split in (("train", train), ("test", test)):
+        write_split(root / f"{part}-0.parquet", split, "WEBP", cifar.column)
+
+
+LAYOUTS = pytest.mark.parametrize("lay", [folder, archive, parquet, webp])
+
+
+@LAYOUTS
+@pytest.mark.usefixtures("patch")
+def test_every_layout_gives_the_same_data_twice(tmp_path: Path, lay: Lay) -> None:
+    lay(tmp_path, CIFAR10, TRAIN, TEST)
+    expected = in_three(TRAIN, TEST, CIFAR10.classes)
+    for _ in range(2):
+        data = load(CIFAR10, tmp_path, quiet)
+        assert same(data, expected)
+        assert data.train.images.dtype == np.uint8
+        assert data.train.labels.dtype == np.int64
+    assert not list(tmp_path.rglob("data_batch_1")) or lay is folder
+
+
+@LAYOUTS
+def test_cifar100_has_its_100_fine_labels_and_not_the_20_coarse_ones(
+    tmp_path: Path, lay: Lay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fine = [Split(split.images, split.labels + 90) for split in (TRAIN, TEST)]
+    files = batches(*fine)
+    publish(monkeypatch, CIFAR100, files, archived(CIFAR100, files))
+    lay(tmp_path, CIFAR100, *fine)
+    data = load(CIFAR100, tmp_path, quiet)
+    assert same(data, in_three(*fine, CIFAR100.classes))
+    assert sorted(data.test.labels.tolist()) == [90, 90, 91, 91, 92, 92, 93, 93]
+    assert len(data.classes) == 100
+    assert data.classes[90] == "train"
+
+
+def test_classes_are_those_of_the_published_sets() -> None:
+    assert CIFAR10.classes[0] == "airplane"
+    assert len(CIFAR10.classes) == 10
+    assert len(set(CIFAR100.classes)) == 100
+    assert list(CIFAR100.classes) == sorted(CIFAR100.classes)
+
+
+@pytest.mark.parametrize(
+    "inside", ["cifar10", "cifar10/plain_text", "cifar10/data", "plain_text", "data", "."]
+)
+def test_parquet_is_found_in_the_folders_where_copies_have_it(tmp_path: Path, inside: str) -> None:
+    for part, split in (("train", TRAIN), ("test", TEST)):
+        write_split(tmp_path / inside / f"{part}-00000-of-00001.parquet", split)
+    assert locate(CIFAR10, tmp_path).layout == "parquet"
+
+
+def test_parquet_in_several_shards_is_one_set(tmp_path: Path) -> None:
+    for i, half in enumerate((slice(12), slice(12, None))):
+        part = Split(TRAIN.images[half], TRAIN.labels[half])
+        write_split(tmp_path / f"cifar10/train-0000{i}-of-00002.parquet", part)
+    write_split(tmp_path / "cifar10/test-00000-of-00001.parquet", TEST)
+    data = load(CIFAR10, tmp_path, quiet)
+    assert same(data, in_three(TRAIN, TEST, CIFAR10.classes))
+
+
+def test_a_missing_shard_is_seen_by_the_names(tmp_path: Path) -> None:
+    parquet(tmp_path, CIFAR10)
+    write_split(tmp_path / "cifar10/train-00001-of-00003.parquet", TRAIN)
+    with pytest.raises(DataError, match=r"has 2 of the train-\*.parquet files, but .* 1 and 3"):
+        load(CIFAR10, tmp_path, quiet)
+
+
+def test_train_without_test_is_refused(tmp_path: Path) -> None:
+    parquet(tmp_path, CIFAR10)
+    (tmp_path / "cifar10/test-00000-of-00001.parquet").unlink()
+    with pytest.raises(DataError, match=r"has train-\*.parquet but no test-\*.parquet"):
+        load(CIFAR10, tmp_path, quiet)
+
+
+@pytest.mark.usefixtures("patch")
+def test_batches_go_before_the_archive_and_that_before_parquet(tmp_path: Path) -> None:
+    for lay, name in ((parquet, "parquet"), (archive, "archive"), (folder, "batches")):
+        lay(tmp_path, CIFAR10)
+        assert locate(CIFAR10, tmp_path).layout == name
+
+
+@pytest.mark.parametrize("cifar", CIFARS.values())
+def test_nothing_there_names_what_where_and_the_way_out(tmp_path: Path, cifar: Cifar) -> None:
+    with pytest.raises(DataError) as caught:
+        load(cifar, tmp_path / "absent", quiet)
+    assert not (tmp_path / "absent").exists()
+    for part in (
+        f"{cifar.name} is not in {tmp_path}",
+        f"{cifar.published.base_folder}/",
+        cifar.published.filename,
+        f"{cifar.name}/train-*.parquet",
+        f"`robench data fetch {cifar.name} --data {tmp_path / 'absent'}`",
+        "ROBENCH_DATA",
+        cifar.stand_in,
+    ):
+        assert part in one_line(caught.value)
+
+
+@pytest.mark.usefixtures("patch")
+def test_a_missing_batch_is_named(tmp_path: Path) -> None:
+    folder(tmp_path, CIFAR10)
+    (tmp_path / "cifar-10-batches-py" / "data_batch_2").unlink()
+    with pytest.raises(DataError, match=r"has no data_batch_2\); run `robench data fetch"):
+        load(CIFAR10, tmp_path, quiet)
+
+
+@pytest.mark.parametrize("lay", [folder, archive])
+@pytest.mark.parametrize("damage", [lambda b: b[:-7], lambda b: b[:50] + b"x" + b[51:]])
+@pytest.mark.usefixtures("patch")
+def test_damage_is_named_with_both_checksums_before_anything_is_opened(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lay: Callable[[Path, Cifar], None],
+    damage: Callable[[bytes], bytes],
+) -> None:
+    lay(tmp_path, CIFAR10)
+    path = max(tmp_path.rglob("*[hz]"))  # test_batch, or the archive
+    path.write_bytes(damage(path.read_bytes()))
+    for opener in ("tarfile.open", "pickle.load"):
+        monkeypatch.setattr(opener, lambda *args, **options: pytest.fail("it was opened"))
+    with pytest.raises(DataError, match=r" has MD5 \w{32}, expected \w{32}: it is dam") as caught:
+        load(CIFAR10, tmp_path, quiet)
+    assert str(path) in one_line(caught.value)
+    assert "`robench data fetch`" in str(caught.value)
+
+
+def python2_batch(split: Split) -> bytes:
+    """A batch as Python 2 and an old numpy pickled it: byte strings, an old module's name."""
+    pixels = split.images.tobytes()
+    return b"".join(
+        [
+            b"\x80\x02}(",
+            b"U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R",
+            b"(K\x01K" + bytes([len(split)]) + b"M\x00\x0c\x86",
+            b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89",
+            b"T" + len(pixels).to_bytes(4, "little") + pixels + b"tb",
+            b"U\x06labels](" + b"".join(b"K" + bytes([label]) for label in split.labels) + b"e",
+            b"u.",
+        ]
+    )
+
+
+def test_batches_pickled_by_python_2_are_read_without_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "data_batch_1": python2_batch(TRAIN),
+        "test_batch": python2_batch(TEST),
+        "meta": pickle.dumps({"label_names": []}, 2),
+    }
+    publish(monkeypatch, CIFAR10, files)
+    write_batches(tmp_path, CIFAR10, files)
+    data = load(CIFAR10, tmp_path, quiet)
+    assert same(data, in_three(TRAIN, TEST, CIFAR10.classes))
+
+
+@LAYOUTS
+@pytest.mark.usefixtures("patch")
+def test_verify_counts_images_and_classes(tmp_path: Path, lay: Lay) -> None:
+    lay(tmp_path, CIFAR10, TRAIN, TEST)
+    whole, line = verify("cifar10", tmp_path, quiet)
+    assert not whole  # the test part has four of the ten classes
+    assert "20 of 50,000 train images (2 to 2 of each class)" in line
+    assert "8 of 10,000 test images (0 to 2 of each class)" in line
+    assert ("MD5 as published" in line) == (lay in (folder, archive))
+
+
+def test_verify_is_content_with_every_class_there(tmp_path: Path) -> None:
+    parquet(tmp_path, CIFAR10, TRAIN, TRAIN)
+    assert verify("cifar10", tmp_path, quiet)[0]
+
+
+def test_verify_says_what_is_damaged_or_missing(tmp_path: Path) -> None:
+    parquet(tmp_path, CIFAR10)
+    (tmp_path / "cifar10/test-00000-of-00001.parquet").write_bytes(b"damaged")
+    whole, line = verify("cifar10", tmp_path, quiet)
+    assert not whole
+    assert "it is truncated or not a Parquet file" in line
+    assert "cifar100 is not in" in verify("cifar100", tmp_path, quiet)[1]
+
+
+@pytest.mark.parametrize("use", [verify, fetch])
+def test_another_name_is_an_error(tmp_path: Path, use: Callable[..., object]) -> None:
+    with pytest.raises(DataError, match=r"'imagenet' .* choose one of cifar10, cifar100"):
+        use("imagenet", tmp_path, quiet)
+
+
+def test_fetch_leaves_an_archive_that_is_whole(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("robench.data.download.urlopen", lambda *_, **__: pytest.fail("asked for"))
+    archive(tmp_path, CIFAR10)
+    assert fetch("cifar10", tmp_path, quiet) == tmp_path / "cifar-10-python.tar.gz"
