@@ -549,8 +549,6 @@ def verify(names: tuple[str, ...], data: Path | None) -> int:
 @click.option("--head", default="probe", show_default=True, help="Fit a probe, or attack its own.")
 @click.option("--probe", help="The classifier on frozen features.  [default: linear]")
 @click.option("--bn", help="Of two BatchNorm branches: clean or adversarial.")
-@click.option("--mean", help="Input normalisation: one number, or three with commas.")
-@click.option("--std", help="Input normalisation: one number, or three with commas.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("results/evaluate"), show_default=True
 )
@@ -568,8 +566,6 @@ def evaluate(
     head: str,
     probe: str | None,
     bn: str | None,
-    mean: str | None,
-    std: str | None,
     out: Path,
     device: str,
     plugins: tuple[Path, ...],
@@ -595,8 +591,6 @@ def evaluate(
         probe=None if probe is None else parse(probe),
         branch=bn,
         head=head,
-        mean=mean,
-        std=std,
     )
     where = api.find_device(device)
     report = evaluate_checkpoint(

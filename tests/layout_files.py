@@ -8,11 +8,11 @@ import torch
 from reference_nets import Net, randomised, weights
 from torch import Tensor, nn
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-CIFAR = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
-HALF = ((0.5,), (0.5,))
-NOTHING = ((0.0,), (1.0,))
-Pixels = tuple[tuple[float, ...], tuple[float, ...]] | None
+Numbers = tuple[tuple[float, ...], tuple[float, ...]]
+IMAGENET: Numbers = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+CIFAR: Numbers = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+HALF: Numbers = ((0.5,), (0.5,))
+NOTHING: Numbers = ((0.0,), (1.0,))
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Written:
     entries: dict[str, Any]
     net: Net
     layout: str
-    pixels: Pixels
+    pixels: Numbers | None
     heads: frozenset[str]
     encoder: str = "resnet18(width=4)"
 
@@ -59,24 +59,24 @@ def rocl() -> Written:
         "optimizer_state": {"state": {}, "param_groups": [{"lr": 0.1}]},
         "rng_state": torch.get_rng_state(),
     }
-    return Written(entries, net, "RoCL", NOTHING, frozenset())
+    return Written(entries, net, "rocl", NOTHING, frozenset())
 
 
 def clae() -> Written:
     net = _net("clae", 2)
     heads = _head("projector.0", "projector.2")
-    return Written(weights(net, "encoder.") | heads, net, "CLAE", HALF, frozenset(heads))
+    return Written(weights(net, "encoder.") | heads, net, "clae", HALF, frozenset(heads))
 
 
 def clae_single() -> Written:
     net = _net("clae")
-    return Written(weights(net, "encoder."), net, "CLAE", HALF, frozenset())
+    return Written(weights(net, "encoder."), net, "clae", HALF, frozenset())
 
 
 def clae_plain() -> Written:
     net, heads = _net("clae", 2), _head("linear", outputs=128)
     entries = {"net": _wrapped(weights(net) | heads), "acc": 1.0, "epoch": 1}
-    return Written(entries, net, "CLAE Plain or UEL", CIFAR, frozenset(heads))
+    return Written(entries, net, "clae-plain", CIFAR, frozenset(heads))
 
 
 def acl() -> Written:
@@ -85,40 +85,38 @@ def acl() -> Written:
     heads |= weights(nn.BatchNorm1d(32), "fc.bn1.bn_list.0.")
     heads |= weights(nn.BatchNorm1d(32), "fc.bn1.bn_list.1.")
     entries = {"epoch": 1, "state_dict": weights(net) | heads | _layer(), "optim": {"state": {}}}
-    return Written(entries, net, "ACL or DynACL", IMAGENET, frozenset(heads))
+    return Written(entries, net, "acl", IMAGENET, frozenset(heads))
 
 
 def acl_single() -> Written:
     net = _net("acl", 1)
-    return Written(
-        {"state_dict": weights(net) | _layer()}, net, "ACL or DynACL", IMAGENET, frozenset()
-    )
+    return Written({"state_dict": weights(net) | _layer()}, net, "acl", IMAGENET, frozenset())
 
 
 def acl_older() -> Written:
     net = _net("acl-older", 2)
     entries = {"state_dict": weights(net) | _layer()}
-    return Written(entries, net, "ACL or DynACL", IMAGENET, frozenset())
+    return Written(entries, net, "acl", IMAGENET, frozenset())
 
 
 def acl_finetuned() -> Written:
     net, heads = _net("torchvision"), _head("fc")
     entries = {"state_dict": weights(net) | heads | _layer()}
-    return Written(entries, net, "ACL or DynACL", IMAGENET, frozenset(heads))
+    return Written(entries, net, "acl", IMAGENET, frozenset(heads))
 
 
 def dynacl() -> Written:
     net = _net("acl", 2)
     other = weights(randomised(Net("acl", 2), 6), "encoder_q.")
     used = {f"encoder_k.{name}": tensor for name, tensor in (weights(net) | _layer()).items()}
-    return Written({"state_dict": other | used}, net, "ACL or DynACL", IMAGENET, frozenset(other))
+    return Written({"state_dict": other | used}, net, "acl", IMAGENET, frozenset(other))
 
 
 def advcl() -> Written:
     net = _net("acl", 3)
     heads = _head("fc_002", "fc_010", "head_proj.0", "head_proj.3", "head_pred.0", "head_pred.3")
     entries = {"model": _wrapped(weights(net) | heads), "epoch": 1, "rng_state": torch.zeros(3)}
-    return Written(entries, net, "AdvCL", NOTHING, frozenset(heads))
+    return Written(entries, net, "advcl", NOTHING, frozenset(heads))
 
 
 def advcl_finetuned() -> Written:
@@ -126,7 +124,7 @@ def advcl_finetuned() -> Written:
     classifier = _head("fc")
     entries = {"model": weights(net) | heads, "classifier": classifier, "epoch": 1}
     names = {*heads, *(f"classifier.{name}" for name in classifier)}
-    return Written(entries, net, "AdvCL", NOTHING, frozenset(names))
+    return Written(entries, net, "advcl", NOTHING, frozenset(names))
 
 
 def solo() -> Written:
@@ -166,7 +164,7 @@ def lightly_own() -> Written:
     # lightly's Sequential of children has lost the ReLU that its forward pass applies by hand.
     net, heads = _net("kuangliu", rectified=False), _head("projection_head.layers.0")
     entries = {"state_dict": _numbered(net, "012345") | heads}
-    return Written(entries, net, "lightly benchmark", None, frozenset(heads))
+    return Written(entries, net, "lightly-benchmark", None, frozenset(heads))
 
 
 def lightly_numbered() -> Written:

@@ -17,7 +17,7 @@ DynACL's is ``fc`` (ACL models/resnet.py:158), pytorch-cifar's ``linear`` (model
 
 
 class Head(NamedTuple):
-    """A linear layer and the checkpoint's names that it is made of."""
+    """A linear layer, and its names in the checkpoint."""
 
     layer: nn.Linear
     names: tuple[str, ...]
@@ -26,7 +26,7 @@ class Head(NamedTuple):
 def own_head(state: Mapping[str, Tensor], trunk: Trunk, width: int, classes: int) -> Head:
     """The checkpoint's linear head on ``width`` features.
 
-    Raises SpecError where it has none, or one for another number of ``classes``.
+    Raises SpecError for a checkpoint without one, or with one for other ``classes``.
     """
     places = [place for name in HEADS for place in (name, f"{trunk.prefix}{name}")]
     for place in dict.fromkeys(places):
@@ -41,10 +41,11 @@ def own_head(state: Mapping[str, Tensor], trunk: Trunk, width: int, classes: int
         layer = nn.Linear(width, classes, device="meta").to_empty(device="cpu")
         layer.weight.data.copy_(weight)
         layer.bias.data.zero_()
-        if bias is not None:
-            layer.bias.data.copy_(bias)
-        used = (f"{place}.weight", *([f"{place}.bias"] if bias is not None else []))
-        return Head(layer.requires_grad_(False).eval(), used)
+        layer.requires_grad_(False)
+        if bias is None:
+            return Head(layer.eval(), (f"{place}.weight",))
+        layer.bias.data.copy_(bias)
+        return Head(layer.eval(), (f"{place}.weight", f"{place}.bias"))
     raise SpecError(
         f"the checkpoint has no linear head of {width} features (looked for {', '.join(HEADS)}); "
         "use --head probe, which fits one"

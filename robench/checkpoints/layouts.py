@@ -1,101 +1,72 @@
-"""Whose code wrote a checkpoint, told from its names, and what that says of input and branches."""
+"""The code that wrote a checkpoint, recognised by names; its input, stem and evaluated branch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from robench.checkpoints.naming import Trunk, place, stem_kernel
 from robench.checkpoints.reading import Checkpoint
-from robench.grid.spec import SpecError
+from robench.grid.spec import SpecError, show
 from robench.tensors.batchnorm import ADVERSARIAL, CLEAN
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """Pixels x in [0, 1] go in as (x - mean) / std; one number, or one for each channel."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    why: str
+from robench.tensors.resnet import CIFAR, IMAGENET, LINEAR, NORMALIZATIONS, PADDED
 
 
 @dataclass(frozen=True)
 class Layout:
     """One way of writing a residual network to disk.
 
-    ``normalisation`` is None where the names do not tell it, and ``hint`` has what is usual there.
-    ``evaluated`` says which BatchNorm branch the authors evaluate. ``padding`` is that of a
-    3x3 stem, and ``rectified`` whether a ReLU ends the stem.
+    ``normalize`` is the input's, as encoders take it, and ``source`` the authors' line of it; where
+    that is "", the names do not decide it and ``hint`` has the usual one. ``evaluated`` says which
+    BatchNorm branch the authors evaluate, and ``stem`` is that of networks whose stem is 3x3.
     """
 
     name: str
-    normalisation: Normalisation | None = None
+    normalize: str | None = None
+    source: str = ""
     hint: str = ""
     evaluated: str = ""
-    padding: int = 1
-    rectified: bool = True
-
-    @property
-    def stem(self) -> str:
-        """What is unusual about the stem, in words; "" for nothing."""
-        unusual = [f"pads by {self.padding}"] if self.padding != 1 else []
-        unusual += [] if self.rectified else ["has no ReLU"]
-        return " and ".join(unusual)
+    stem: str = CIFAR
 
 
-def _none(why: str) -> Normalisation:
-    return Normalisation((0.0,), (1.0,), why)
-
-
-CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
-
-ROCL = Layout("RoCL", _none("none: src/data_loader.py:14-49"))
+ROCL = Layout("rocl", None, "src/data_loader.py:14-49")
 CLAE = Layout(
-    "CLAE",
-    Normalisation(
-        (0.5,), (0.5,), "SimCLR/modules/transformations/simclr.py:15-16, eval_lr.py:125-128"
-    ),
+    "clae",
+    "half",
+    "SimCLR/modules/transformations/simclr.py:15-16, eval_lr.py:125-128",
     evaluated="CLAE evaluates clean (SimCLR/eval_lr.py:59)",
 )
-CLAE_PLAIN = Layout(
-    "CLAE Plain or UEL",
-    Normalisation(CIFAR_MEAN, CIFAR_STD, "Plain/main.py:140, UEL/main.py:125"),
+CLAE_PLAIN = Layout(  # and UEL
+    "clae-plain",
+    "pytorch-cifar",
+    "Plain/main.py:140, UEL/main.py:125",
     evaluated="CLAE evaluates clean (Plain/utils.py:120, 137)",
 )
-ACL = Layout(
-    "ACL or DynACL",
-    hint="their code normalises with a layer that this checkpoint lacks",
+ACL = Layout(  # and DynACL
+    "acl",
+    hint="their code normalizes with a layer that this checkpoint lacks",
     evaluated="ACL and DynACL evaluate adversarial (--bnNameCnt 1 in their read-me files)",
 )
 ADVCL = Layout(
-    "AdvCL",
-    _none("none: pretraining_advCL.py:105-123, models/resnet_cifar.py:75, 156"),
+    "advcl",
+    None,
+    "pretraining_advCL.py:105-123, models/resnet_cifar.py:75, 156",
     evaluated="AdvCL evaluates adversarial (finetuning_advCL_SLF.py:139, utils.py:93-118)",
 )
 SOLO = Layout(
     "solo-learn",
-    hint="solo-learn's depends on the data set (solo/data/pretrain_dataloader.py:206-212); for "
-    "CIFAR-10: --mean 0.4914,0.4822,0.4465 --std 0.2470,0.2435,0.2616",
-    padding=2,  # of the CIFAR stem: solo/methods/base.py:198-202
+    hint="solo-learn's depends on the data set: cifar10 for CIFAR-10 "
+    "(solo/data/pretrain_dataloader.py:206-212)",
+    stem=PADDED,  # solo/methods/base.py:198-202
 )
-SOLO_LARGE = replace(SOLO, padding=1)  # it changes no other stem than that one
-LIGHTLY = Layout(
-    "lightly",
-    hint="lightly's default is --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 "
-    "(lightly/transforms/utils.py:1)",
-)
+LIGHTLY = Layout("lightly", hint="lightly's default is imagenet: lightly/transforms/utils.py:1")
 # Its forward pass has the stem's ReLU as a function (lightly/models/resnet.py:236), which is lost
 # where the children become a Sequential (cifar10_benchmark.py:365-367).
-LIGHTLY_CHILDREN = replace(LIGHTLY, name="lightly benchmark", rectified=False)
-TORCHVISION = Layout(
-    "torchvision",
-    hint="for ImageNet it is usually --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
-)
+LIGHTLY_CHILDREN = replace(LIGHTLY, name="lightly-benchmark", stem=LINEAR)
+TORCHVISION = Layout("torchvision", hint="for ImageNet it is usually imagenet")
 KUANGLIU = Layout(
     "pytorch-cifar",
-    hint="pytorch-cifar's is --mean 0.4914,0.4822,0.4465 --std 0.2023,0.1994,0.2010 "
-    "(main.py:34); where pixels go in as they are: --mean 0 --std 1",
+    hint="pytorch-cifar's is pytorch-cifar (main.py:34); none where pixels go in as they are",
 )
 
 
@@ -121,53 +92,61 @@ def recognise(checkpoint: Checkpoint, trunk: Trunk) -> Layout:
         return LIGHTLY
     if "shortcut" in text:
         if {"head_proj", "head_pred"} <= beside:
-            return (
-                ADVCL  # fine-tuned: finetuning_advCL_SLF.py:323-328, models/resnet_cifar.py:89-101
-            )
+            # Fine-tuned: finetuning_advCL_SLF.py:323-328, models/resnet_cifar.py:89-101.
+            return ADVCL
         # What RoCL puts beside its weights: src/utils.py:169-175.
         if {"model", "optimizer_state", "rng_state"} <= checkpoint.entries:
             return ROCL
         return KUANGLIU
     # solo-learn's names: solo/methods/base.py:193, 210, 643; older ones say encoder
     # (main_linear.py:75-82).
-    if trunk.prefix in ("backbone.", "encoder.") and _solo(beside):
-        return SOLO if stem_kernel(checkpoint.state, trunk) == (3, 3) else SOLO_LARGE
+    solo = {"classifier", "projector", "predictor"} & beside
+    if trunk.prefix in ("backbone.", "encoder.") and (
+        solo or any(name.startswith("momentum_") for name in beside)
+    ):
+        return SOLO
     return TORCHVISION
 
 
-def _solo(beside: set[str]) -> bool:
-    return any(name in ("classifier", "projector", "predictor") for name in beside) or any(
-        name.startswith("momentum_") for name in beside
-    )
+def stem(layout: Layout, state: Mapping[str, Tensor], trunk: Trunk) -> str:
+    """The encoder's ``stem``: torchvision's for a 7x7 convolution, or else the layout's."""
+    return IMAGENET if stem_kernel(state, trunk) == (7, 7) else layout.stem
 
 
-def normalisation(
-    layout: Layout, state: Mapping[str, Tensor], trunk: Trunk, given: Normalisation | None
-) -> Normalisation:
-    """How pixels go in: as ``given``, else by the checkpoint's own layer, else by its layout.
+def normalization(
+    layout: Layout, state: Mapping[str, Tensor], trunk: Trunk
+) -> tuple[str | None, str]:
+    """The encoder's ``normalize``, by the checkpoint's own layer or else its layout; its source.
 
-    Raises SpecError where none of them tells it.
+    Raises SpecError if neither says it.
     """
-    if given is not None:
-        return given
     own = {inner: state[name] for name, inner in trunk.names.items()}
     # The buffers of ACL's and DynACL's first layer: utils.py:20-28, models/resnet_multi_bn.py:232.
     if {"normalize.mean", "normalize.std"} <= own.keys():
-        mean, std = (tuple(own[f"normalize.{name}"].flatten().tolist()) for name in ("mean", "std"))
-        return Normalisation(mean, std, "the checkpoint's own first layer")
-    if layout.normalisation is None:
+        text = _text(own[f"normalize.{name}"].flatten().numpy() for name in ("mean", "std"))
+        named = {_text(numbers): name for name, numbers in NORMALIZATIONS.items()}
+        return named.get(text, text), "the checkpoint's own first layer"
+    if not layout.source:
+        choices = ", ".join([show(None), *NORMALIZATIONS])
         raise SpecError(
-            f"the input normalisation of a {layout.name} checkpoint cannot be told from its names; "
-            f"give --mean and --std ({layout.hint})"
+            f"the input normalization of a {layout.name} checkpoint is not in its names; give it, "
+            f"such as --encoder 'resnet18(normalize=cifar10)': one of {choices}, or "
+            f"'MEAN:STD' ({layout.hint})"
         )
-    return layout.normalisation
+    return layout.normalize, layout.source
+
+
+def _text(numbers: Iterable[Iterable[float]]) -> str:
+    return ":".join(",".join(map(str, part)) for part in numbers)
 
 
 def choose_branch(layout: Layout, trunk: Trunk, asked: str | None) -> str:
-    """The BatchNorm branch to use: "clean" where there is one only, else as ``asked``.
+    """The BatchNorm branch to use: as ``asked``, or "clean" if there is only one.
 
-    Raises SpecError where there are two and nothing was asked for, or one that is not there was.
+    Raises SpecError if there are two and none was asked for, or for a branch that is not there.
     """
+    if asked not in (None, CLEAN, ADVERSARIAL):
+        raise SpecError(f"no BatchNorm branch '{asked}'; choose clean or adversarial")
     have = {place(name).branch for name in trunk.names.values()} & {CLEAN, ADVERSARIAL}
     if asked is None and ADVERSARIAL in have:
         raise SpecError(
@@ -175,5 +154,5 @@ def choose_branch(layout: Layout, trunk: Trunk, asked: str | None) -> str:
             + (f" ({layout.evaluated})" if layout.evaluated else "")
         )
     if asked == ADVERSARIAL and ADVERSARIAL not in have:
-        raise SpecError(f"no BatchNorm branch '{asked}' in the checkpoint; it has one: leave --bn")
+        raise SpecError(f"no BatchNorm branch '{asked}' in the checkpoint; it has one: omit --bn")
     return asked or CLEAN

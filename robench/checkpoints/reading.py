@@ -1,4 +1,4 @@
-"""Tensors out of a file that may come from anywhere; nothing in it is ever run."""
+"""Read tensors from a file that may come from anywhere; no code in it is run."""
 
 import hashlib
 import pickle
@@ -20,14 +20,14 @@ from robench.files import check_size
 from robench.grid.spec import SpecError
 
 CONTAINERS = ("state_dict", "model", "net", "P_state", "model_state_dict")
-"""Under which entry the weights lie, first come first: solo-learn, lightly, ACL and DynACL save
+"""Entries that hold the weights, the first come first: solo-learn, lightly, ACL and DynACL save
 ``state_dict``, RoCL (src/utils.py:169-175) and AdvCL (pretraining_advCL.py:291-295) ``model``,
 pytorch-cifar (main.py:140-144) and CLAE's Plain (Plain/main.py:267-271) ``net``; ACL reads
 ``P_state`` as well (train_trades.py:249-254).
 """
 
 WRAPPERS = {"module", "_orig_mod"}
-"""What DataParallel and torch.compile put into every name."""
+"""Parts of names that DataParallel and torch.compile add."""
 
 _MOST_BYTES = 2**34  # of a file; a ResNet-50 with its optimiser has 300 MB
 _MOST_DIRECTORY = 2**24  # bytes in which a zip lists its files
@@ -46,19 +46,22 @@ class Checkpoint:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read safetensors, or what torch.save wrote, on the CPU; which of them, the content says.
+    """Read safetensors, or what torch.save wrote, on the CPU; the content says which.
 
-    Raises SpecError for a file that is missing, damaged, without tensors, or that would have to
-    run code to be read.
+    Raises SpecError for a file that is missing, damaged or without tensors, and for one that can
+    only be read by running code.
     """
     try:
         size = check_size(path, _MOST_BYTES)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        safe = path.suffix == ".safetensors" or _is_safetensors(path)
+            file.seek(0)
+            begin = file.read(9)
     except OSError as error:
         raise SpecError(f"cannot read {path}: {error.strerror or error}") from None
-    loaded = _safetensors(path) if safe else _torch(path)
+    # Safetensors begin with the length of a JSON object, and that.
+    safe = begin[8:] == b"{" and int.from_bytes(begin[:8], "little") < _MOST_DIRECTORY
+    loaded = _safetensors(path) if safe or path.suffix == ".safetensors" else _torch(path)
     if not isinstance(loaded, Mapping):
         raise SpecError(f"{path} holds a {type(loaded).__name__}, expected named weights")
     state = {
@@ -66,9 +69,14 @@ def read(path: Path) -> Checkpoint:
         for name, tensor in _tensors(loaded).items()
     }
     for name, tensor in state.items():
-        _check(name, tensor, size, path)
+        strided = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        if not strided or tensor.is_quantized or tensor.is_complex():
+            raise SpecError(f"{path}: {name[:80]} is not a plain tensor of numbers")
+        if tensor.nbytes > size:
+            raise SpecError(f"{path}: {name[:80]} says it has {tensor.nbytes:,} bytes of {size:,}")
     if not state:
-        raise SpecError(f"{path} holds no named weights; its entries are {_few(loaded)}")
+        entries = ", ".join(str(name)[:40] for name in list(loaded)[:6]) or "none"
+        raise SpecError(f"{path} holds no named weights; its entries are {entries}")
     return Checkpoint(state, frozenset(str(name) for name in loaded), sha256)
 
 
@@ -78,7 +86,7 @@ def _tensors(loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
         return _named(loaded)
     found = _named(loaded[chosen[0]])
     for name, entry in loaded.items():
-        # A classifier saved beside its encoder; an optimiser's state is no such thing.
+        # A classifier saved beside its encoder, and no optimiser's state.
         if name != chosen[0] and isinstance(entry, Mapping) and len(_named(entry)) == len(entry):
             found |= {f"{name}.{inner}": tensor for inner, tensor in _named(entry).items()}
     return found
@@ -96,7 +104,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         loaded: dict[str, Tensor] = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise SpecError(f"{path} is no safetensors file: {error}") from None
+        raise SpecError(f"{path} is not a safetensors file: {error}") from None
     return loaded
 
 
@@ -104,8 +112,7 @@ def _torch(path: Path) -> Any:
     try:
         zipped = _check_container(path)
         with warnings.catch_warnings():
-            # They tell of the pickle's age; what cannot be read is told below.
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # on the pickle's age
             # Mapped, because torch 2.6 otherwise reads past the end of a tensor's file in the zip
             # where the pickle says that there is more of it.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
@@ -120,18 +127,11 @@ def _torch(path: Path) -> Any:
         ) from None
     except Exception as error:  # a damaged file can make torch's reader raise anything
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise SpecError(f"{path} is no checkpoint that torch can read: {first[:200]}") from None
-
-
-def _is_safetensors(path: Path) -> bool:
-    """Whether the file begins as safetensors do: with the length of a JSON object, and that."""
-    with path.open("rb") as file:
-        begin = file.read(9)
-    return begin[8:] == b"{" and int.from_bytes(begin[:8], "little") < _MOST_DIRECTORY
+        raise SpecError(f"{path} is not a checkpoint that torch can read: {first[:200]}") from None
 
 
 def _check_container(path: Path) -> bool:
-    """Whether the file is a zip. Raises SpecError for a compressed one, and for a tar."""
+    """Whether the file is a zip. Raises SpecError for a compressed zip, and for a tar."""
     with path.open("rb") as file:
         zipped = file.read(4) == b"PK\x03\x04"
         if zipped:
@@ -145,16 +145,3 @@ def _check_container(path: Path) -> bool:
                 "where you trust it, and save its state dict alone with safetensors"
             )
     return zipped
-
-
-def _check(name: str, tensor: Tensor, size: int, path: Path) -> None:
-    """Raises SpecError for a tensor that is none of numbers, or more of them than the file has."""
-    strided = tensor.layout == torch.strided and tensor.device.type == "cpu"
-    if not strided or tensor.is_quantized or tensor.is_complex():
-        raise SpecError(f"{path}: {name[:80]} is no plain tensor of numbers")
-    if tensor.nbytes > size:
-        raise SpecError(f"{path}: {name[:80]} says it has {tensor.nbytes:,} bytes of {size:,}")
-
-
-def _few(names: Mapping[Any, Any]) -> str:
-    return ", ".join(str(name)[:40] for name in list(names)[:6]) or "none"

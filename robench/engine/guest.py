@@ -25,10 +25,10 @@ from torch import Generator, nn
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import Request, plan
 from robench.checkpoints.heads import own_head
-from robench.checkpoints.layouts import Normalisation, choose_branch, normalisation, recognise
-from robench.checkpoints.naming import Trunk, stem_kernel, trunk
+from robench.checkpoints.layouts import choose_branch, normalization, recognise, stem
+from robench.checkpoints.naming import trunk
 from robench.checkpoints.reading import Checkpoint, read
-from robench.checkpoints.translate import STEMS, load, normalise, translate
+from robench.checkpoints.translate import load, translate
 from robench.contracts import (
     Attack,
     Data,
@@ -48,7 +48,7 @@ from robench.engine.subset import rows
 from robench.files import read_limited, read_npz
 from robench.grid.questions import Evaluation
 from robench.grid.records import Provenance
-from robench.grid.spec import Spec, SpecError, parse, parse_number
+from robench.grid.spec import Spec, SpecError, Value, show
 from robench.report.files import replace as replace_file
 from robench.report.render import markdown
 from robench.report.table import Number, Table, attack_name
@@ -58,7 +58,7 @@ from robench.store.provenance import gather
 from robench.store.store import StoreError
 from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
-from robench.tensors.resnet import IMAGENET
+from robench.tensors.resnet import CIFAR
 from robench.trust.flags import NOTES, explain
 from robench.trust.review import Trial, drawn_flags
 from robench.trust.statistics import wilson
@@ -80,25 +80,20 @@ class Asked:
     probe: Spec | None = None
     branch: str | None = None
     head: str = PROBE
-    mean: str | None = None
-    std: str | None = None
 
 
 @dataclass(frozen=True)
 class Settings:
     """What decides every number but the attack; specs are written out with all arguments.
 
-    ``checkpoint`` is the file's SHA-256, ``stem`` what is unusual in the stem, and ``probe`` is ""
-    where the checkpoint's own head is used.
+    ``checkpoint`` is the file's SHA-256, and ``probe`` is "" where the checkpoint's own head is
+    used.
     """
 
     checkpoint: str
     layout: str
     encoder: str
-    stem: str
     branch: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     head: str
     probe: str
     dataset: str
@@ -225,46 +220,42 @@ def admit(
     say: Callable[[str], None],
 ) -> Guest:
     """Read a checkpoint into the encoder that was asked for, and say how it was read."""
-    if asked.encoder.has("mean") or asked.encoder.has("std"):
-        raise SpecError("give the input normalisation with --mean and --std, not in --encoder")
     found = trunk(checkpoint.state)
     layout = recognise(checkpoint, found)
     branch = choose_branch(layout, found, asked.branch)
-    pixels = normalisation(layout, checkpoint.state, found, _given(asked))
-    spec = question.probing.pretraining.encoder
-    if _large_stem(checkpoint, found, asked, catalog):
-        large = asked.encoder.with_defaults({"stem": IMAGENET})
-        spec = str(catalog.resolve("encoders", large))
+    pixels, source = (
+        (asked.encoder.get("normalize"), "as given")
+        if asked.encoder.has("normalize")
+        else normalization(layout, checkpoint.state, found)
+    )
+    own: dict[str, Value] = {"normalize": pixels, "stem": stem(layout, checkpoint.state, found)}
+    takes = catalog.parameters("encoders", asked.encoder.name)
+    spec = asked.encoder.with_defaults({name: own[name] for name in own if name in takes})
+    spec = catalog.resolve("encoders", spec)
     with preserved_random_state():
         encoder = catalog.build("encoders", spec)
     assert isinstance(encoder, Encoder)
     translation = translate(checkpoint.state, encoder, branch)
-    load(encoder, translation, layout)
-    normalise(encoder, pixels.mean, pixels.std)
+    load(encoder, translation)
     settings = Settings(
         checkpoint=checkpoint.sha256,
         layout=layout.name,
-        encoder=spec,
-        stem=layout.stem,
+        encoder=str(spec),
         branch=branch,
-        mean=pixels.mean,
-        std=pixels.std,
         head=asked.head,
         probe="" if asked.head == OWN else question.probing.probe,
         dataset=question.probing.dataset,
         limit=question.limit,
         batch=question.batch,
     )
-    stem = f", whose stem {layout.stem}" if layout.stem else ""
-    say(f"{path.name}: {layout.name} layout{stem}, {len(translation.weights)} tensors read")
-    if parse(spec).get("stem") == IMAGENET:
-        say("stem: 7x7 and max-pooling, as for ImageNet; images go in at their own size")
+    say(f"{path.name}: {layout.name} layout, {len(translation.weights)} tensors read")
+    if own["stem"] != CIFAR:
+        say(f"stem: {own['stem']}")
     if asked.branch is not None:
         say(f"BatchNorm: the {branch} branch")
-    say(f"normalisation: mean {_numbers(pixels.mean)}, std {_numbers(pixels.std)} ({pixels.why})")
+    say(f"normalization: {show(pixels)} ({source})")
     layer = {name for name, inner in found.names.items() if inner.startswith("normalize.")}
-    given = asked.mean is not None
-    unused = tuple(name for name in translation.unused if given or name not in layer)
+    unused = tuple(name for name in translation.unused if name not in layer)
     return Guest(encoder.eval(), settings, unused)
 
 
@@ -313,8 +304,6 @@ def _plan(asked: Asked, catalog: Catalog) -> tuple[Evaluation, ...]:
     """The attacks as a run would plan them; the pretraining in these questions means nothing."""
     if asked.head not in (PROBE, OWN):
         raise SpecError(f"no head '{asked.head}'; choose probe or own")
-    if asked.branch not in (None, "clean", "adversarial"):
-        raise SpecError(f"no BatchNorm branch '{asked.branch}'; choose clean or adversarial")
     if asked.head == OWN and asked.probe is not None:
         raise SpecError("--head own attacks the checkpoint's own classifier; leave --probe away")
     request = Request(
@@ -331,25 +320,6 @@ def _plan(asked: Asked, catalog: Catalog) -> tuple[Evaluation, ...]:
         limit=asked.limit,
     )
     return plan(request, catalog)
-
-
-def _large_stem(checkpoint: Checkpoint, found: Trunk, asked: Asked, catalog: Catalog) -> bool:
-    """Whether the checkpoint has the stem of ImageNet, and the encoder leaves open which it has."""
-    takes = catalog.parameters("encoders", asked.encoder.name)
-    stem = STEMS.get(stem_kernel(checkpoint.state, found))
-    return stem == IMAGENET and "stem" in takes and not asked.encoder.has("stem")
-
-
-def _given(asked: Asked) -> Normalisation | None:
-    if asked.mean is None and asked.std is None:
-        return None
-    if asked.mean is None or asked.std is None:
-        raise SpecError("--mean and --std go together; give both, such as --mean 0.5 --std 0.5")
-    mean, std = (
-        tuple(float(parse_number(part)) for part in text.split(",") if part.strip())
-        for text in (asked.mean, asked.std)
-    )
-    return Normalisation(mean, std, "as given")
 
 
 def _model(
@@ -525,10 +495,6 @@ def _write(path: Path, content: bytes) -> None:
 
 def _share(row: Row) -> str:
     return f"{100 * row.correct / row.n:.1f}% of {row.n} images"
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
 
 
 def _slug(text: str) -> str:

@@ -1,7 +1,7 @@
 """Residual networks (He et al. 2016), for small images by default: a 3x3 stem, no max-pooling."""
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,31 +10,55 @@ from torch.nn.functional import normalize
 from robench.tensors.convolution import Conv2d
 from robench.tensors.recompute import is_large, sparingly
 
+NORMALIZATIONS: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {
+    "half": ((0.5,), (0.5,)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    # Its deviations are means over single images: kuangliu/pytorch-cifar, main.py:34.
+    "pytorch-cifar": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+"""Mean and standard deviation of pixels in [0, 1], for all channels or for each."""
 
-class Normalise(nn.Module):
+
+class Normalize(nn.Module):
     """Images in [0, 1] to ``(images - mean) / std``; it has no weights.
 
-    Each is one number, or three with commas between, one for each channel. Raises ValueError for
-    anything else, and a ``std`` that is not positive.
+    ``by`` is a name in `NORMALIZATIONS`, or numbers such as "0.5:0.25" or "0.5,0.4,0.3:0.25", the
+    mean before the colon; None leaves images as they are. Raises ValueError for anything else, and
+    for a ``std`` that is not positive.
     """
 
-    mean: Tensor | float
-    std: Tensor | float
+    mean: Tensor
+    std: Tensor
 
-    def __init__(self, mean: float | str, std: float | str) -> None:
+    def __init__(self, by: str | None) -> None:
         super().__init__()
-        for name, given in (("mean", mean), ("std", std)):
-            numbers = _numbers(name, given)
-            if name == "std" and min(numbers) <= 0:
-                raise ValueError(f"std={given} must be positive")
-            if len(numbers) == 1:
-                setattr(self, name, numbers[0])
-            else:
-                # Not saved: encoders keep the names of their weights.
-                self.register_buffer(name, torch.tensor(numbers)[:, None, None], persistent=False)
+        for name, numbers in zip(("mean", "std"), _mean_and_std(by), strict=True):
+            # Not saved, so that weights keep their names.
+            channels = torch.tensor(numbers)[:, None, None]
+            self.register_buffer(name, channels, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         return (images - self.mean) / self.std
+
+
+def _mean_and_std(by: str | None) -> tuple[Sequence[float], Sequence[float]]:
+    if by is None:
+        return (0.0,), (1.0,)
+    if by in NORMALIZATIONS:
+        return NORMALIZATIONS[by]
+    try:
+        mean, std = ([float(one) for one in part.split(",")] for part in by.split(":"))
+    except ValueError:
+        mean, std = [], []
+    if not {len(mean), len(std)} <= {1, 3}:
+        raise ValueError(
+            f"normalize={by} should be none, {', '.join(NORMALIZATIONS)}, or numbers such as "
+            "'0.5:0.25' or '0.5,0.4,0.3:0.25', mean before std"
+        )
+    if min(std) <= 0:
+        raise ValueError(f"normalize={by}: std must be positive")
+    return mean, std
 
 
 class BasicBlock(nn.Module):
@@ -112,62 +136,71 @@ class UnitLength(nn.Module):
 
 
 CIFAR, IMAGENET = "cifar", "imagenet"
+PADDED, LINEAR = "cifar-pad2", "cifar-no-relu"
+STEMS = (CIFAR, IMAGENET, PADDED, LINEAR)
+"""Stems by name.
+
+"cifar", a 3x3 convolution, keeps the resolution; "imagenet", torchvision's 7x7 convolution and
+max-pooling, quarters it. The others are "cifar" with a padding of 2, and without its ReLU.
+"""
 
 
-def residual_network(
-    block: type[BasicBlock] | type[Bottleneck],
-    depths: Sequence[int],
-    width: int,
-    stem: str = CIFAR,
-    embedding: int = 0,
-) -> tuple["Network", int]:
-    """Stem, stages and global average pooling, with the width of the features.
+class ResidualEncoder(nn.Module):
+    """Stem, stages of the class's ``block``s and ``depths``, and global average pooling.
 
     Stage i has ``depths[i]`` blocks of ``width * 2**i`` channels; each stage but the first halves
-    the resolution. The ``stem`` "cifar" keeps it, "imagenet" quarters it, by a 7x7 convolution and
-    max-pooling as in torchvision's. An ``embedding`` of more than 0 ends the network in a linear
-    layer to so many features, scaled to length 1.
+    the resolution. ``normalize`` is the first layer (`Normalize`); the default is that of CLAE's
+    SimCLR (SimCLR/modules/transformations/simclr.py:11-26), and RoCL has none
+    (src/data_loader.py:17-23). ``stem`` is one of `STEMS`. An ``embedding`` of more than 0 ends the
+    network in a linear layer to so many features, scaled to length 1: what CLAE's Plain and UEL
+    evaluate (Plain/models/resnet_cifar.py:154-155, eval.py:195-197).
 
-    Raises ValueError for sizes that do not exist and for another stem.
+    Raises ValueError for arguments outside these.
     """
-    if width < 1:
-        raise ValueError(f"width={width} must be positive")
-    if embedding < 0:
-        raise ValueError(f"embedding={embedding} must be positive, or 0 for none")
-    layers = [*_stem(stem, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-    if stem == IMAGENET:
-        layers.append(nn.MaxPool2d(3, stride=2, padding=1))
-    inputs = width
-    for stage, depth in enumerate(depths):
-        for i in range(depth):
-            stride = 2 if stage > 0 and i == 0 else 1
-            layers.append(block(inputs, width * 2**stage, stride))
-            inputs = width * 2**stage * block.expansion
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    if embedding == 0:
-        return Network(*layers), inputs
-    return Network(*layers, nn.Linear(inputs, embedding), UnitLength()), embedding
+
+    block: ClassVar[type[BasicBlock] | type[Bottleneck]]
+    depths: ClassVar[Sequence[int]]
+
+    def __init__(
+        self,
+        width: int = 64,
+        normalize: str | None = "half",
+        stem: str = CIFAR,
+        embedding: int = 0,
+    ) -> None:
+        super().__init__()
+        if width < 1:
+            raise ValueError(f"width={width} must be positive")
+        if embedding < 0:
+            raise ValueError(f"embedding={embedding} must be positive, or 0 for none")
+        self.normalize = Normalize(normalize)
+        layers, inputs = _stem(stem, width), width
+        for stage, depth in enumerate(self.depths):
+            for i in range(depth):
+                stride = 2 if stage > 0 and i == 0 else 1
+                layers.append(self.block(inputs, width * 2**stage, stride))
+                inputs = width * 2**stage * self.block.expansion
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        if embedding > 0:
+            layers += [nn.Linear(inputs, embedding), UnitLength()]
+        self.network = Network(*layers)
+        self.width = embedding or inputs
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.network(self.normalize(images)))
 
 
 def _stem(stem: str, width: int) -> list[nn.Module]:
-    match stem:
-        case "cifar":
-            return [Conv2d(3, width, 3, padding=1, bias=False)]
-        case "imagenet":
-            return [Conv2d(3, width, 7, stride=2, padding=3, bias=False)]
-    raise ValueError(f"stem={stem} is unknown; choose {CIFAR} or {IMAGENET}")
-
-
-def _numbers(name: str, given: float | str) -> list[float]:
-    try:
-        numbers = [float(part) for part in str(given).split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 3):
-        raise ValueError(
-            f"{name}={given} should be one number, or three with commas between, in quotes"
-        )
-    return numbers
+    if stem not in STEMS:
+        raise ValueError(f"stem={stem} is unknown; choose {', '.join(STEMS)}")
+    if stem == IMAGENET:
+        convolution = Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+    else:
+        convolution = Conv2d(3, width, 3, padding=2 if stem == PADDED else 1, bias=False)
+    # Numbers are the names of weights, so a ReLU that is missing leaves its place.
+    activation = nn.Identity() if stem == LINEAR else nn.ReLU(inplace=True)
+    pooling = [nn.MaxPool2d(3, stride=2, padding=1)] if stem == IMAGENET else []
+    return [convolution, nn.BatchNorm2d(width), activation, *pooling]
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:

@@ -69,7 +69,7 @@ def test_more_numbers_than_the_file_has_are_refused(tmp_path: Path) -> None:
         return content.replace(b"K\x10", b"M\x00\x40") if name.endswith("data.pkl") else content
 
     told = refusal(rewritten(tmp_path / "a.pt", lie, zipfile.ZIP_STORED))
-    assert "is no checkpoint that torch can read" in told
+    assert "is not a checkpoint that torch can read" in told
 
 
 def test_a_compressed_zip_is_refused(tmp_path: Path) -> None:
@@ -84,9 +84,9 @@ def test_a_compressed_zip_is_refused(tmp_path: Path) -> None:
     ("tensor", "told"),
     [
         (torch.zeros(1).expand(10**7, 10**7), "says it has 400,000,000,000,000 bytes of"),
-        (torch.zeros(2, 2).to_sparse(), "is no plain tensor of numbers"),
-        (torch.zeros(2, device="meta"), "is no plain tensor of numbers"),
-        (torch.zeros(2, dtype=torch.complex64), "is no plain tensor of numbers"),
+        (torch.zeros(2, 2).to_sparse(), "is not a plain tensor of numbers"),
+        (torch.zeros(2, device="meta"), "is not a plain tensor of numbers"),
+        (torch.zeros(2, dtype=torch.complex64), "is not a plain tensor of numbers"),
     ],
 )
 def test_tensors_that_are_not_what_they_seem(

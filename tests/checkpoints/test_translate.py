@@ -7,7 +7,6 @@ import pytest
 import safetensors.torch
 import torch
 from layout_files import (
-    CIFAR,
     DUAL,
     IMAGENET,
     SINGLE,
@@ -23,28 +22,21 @@ from torchvision import models
 
 from robench.catalog.catalog import Catalog
 from robench.checkpoints.heads import own_head
-from robench.checkpoints.layouts import (
-    CLAE_PLAIN,
-    TORCHVISION,
-    Normalisation,
-    choose_branch,
-    normalisation,
-    recognise,
-)
+from robench.checkpoints.layouts import choose_branch, normalization, recognise, stem
 from robench.checkpoints.naming import place, trunk
 from robench.checkpoints.reading import Checkpoint, read
-from robench.checkpoints.translate import ChannelNormalise, load, names, normalise, translate
+from robench.checkpoints.translate import load, names, translate
 from robench.contracts import Encoder
-from robench.grid.spec import SpecError
+from robench.grid.spec import SpecError, Value, parse
 from robench.tensors.modes import preserved_random_state
-from robench.tensors.resnet import Normalise
 
-GIVEN = Normalisation((0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "as given")
+GIVEN = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
+TYPED = "0.4,0.5,0.6:0.2,0.3,0.25"
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
-def built(spec: str) -> Encoder:
-    encoder = Catalog().build("encoders", spec)
+def built(spec: str, **more: Value) -> Encoder:
+    encoder = Catalog().build("encoders", parse(spec).with_defaults(more))
     assert isinstance(encoder, Encoder)
     return encoder
 
@@ -56,8 +48,7 @@ def saved(written: Written, folder: Path) -> Checkpoint:
 
 
 def pixels(written: Written) -> Tensor:
-    given = GIVEN if written.pixels is None else Normalisation(*written.pixels, "")
-    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (given.mean, given.std))
+    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in written.pixels or GIVEN)
     return (IMAGES - mean) / std
 
 
@@ -66,14 +57,13 @@ def check(written: Written, folder: Path, branch: str | None) -> None:
     found = trunk(checkpoint.state)
     layout = recognise(checkpoint, found)
     assert layout.name == written.layout
-    given = GIVEN if written.pixels is None else None
-    used = normalisation(layout, checkpoint.state, found, given)
+    own = TYPED if written.pixels is None else normalization(layout, checkpoint.state, found)[0]
+    encoder = built(written.encoder, normalize=own, stem=stem(layout, checkpoint.state, found))
     if written.pixels is not None:
-        assert [used.mean, used.std] == [pytest.approx(numbers) for numbers in written.pixels]
-    encoder = built(written.encoder)
+        used = [buffer.flatten().tolist() for buffer in encoder.normalize.buffers()]
+        assert used == [pytest.approx(numbers) for numbers in written.pixels]
     translation = translate(checkpoint.state, encoder, choose_branch(layout, found, branch))
-    load(encoder, translation, layout)
-    normalise(encoder, used.mean, used.std)
+    load(encoder, translation)
     encoder.eval()
     with torch.no_grad():
         expected = written.net.through(1 if branch == "adversarial" else 0)(pixels(written))
@@ -123,8 +113,8 @@ def test_a_branch_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_unknown_normalisation_is_asked_for(write: Callable[[], Written], tmp_path: Path) -> None:
     checkpoint = saved(write(), tmp_path)
     found = trunk(checkpoint.state)
-    with pytest.raises(SpecError, match=r"give --mean and --std \("):
-        normalisation(recognise(checkpoint, found), checkpoint.state, found, None)
+    with pytest.raises(SpecError, match=r"give it, such as --encoder 'resnet18\(norm"):
+        normalization(recognise(checkpoint, found), checkpoint.state, found)
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -137,11 +127,10 @@ def test_torchvision_s_own_networks_give_their_own_logits(
     torch.save(theirs.state_dict(), tmp_path / "guest.pt")
     checkpoint = read(tmp_path / "guest.pt")
     found = trunk(checkpoint.state)
-    layout = recognise(checkpoint, found)
-    encoder = built(f"{name}(stem=imagenet)")
+    assert stem(recognise(checkpoint, found), checkpoint.state, found) == "imagenet"
+    encoder = built(f"{name}(stem=imagenet, normalize=imagenet)")
     translation = translate(checkpoint.state, encoder)
-    load(encoder, translation, layout)
-    normalise(encoder, *IMAGENET)
+    load(encoder, translation)
     head = own_head(checkpoint.state, found, encoder.width, 4)
     assert set(translation.unused) == set(head.names)
     images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(1))
@@ -156,10 +145,9 @@ def test_torchvision_s_own_networks_give_their_own_logits(
 def test_the_last_layer_of_clae_s_plain_branch_is_the_embedding(tmp_path: Path) -> None:
     written = clae_plain()
     checkpoint = saved(written, tmp_path)
-    encoder = built("resnet18(embedding=128, width=4)")
+    encoder = built("resnet18(embedding=128, normalize=pytorch-cifar, width=4)")
     translation = translate(checkpoint.state, encoder, "clean")
-    load(encoder, translation, CLAE_PLAIN)
-    normalise(encoder, *CIFAR)
+    load(encoder, translation)
     assert all("bn_adv" in name or "_adv." in name for name in translation.unused)
     head = {name: checkpoint.state[f"linear.{name}"] for name in ("weight", "bias")}
     with torch.no_grad():
@@ -179,9 +167,8 @@ def test_safetensors_and_older_files_without_counters(tmp_path: Path) -> None:
     path = tmp_path / "guest.safetensors"
     safetensors.torch.save_file(state, path)
     checkpoint = read(path)
-    encoder = built(written.encoder)
-    load(encoder, translate(checkpoint.state, encoder), TORCHVISION)
-    normalise(encoder, GIVEN.mean, GIVEN.std)
+    encoder = built(written.encoder, normalize=TYPED)
+    load(encoder, translate(checkpoint.state, encoder))
     with torch.no_grad():
         expected = written.net(pixels(written))
         torch.testing.assert_close(encoder.eval()(IMAGES), expected, rtol=1e-5, atol=1e-5)
@@ -234,17 +221,6 @@ def test_several_encoders_are_refused() -> None:
     ):
         trunk(state)
     assert trunk(weights(net, "student.")).prefix == "student."
-
-
-def test_one_number_normalises_as_the_encoders_own_layer_does() -> None:
-    assert torch.equal(ChannelNormalise((0.5,), (0.25,))(IMAGES), Normalise(0.5, 0.25)(IMAGES))
-    assert not ChannelNormalise(*IMAGENET).state_dict()
-
-
-@pytest.mark.parametrize(("mean", "std"), [((0.5, 0.5), (1.0,)), ((0.5,), (0.0,)), ((), (1.0,))])
-def test_normalisation_is_checked(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-    with pytest.raises(SpecError, match=r"--mean has|--std 0 should be positive"):
-        ChannelNormalise(mean, std)
 
 
 def test_own_heads() -> None:

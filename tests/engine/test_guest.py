@@ -14,6 +14,7 @@ from layout_files import advcl_finetuned, clae, kuangliu, rocl, solo, torchvisio
 from robench.engine.guest import summary
 
 ENCODER = ("--encoder", "resnet18(width=4)", "--data", "blobs")
+PLAIN = ("--encoder", "resnet18(width=4, normalize=none)", "--data", "blobs")
 TOYS = tuple(w for name in ("blobs", "nudge") for w in ("--plugin", str(PLUGINS / f"{name}.py")))
 GRID = (*ENCODER, *TOYS, "--attacks", "nudge", "--eps", "8/255", "--limit", "12")
 PROBE = ("--probe", "linear(strength=0.1)")
@@ -34,14 +35,15 @@ def test_a_probe_is_fitted_and_attacked(elsewhere: Path) -> None:
     torch.save(rocl().entries, "ckpt.t7rocl_0")
     done = robench("evaluate", "ckpt.t7rocl_0", *GRID, *PROBE)
     assert done.code == 0, done
-    assert "RoCL layout, 120 tensors read\n" in done.out
-    assert "normalisation: mean 0, std 1 (none: src/data_loader.py:14-49)" in done.out
+    assert "rocl layout, 120 tensors read\n" in done.out
+    assert "normalization: none (src/data_loader.py:14-49)" in done.out
     assert "not used" not in done.out
     folder, content = result(elsewhere)
     digest = hashlib.sha256((elsewhere / "ckpt.t7rocl_0").read_bytes()).hexdigest()
     settings = content["settings"]
     assert settings["checkpoint"] == digest
-    assert (settings["layout"], settings["mean"], settings["std"]) == ("RoCL", [0.0], [1.0])
+    assert settings["layout"] == "rocl"
+    assert "normalize=none" in settings["encoder"]
     assert settings["probe"].startswith("linear(")
     clean, nudged = content["rows"]
     assert (clean["name"], clean["n"], nudged["n"]) == ("clean", 12, 12)
@@ -60,8 +62,8 @@ def test_a_probe_is_fitted_and_attacked(elsewhere: Path) -> None:
 
 def test_flags_of_one_row_stand_at_its_number(elsewhere: Path) -> None:
     torch.save(kuangliu().entries, "a.pth")
-    words = ("--head", "own", "--mean", "0", "--std", "1", "--attacks", "nudge,pgd(steps=3)")
-    done = robench("evaluate", "a.pth", *ENCODER, *TOYS, *words, "--eps", "8/255")
+    words = ("--head", "own", "--attacks", "nudge,pgd(steps=3)")
+    done = robench("evaluate", "a.pth", *PLAIN, *TOYS, *words, "--eps", "8/255")
     assert done.code == 0, done
     assert re.search(r"^\| pgd\(steps=3\) 8/255 \| [\d.]+<sup>a</sup> \|", done.out, re.M)
     assert re.search(r"^\| nudge 8/255 \| [\d.]+ \|", done.out, re.M)
@@ -71,7 +73,7 @@ def test_flags_of_one_row_stand_at_its_number(elsewhere: Path) -> None:
     for row in content["rows"]:
         del row["flags"], row["counts"]
     (folder / "result.json").write_text(json.dumps(content))
-    again = robench("evaluate", "a.pth", *ENCODER, *TOYS, *words, "--eps", "8/255")
+    again = robench("evaluate", "a.pth", *PLAIN, *TOYS, *words, "--eps", "8/255")
     assert again.out.partition("\n\n")[2] == done.out.partition("\n\n")[2]
 
 
@@ -117,10 +119,10 @@ def test_known_numbers_are_not_made_again(elsewhere: Path, monkeypatch: pytest.M
 def test_its_own_head_is_attacked_as_it_is(elsewhere: Path) -> None:
     written = kuangliu()
     torch.save(written.entries, "a.pth")
-    words = ("--head", "own", "--mean", "0.5,0.4,0.3", "--std", "0.2")
-    done = robench("evaluate", "a.pth", *GRID, *words)
+    typed = ("--encoder", "resnet18(width=4, normalize='0.5,0.4,0.3:0.2')", *GRID[2:])
+    done = robench("evaluate", "a.pth", *typed, "--head", "own")
     assert done.code == 0, done
-    assert "normalisation: mean 0.5, 0.4, 0.3, std 0.2 (as given)" in done.out
+    assert "normalization: '0.5,0.4,0.3:0.2' (as given)" in done.out
     assert "not used" not in done.out
     folder, content = result(elsewhere)
     with np.load(folder / "clean.npz", allow_pickle=False) as outcome:
@@ -141,11 +143,10 @@ def test_its_own_head_is_attacked_as_it_is(elsewhere: Path) -> None:
 def test_the_stem_of_imagenet_is_taken_from_the_file(elsewhere: Path) -> None:
     written = torchvision_large()
     torch.save(written.entries, "a.pth")
-    words = ("--head", "own", "--mean", "0.5", "--std", "0.2")
-    done = robench("evaluate", "a.pth", *GRID, *words)
+    typed = ("--encoder", "resnet18(width=4, normalize='0.5:0.2')", *GRID[2:], "--head", "own")
+    done = robench("evaluate", "a.pth", *typed)
     assert done.code == 0, done
-    told = "stem: 7x7 and max-pooling, as for ImageNet; images go in at their own size\n"
-    assert told in done.out
+    assert "stem: imagenet\n" in done.out
     folder, content = result(elsewhere)
     assert "stem=imagenet" in content["settings"]["encoder"]
     with np.load(folder / "clean.npz", allow_pickle=False) as outcome:
@@ -159,8 +160,8 @@ def test_the_stem_of_imagenet_is_taken_from_the_file(elsewhere: Path) -> None:
     logits = features @ written.entries["fc.weight"].T + written.entries["fc.bias"]
     assert logits.argmax(1).tolist() == found[0].tolist()
     # Who types the other one is told that it does not fit.
-    typed = ("--encoder", "resnet18(width=4, stem=cifar)", *GRID[2:])
-    assert "conv1.weight is [4, 3, 7, 7], expected [4, 3, 3, 3]" in refused("a.pth", *typed, *words)
+    typed = ("--encoder", "resnet18(width=4, stem=cifar, normalize=none)", *GRID[2:])
+    assert "conv1.weight is [4, 3, 7, 7], expected [4, 3, 3, 3]" in refused("a.pth", *typed)
 
 
 def test_what_is_not_used_is_listed(elsewhere: Path) -> None:
@@ -192,10 +193,8 @@ def test_bad_input_is_one_line(elsewhere: Path) -> None:
     torch.save(clae().entries, "clae.pt")
     torch.save(rocl().entries, "rocl.pt")
     torch.save(advcl_finetuned().entries, "advcl.pt")
-    assert "CIFAR-10: --mean 0.4914,0.4822,0.4465 --std" in refused("solo.pt", *GRID)
+    assert "cifar10 for CIFAR-10 (solo/data" in refused("solo.pt", *GRID)
     assert "--bn clean or --bn adversarial (CLAE evaluates clean" in refused("clae.pt", *GRID)
-    assert "go together" in refused("rocl.pt", *GRID, "--mean", "0.5")
-    assert "not a number" in refused("rocl.pt", *GRID, "--mean", "x", "--std", "1")
     assert "no head 'mine'" in refused("rocl.pt", *GRID, "--head", "mine")
     assert "choose clean or adversarial" in refused("rocl.pt", *GRID, "--bn", "pgd")
     assert "no BatchNorm branch" in refused("rocl.pt", *GRID, "--bn", "adversarial")
@@ -204,8 +203,6 @@ def test_bad_input_is_one_line(elsewhere: Path) -> None:
     assert "No such file" in refused("none.pt", *GRID)
     other = ("--encoder", "resnet18", "--data", "blobs", *TOYS)
     assert "--encoder 'resnet18(width=4)' would fit" in refused("rocl.pt", *other)
-    typed = ("--encoder", "resnet18(width=4, mean=0.1)", "--data", "blobs", *TOYS)
-    assert "with --mean and --std, not in --encoder" in refused("rocl.pt", *typed)
     assert "no dataset 'blob'" in refused("rocl.pt", *ENCODER[:3], "blob", *TOYS)
     assert not (elsewhere / "results").exists()
 
@@ -226,8 +223,7 @@ def test_weights_that_are_no_numbers_fail_and_are_told(elsewhere: Path) -> None:
     entries = kuangliu().entries
     entries["net"]["module.linear.weight"].fill_(float("nan"))
     torch.save(entries, "a.pt")
-    words = ("--head", "own", "--mean", "0", "--std", "1")
-    done = robench("evaluate", "a.pt", *GRID, *words)
+    done = robench("evaluate", "a.pt", *PLAIN, *GRID[4:], "--head", "own")
     assert done.code == 1
     assert done.err.count("failed: ") == 2
     assert "the model's logits are not finite" in done.err

@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import Request, plan
 from robench.grid.questions import Evaluation, Pretraining, Probing, Question, generator, key
 from robench.grid.recipe import Recipe
-from robench.grid.spec import parse, parse_list
+from robench.grid.spec import parse
 
 TRAINING = Pretraining(
     "rocl(eps=8/255, steps=7)", "resnet8(width=16)", "cifar10", Recipe(10, 128, images=8192), 0
@@ -90,15 +89,6 @@ def test_dice_differ_between_questions_and_purposes_and_repeat() -> None:
 )
 def test_an_argument_that_came_later_changes_no_key(typed: str, resolved: str) -> None:
     assert str(Catalog().resolve("methods", parse(typed))) == resolved
-
-
-def test_the_published_encoders_keep_their_keys() -> None:
-    evaluations = plan(Request(preset="cifar-small", sources=parse_list("cifar10")), Catalog())
-    assert {key(evaluation.probing.pretraining) for evaluation in evaluations} == {
-        "plain-cifar10-resnet8-s0-ee33cada75",
-        "clae-cifar10-resnet8-s0-f9745f5b40",
-        "rocl-cifar10-resnet8-s0-f51290960c",
-    }
 
 
 def test_a_recipe_s_later_fields_count_where_they_say_something() -> None:

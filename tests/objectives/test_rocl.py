@@ -121,7 +121,7 @@ def test_the_loss_begins_on_the_scale_of_the_authors_log():
     def loss(lamda: float) -> float:
         with preserved_random_state():
             torch.manual_seed(0)
-            encoder = Catalog().build("encoders", "resnet8(mean=0, std=1, width=4)")
+            encoder = Catalog().build("encoders", "resnet8(normalize=none, width=4)")
             objective = RoCL(encoder, lamda=lamda, steps=1)
         return objective(images, Generator().manual_seed(1)).item()
 

@@ -18,8 +18,8 @@ CATALOG = Catalog()
 PAPERS = [name for name in CATALOG.names("presets") if name.startswith("paper/")]
 each_paper = pytest.mark.parametrize("name", PAPERS)
 
-CIFAR = "resnet18(mean='0.4914,0.4822,0.4465', std='0.2023,0.1994,0.2010', width=64)"
-EMBEDDING = CIFAR.replace("resnet18(", "resnet18(embedding=128, ")
+CIFAR = "resnet18(embedding=0, normalize=pytorch-cifar, stem=cifar, width=64)"
+EMBEDDING = CIFAR.replace("embedding=0", "embedding=128")
 ROCL = Recipe(
     epochs=1000,
     batch=512,
@@ -105,7 +105,9 @@ def test_rocl_and_its_simclr(name: str, method: str) -> None:
     evaluations = planned(name)
     trainings = {e.probing.pretraining for e in evaluations}
     assert {training.objective for training in trainings} == {method}
-    assert {training.encoder for training in trainings} == {"resnet18(mean=0, std=1, width=64)"}
+    assert {training.encoder for training in trainings} == {
+        "resnet18(embedding=0, normalize=none, stem=cifar, width=64)"
+    }
     assert {training.recipe for training in trainings} == {ROCL}
     (own,) = {e.probing.probe for e in evaluations if parse(e.probing.probe).name == "linear-sgd"}
     assert own == "linear-sgd(batch=1024, epochs=150, lr=0.1, momentum=0.9, weight_decay=0.0005)"
@@ -136,7 +138,7 @@ def test_clae_s_three_branches() -> None:
         for e in planned("paper/clae")
     }
     simclr = (
-        "resnet18(mean=0.5, std=0.5, width=64)",
+        "resnet18(embedding=0, normalize=half, stem=cifar, width=64)",
         "linear-adam(batch=256, epochs=1000, lr=0.0003)",
         *(100, 256, "adam"),
     )
@@ -191,7 +193,7 @@ def test_a_pairing_is_for_every_method_that_agrees_with_it() -> None:
     assert encoders_and_probes(typed) == {(CIFAR, "linear-adam(batch=128")}
     other = Request(preset="paper/clae", methods=parse_list("clae(eps=0.01),rocl"))
     assert encoders_and_probes(other) == {
-        ("resnet18(mean=0.5, std=0.5, width=64)", "linear-adam(batch=256")
+        ("resnet18(embedding=0, normalize=half, stem=cifar, width=64)", "linear-adam(batch=256")
     }
 
 
@@ -199,7 +201,7 @@ def test_what_is_typed_beats_a_pairing() -> None:
     small: tuple[Spec, ...] = parse_list("resnet8")
     encoders = Request(preset="paper/clae", encoders=small)
     assert {encoder for encoder, _ in encoders_and_probes(encoders)} == {
-        "resnet8(mean=0.5, std=0.5, width=16)"
+        "resnet8(embedding=0, normalize=half, stem=cifar, width=16)"
     }
     probes = Request(preset="paper/clae", probes=parse_list("linear"))
     assert {probe for _, probe in encoders_and_probes(probes)} == {"linear(batch=500"}

@@ -43,7 +43,7 @@ def test_it_is_shown_on_the_command_line() -> None:
     done = robench("presets", "show", "paper/rocl")
     assert (done.code, done.err) == (0, "")
     for part in (
-        "encoder   resnet18(mean=0, std=1, width=64)",
+        "encoder   resnet18(embedding=0, normalize=none, stem=cifar, width=64)",
         "What the authors' code sets, and where",
         "temperature    0.5  [src/argument.py:130]",
         "Where paper, code and robench differ",

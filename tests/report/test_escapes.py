@@ -164,7 +164,7 @@ def test_a_terminal_gets_no_codes_in_an_error(words: tuple[str, ...]) -> None:
 
 
 def test_a_checkpoint_s_table_shows_its_file_s_name() -> None:
-    settings = Settings("", "RoCL", "", "", "clean", (0,), (1,), OWN, "", "<b>", None, 1)
+    settings = Settings("", "rocl", "", "clean", OWN, "", "<b>", None, 1)
     row = Row("pgd", "pgd <i>", "", "", 4, 2, 0.1, 0.9, ("a|b",), 1.0, "", "", None)  # type: ignore[arg-type]
     text = guest_table([row], settings, "<script>a_b</script>.pt")
     assert Tags(text).seen == []
