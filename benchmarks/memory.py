@@ -21,7 +21,8 @@ from measuring import Clock, machine, show
 from torch import Generator
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import Request, plan
+from robench.catalog.plan import plan
+from robench.catalog.request import Request
 from robench.engine.pretrain import pretrain
 from robench.engine.progress import silent
 from robench.grid.spec import parse_list

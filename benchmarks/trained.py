@@ -6,14 +6,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from robench.api import data_root, open_store
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import Request, plan
+from robench.catalog.plan import plan
+from robench.catalog.request import Places, Request
 from robench.engine.bench import Bench
 from robench.engine.progress import bar
 from robench.engine.subset import rows
 from robench.grid.questions import key
 from robench.grid.spec import parse
+from robench.store.store import Store
 from robench.tensors.features import to_images
 
 SHORT = {"epochs": 2, "images": 2048}
@@ -46,9 +47,9 @@ def trained(
     name = key(question.probing.pretraining)
     if (zoo / name).exists() and not (cache / "zoo" / name).exists():
         shutil.copytree(zoo / name, cache / "zoo" / name)
-    store = open_store("cifar-small", cache / "results", cache / "zoo", print)
+    store = Store(cache / "results", cache / "zoo", print)
     store.prepare()
-    bench = Bench(catalog, store, data_root(None), torch.device("cpu"), bar, print)
+    bench = Bench(catalog, store, Places().root, torch.device("cpu"), bar, print)
     test = bench.data(question.probing.dataset).test
     model = bench.classifier(question.probing).eval()
     index = rows(len(test), count)

@@ -1,6 +1,5 @@
-"""What a notebook calls, and the command line too."""
+"""The functions behind the command line and ``robench.run(...)`` in a notebook."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,22 +9,15 @@ from typing import TYPE_CHECKING, overload
 import torch
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import Request, plan, scale
+from robench.catalog.plan import plan, schedules
+from robench.catalog.request import Names, Places, Request, keywords, specs
+from robench.catalog.scale import scale
 from robench.contracts import Encoder, Progress
 from robench.engine.bench import Bench, find_card, restore
 from robench.engine.progress import bar
 from robench.grid.questions import Evaluation
 from robench.grid.records import Card, Curve, Examples, Result
-from robench.grid.spec import (
-    Spec,
-    SpecError,
-    exact,
-    nearest,
-    parse,
-    parse_list,
-    parse_number,
-    show_number,
-)
+from robench.grid.spec import SpecError, nearest, parse, parse_number
 from robench.store.store import Store, StoreError, published
 from robench.trust.review import review
 
@@ -33,21 +25,23 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from robench.engine.audit.findings import Finding
+    from robench.engine.guest import Report
     from robench.report.compare import Comparison
     from robench.report.table import Table
     from robench.reproduction.run import Reproduction, Task
 
-Names = str | Sequence[str] | None
-"""As typed: ``"plain,rocl(steps=5)"``, or a list of such."""
+Say = Callable[[str], None]
+"""Takes one line of a message."""
 
 
 @dataclass(frozen=True)
 class Results(Sequence[Result]):
-    """The answers of a run, in the plan's order, and why the others could not be had."""
+    """The answers of a run in the plan's order; how many are ``missing``, and the failures."""
 
     results: tuple[Result, ...]
     failures: tuple[str, ...]
     out: Path
+    missing: int = 0
 
     @property
     def frame(self) -> "DataFrame":
@@ -67,96 +61,89 @@ class Results(Sequence[Result]):
         return self.results[index]
 
 
+@keywords(Request)
+@keywords(Places)
 def run(
-    methods: Names = None,
-    attacks: Names = None,
+    request: Request,
     *,
-    preset: str = "quick",
-    sources: Names = None,
-    targets: Names = None,
-    encoders: Names = None,
-    probes: Names = None,
-    seeds: Sequence[int] = (),
-    norms: Names = None,
-    eps: Names | float | Sequence[float] = None,
-    limit: int | None = None,
-    epochs: int | None = None,
-    images: int | None = None,
-    precision: str | None = None,
-    out: Path | str | None = None,
-    zoo: Path | str = "zoo",
-    data: Path | str | None = None,
-    device: str = "auto",
-    plugins: Path | str | Sequence[Path | str] = (),
+    places: Places,
     progress: Progress = bar,
-    say: Callable[[str], None] = print,
+    say: Say = print,
+    warn: Say | None = None,
 ) -> Results:
     """Pretrain, probe, attack and report whatever is not known yet.
 
-    The arguments are those of ``robench run --help``. Raises SpecError, DataError or StoreError,
-    before any compute, for what does not exist or cannot be read or written.
+    ``say`` is called with each thing that was computed, ``warn`` with each damaged file. Raises
+    SpecError, DataError or StoreError, before any compute, for what does not exist or cannot be
+    read or written.
     """
-    request = Request(
-        preset=preset,
-        methods=specs(methods),
-        attacks=specs(attacks),
-        sources=specs(sources),
-        targets=specs(targets),
-        encoders=specs(encoders),
-        probes=specs(probes),
-        seeds=tuple(seeds),
-        norms=words(norms),
-        eps=radii(eps),
-        limit=limit,
-        epochs=epochs,
-        images=images,
-        precision=precision,
-    )
-    catalog = Catalog(_paths(plugins))
-    evaluations = plan(request, catalog)
-    store = open_store(preset, out, Path(zoo), say)
-    bench = Bench(catalog, store, data_root(data), find_device(device), progress, say)
+    bench = make_bench(places, open_store(request.preset, places, warn or say), progress, say)
+    evaluations = plan(request, bench.catalog)
+    bench.store.prepare()
+    for line in schedules(evaluations, request, bench.catalog):
+        say(line)
     return answer(bench, evaluations)
 
 
+@keywords(Request)
+@keywords(Places)
+def dry_run(
+    request: Request,
+    *,
+    places: Places,
+    progress: Progress = bar,
+    warn: Say = print,
+) -> Iterator[str]:
+    """The plan of `run` in lines: schedules, what is cached, and rough times. Nothing is written.
+
+    Raises SpecError as `run` does.
+    """
+    from robench.engine.estimate import estimate
+
+    bench = make_bench(places, open_store(request.preset, places, warn), progress, warn)
+    evaluations = plan(request, bench.catalog)
+    yield from schedules(evaluations, request, bench.catalog)
+    yield from estimate(bench, evaluations)
+
+
+@keywords(Request, "seeds")
+@keywords(Places)
 def reproduce(
     table: str,
     scale: str = "cpu-hour",
     *,
-    seeds: Sequence[int] = (),
-    out: Path | str | None = None,
-    zoo: Path | str = "zoo",
-    data: Path | str | None = None,
-    device: str = "auto",
-    plugins: Path | str | Sequence[Path | str] = (),
+    request: Request,
+    places: Places,
     progress: Progress = bar,
-    say: Callable[[str], None] = print,
+    say: Say = print,
+    warn: Say | None = None,
 ) -> "Reproduction":
-    """Run a published table again at a scale: whatever is not known yet, beside the paper's values.
+    """Run a published table again at a scale, and set its values beside the measured ones.
 
-    The arguments are those of ``robench reproduce --help``. Raises SpecError, DataError or
-    StoreError, before any compute, for what does not exist or cannot be read or written.
+    ``reproduction.md`` and ``.csv`` are written into the results folder. Raises SpecError,
+    DataError or StoreError, before any compute, for what does not exist or cannot be read or
+    written.
     """
-    catalog = Catalog(_paths(plugins))
-    asked = reproduction_task(table, scale, seeds, catalog)
-    store = Store(reproduction_folder(asked, out), Path(zoo), say)
-    bench = Bench(catalog, store, data_root(data), find_device(device), progress, say)
-    return reproduced(asked, bench)
-
-
-def reproduced(asked: "Task", bench: Bench) -> "Reproduction":
-    """Run a table again, and write ``reproduction.md`` and ``.csv`` into the results folder."""
     from robench.reproduction.run import reproduce
     from robench.reproduction.write import write
 
-    made = reproduce(asked, bench)
+    task, bench = reproduction(table, scale, request, places, progress, say, warn or say)
+    made = reproduce(task, bench)
     with bench.reporting():
         write(made, bench.store.out)
     return made
 
 
-def reproduction_task(table: str, scale: str, seeds: Sequence[int], catalog: Catalog) -> "Task":
-    """What running a published table again comes to.
+def reproduction(
+    table: str,
+    scale: str,
+    request: Request,
+    places: Places,
+    progress: Progress,
+    say: Say,
+    warn: Say,
+) -> "tuple[Task, Bench]":
+    """The task of running a published table again, and the bench to run it on.
 
     Raises SpecError for what does not exist or cannot be, before any compute.
     """
@@ -164,22 +151,62 @@ def reproduction_task(table: str, scale: str, seeds: Sequence[int], catalog: Cat
     from robench.reproduction import scales, tables
     from robench.reproduction.run import task
 
+    store = Store(reproduction_folder(table, scale, places), places.zoo, warn)
+    bench = make_bench(places, store, progress, say)
     found = tables.find(table), scales.find(scale)
-    return task(table, *found, seeds, catalog, published.values())
+    return task(table, *found, request.seeds, bench.catalog, published.values()), bench
 
 
-def reproduction_folder(asked: "Task", out: Path | str | None) -> Path:
-    """Where a reproduction's results go: ``out``, or a folder of its own for table and scale."""
-    if out is not None:
-        return Path(out)
-    return Path("results") / "reproduce" / f"{asked.name}-{asked.scale.name}"
+def reproduction_folder(table: str, scale: str, places: Places) -> Path:
+    """The results folder of a reproduction: ``out``, or its own for table and scale."""
+    return places.out or Path("results") / "reproduce" / f"{table}-{scale}"
+
+
+@keywords(Request, "attacks", "norms", "eps", "limit")
+@keywords(Places, "out", "data", "device", "plugins")
+def evaluate(
+    checkpoint: Path | str,
+    encoder: str,
+    dataset: str,
+    *,
+    request: Request,
+    places: Places,
+    head: str = "probe",
+    probe: str | None = None,
+    branch: str | None = None,
+    progress: Progress = bar,
+    say: Say = print,
+) -> "Report":
+    """Attack somebody else's model: a checkpoint in safetensors, or as torch.save writes it.
+
+    Raises SpecError, DataError or StoreError, before any compute, for what does not exist or cannot
+    be read or written.
+    """
+    from robench.engine.guest import Asked, evaluate_checkpoint
+
+    asked = Asked(
+        encoder=parse(encoder),
+        dataset=parse(dataset),
+        attacks=request.attacks,
+        norms=request.norms,
+        eps=request.eps,
+        limit=request.limit,
+        probe=None if probe is None else parse(probe),
+        branch=branch,
+        head=head,
+    )
+    out, device = places.out or Path("results/evaluate"), find_device(places.device)
+    catalog = Catalog(places.plugins)
+    return evaluate_checkpoint(
+        Path(checkpoint), asked, catalog, places.root, out, device, progress, say
+    )
 
 
 def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:
     """Answer the evaluations, and report on them and on what else is stored at the same scale.
 
-    What is stored and has the place of one of them in the table stays out of the report. Flags that
-    show only beside other cells are written into the cells of the results folder.
+    Stored cells in the place of one of them in the table stay out of the report. Flags that show
+    only beside other cells are written into the cells of the results folder.
     """
     from robench.report.results import one_each
 
@@ -198,55 +225,65 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:
         reported = one_each([*others, *results])
         if reported:
             write_report(bench.store, reported, bench.catalog)
-    return Results(results, tuple(bench.failures), bench.store.out)
+    missing = len(evaluations) - len(results)
+    return Results(results, tuple(bench.failures), bench.store.out, missing)
 
 
-def report(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[Path]:
-    """Write the report on the stored answers again, at the scale of the latest; returns the paths.
+@keywords(Request, "preset")
+@keywords(Places, "out", "zoo", "plugins")
+def report(*, request: Request, places: Places, say: Say = print) -> list[Path]:
+    """Write tables and figures again from the stored cells at the scale of the latest one.
 
-    ``say`` is told, in a line, what is left out. Raises SpecError where nothing is stored.
+    Returns the paths of the files; ``say`` is called with what is left out. Raises SpecError where
+    nothing is stored.
     """
+    store, catalog = _stored_cells(request, places, say)
     return write_report(store, latest(store, catalog, say), catalog)
 
 
-def worst_case(
-    attacks: Names, store: Store, catalog: Catalog, say: Callable[[str], None]
-) -> "Table":
-    """The table of the latest scale, with the worst case over the attacks beside them.
+@keywords(Request, "preset")
+@keywords(Places, "out", "zoo", "plugins")
+def worst_case(attacks: Names, *, request: Request, places: Places, say: Say = print) -> "Table":
+    """The table of the latest scale, with the worst case over the attacks, image by image.
 
-    The attacks are named as in the table. Nothing is computed or written. Raises SpecError where
+    Attacks are named as in the table. Nothing is computed or written. Raises SpecError where
     nothing is stored, or no model was attacked by all of them at the same norm and eps.
     """
     from robench.report.table import pivot
     from robench.report.worst_case import worst_cases
 
+    store, catalog = _stored_cells(request, places, say)
     results = latest(store, catalog, say)
-    worst = worst_cases(results, [str(spec) for spec in specs(attacks)])
+    worst = worst_cases(results, [str(spec) for spec in specs("attacks", attacks)])
     return pivot([*results, *worst], scale=scale(results[0].cell.evaluation, catalog))
 
 
+@keywords(Request, "preset")
+@keywords(Places, "out", "zoo", "plugins")
 def compare(
     method_a: str,
     method_b: str,
-    store: Store,
-    catalog: Catalog,
-    say: Callable[[str], None],
-    worst_of: Names = None,
+    *,
+    worst_case: Names = None,
+    request: Request,
+    places: Places,
+    say: Say = print,
 ) -> "Comparison":
-    """Compare two methods on the same images, from the stored answers; nothing is computed.
+    """Compare two methods on the same images, from the stored cells; nothing is computed.
 
-    The methods are named as in the table, or in any way that means the same; ``worst_of`` adds the
-    worst case over some attacks. ``say`` is told, in a line, what is left out. Raises SpecError for
-    a method of which nothing is stored, or two with nothing in common.
+    Methods are named as in the table, or in any way that means the same. ``worst_case`` adds the
+    worst case over some attacks. ``say`` is called with what is left out. Raises SpecError for a
+    method without stored cells, or two with nothing in common.
     """
     from robench.report import compare as comparing
     from robench.report.worst_case import worst_cases
 
+    store, catalog = _stored_cells(request, places, say)
     results = stored(store)
     methods = sorted({result.labels.method for result in results})
     a, b = (_stored_method(typed, methods, catalog) for typed in (method_a, method_b))
-    if worst_of is not None:
-        results += worst_cases(results, [str(spec) for spec in specs(worst_of)])
+    if worst_case is not None:
+        results += worst_cases(results, [str(spec) for spec in specs("attacks", worst_case)])
     made = comparing.compare(results, a, b, lambda evaluation: scale(evaluation, catalog))
     left = [
         f"{count} of {one} that {other} has no partner for"
@@ -261,6 +298,12 @@ def compare(
             f"left out {'; '.join(left)}"
         )
     return made
+
+
+def _stored_cells(request: Request, places: Places, warn: Say) -> tuple[Store, Catalog]:
+    catalog = Catalog(places.plugins)
+    catalog.preset(request.preset)
+    return open_store(request.preset, places, warn), catalog
 
 
 def _stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
@@ -336,50 +379,43 @@ def write_report(store: Store, results: Sequence[Result], catalog: Catalog) -> l
         raise StoreError(f"cannot write the report to {store.out}: {error}") from None
 
 
-def write_text(file: Path, text: str) -> None:
-    """Write a text file. Raises StoreError where that cannot be done."""
-    from robench.report.files import replace
-
-    try:
-        replace(file, text.encode())
-    except OSError as error:
-        raise StoreError(f"cannot write {file}: {error.strerror or error}") from None
-
-
 def curve(card: Card) -> Curve:
     """How the pretraining of a card went."""
     return Curve(card.method, card.source, card.encoder, card.pretraining.seed, card.losses)
 
 
-def load_encoder(
-    key: str, zoo: Path | str = "zoo", plugins: Path | str | Sequence[Path | str] = ()
-) -> Encoder:
+@keywords(Places, "zoo", "plugins")
+def load_encoder(key: str, *, places: Places) -> Encoder:
     """The encoder of the zoo with that key, in eval mode on the CPU.
 
     It takes images [B, 3, H, W] in [0, 1] to features [B, width]. Raises SpecError where the zoo
     has no such encoder, or its weights are missing or damaged.
     """
     damages: list[str] = []
-    store = Store(Path("results"), Path(zoo), damages.append)
+    store = Store(Path("results"), places.zoo, damages.append)
     card = find_card(store, key, damages)
     weights = store.encoder(card)
     if weights is None:
         why = " ".join(damages) or "its weights are missing; `robench run` trains it again"
-        raise SpecError(f"cannot load '{key}' from {zoo}: {why}")
-    return restore(Catalog(_paths(plugins)), card, weights)
+        raise SpecError(f"cannot load '{key}' from {places.zoo}: {why}")
+    return restore(Catalog(places.plugins), card, weights)
 
 
+@keywords(Places, "zoo", "data", "device", "plugins")
 def audit(
     key: str,
-    bench: Bench,
     *,
+    places: Places,
     target: str | None = None,
     probe: str = "linear",
     limit: int = 200,
     eps: str = "8/255",
     autoattack: bool = True,
+    progress: Progress = bar,
+    say: Say = print,
+    warn: Say | None = None,
 ) -> "Iterator[Finding]":
-    """Try the whole battery of checks on the encoder of the zoo with that key.
+    """Try every check on the encoder of the zoo with that key.
 
     ``target`` is the data set of the probe and of the attacks, the encoder's own by default. Raises
     SpecError, before any compute, for what does not exist or is out of range.
@@ -387,10 +423,11 @@ def audit(
     from robench.engine.audit.battery import audit
     from robench.engine.audit.subject import Asked
 
+    bench = make_bench(places, Store(Path("results"), places.zoo, warn or say), progress, say)
     catalog, card = bench.catalog, find_card(bench.store, key)
     radius = parse_number(eps)
     if not 0 < radius <= 1:
-        raise SpecError(f"--eps {eps} is no radius in linf; give one in (0, 1], such as 8/255")
+        raise SpecError(f"--eps {eps} is not a radius in linf; give one in (0, 1], such as 8/255")
     if limit < 1:
         raise SpecError(f"--limit {limit} is too few; give 1 or more")
     source = card.pretraining.dataset
@@ -404,61 +441,27 @@ def audit(
     return audit(bench, card, asked)
 
 
-def specs(names: Names) -> tuple[Spec, ...]:
-    """Read specs from a list between commas, or from several such lists.
+def make_bench(places: Places, store: Store, progress: Progress, say: Say) -> Bench:
+    """A bench at these places.
 
-    Raises SpecError for an empty list, or an item that cannot be read.
+    Raises SpecError for a plug-in or a device that cannot be used.
     """
-    if names is None:
-        return ()
-    texts = [names] if isinstance(names, str) else names
-    return tuple(spec for text in texts for spec in parse_list(text))
+    catalog, device = Catalog(places.plugins), find_device(places.device)
+    return Bench(catalog, store, places.root, device, progress, say)
 
 
-def words(names: Names) -> tuple[str, ...]:
-    """Read words or numbers between commas, as typed: ``"8/255,4/255"``.
-
-    Raises SpecError where there are none.
-    """
-    if names is None:
-        return ()
-    texts = [names] if isinstance(names, str) else names
-    found = tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
-    if not found:
-        raise SpecError("the list is empty; write one item or more, with commas between")
-    return found
-
-
-def radii(eps: Names | float | Sequence[float]) -> tuple[str, ...]:
-    """Read radii: ``"8/255,4/255"`` as typed, and Python's ``8 / 255`` as the fraction it was.
-
-    Raises SpecError where there are none.
-    """
-    if eps is None or isinstance(eps, str):
-        return words(eps)
-    several = [eps] if isinstance(eps, int | float) else eps
-    return words([one if isinstance(one, str) else show_number(exact(one)) for one in several])
-
-
-def open_store(
-    preset: str, out: Path | str | None, zoo: Path, warn: Callable[[str], None]
-) -> Store:
+def open_store(preset: str, places: Places, warn: Say) -> Store:
     """The store of a run: ``out``, or the preset's folder under ``results``.
 
-    A published folder is read and left as it is, unless ``out`` names it: new cells then go to
-    ``<folder>.own``.
+    A published folder is only read, unless ``out`` names it: new cells go to ``<folder>.own``.
     """
-    if out is not None:
-        return Store(Path(out), zoo, warn)
+    if places.out is not None:
+        return Store(places.out, places.zoo, warn)
     folder = Path("results") / preset
     if published(folder):
-        return Store(folder.with_name(f"{folder.name}.own"), zoo, warn, shelf=folder)
-    return Store(folder, zoo, warn)
-
-
-def data_root(data: Path | str | None) -> Path:
-    """Where data sets lie: as given, else ``ROBENCH_DATA``, else ``data``."""
-    return Path(data or os.environ.get("ROBENCH_DATA") or "data")
+        own = folder.with_name(f"{folder.name}.own")
+        return Store(own, places.zoo, warn, shelf=folder)
+    return Store(folder, places.zoo, warn)
 
 
 def find_device(name: str) -> torch.device:
@@ -479,7 +482,3 @@ def find_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise SpecError(f"device '{name}' is not supported; choose auto, cpu, cuda or cuda:0")
     return device
-
-
-def _paths(files: Path | str | Sequence[Path | str]) -> list[Path]:
-    return [Path(file) for file in ([files] if isinstance(files, Path | str) else files)]

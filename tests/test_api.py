@@ -11,7 +11,7 @@ from commands import PLUGINS, files, finished, without_figures
 
 import robench
 from robench import api
-from robench.catalog.catalog import Catalog
+from robench.catalog.request import Request
 from robench.contracts import DataError
 from robench.engine.progress import silent
 from robench.grid.records import Result
@@ -41,7 +41,7 @@ def toy_run(**changes: Any) -> robench.Results:
         "zoo": "zoo",
         "plugins": TOYS,
         "progress": silent,
-        "say": pytest.fail,
+        "say": print,
     }
     with without_figures():
         return robench.run(**{**settings, **changes})
@@ -49,7 +49,9 @@ def toy_run(**changes: Any) -> robench.Results:
 
 def test_results_have_a_frame_and_are_the_command_s(tmp_path: Path) -> None:
     finished(tmp_path)
-    results = toy_run()  # says nothing, for it is all there
+    said: list[str] = []
+    results = toy_run(say=said.append)
+    assert len(said) == 1  # the schedule, and nothing computed
     assert isinstance(results.frame, pd.DataFrame)
     assert {"method", "accuracy", "flags", "key"} <= set(results.frame.columns)
     assert list(results.frame["eps"]) == ["", "8/255"]
@@ -63,17 +65,17 @@ def test_what_is_missing_is_computed_and_told_of(tmp_path: Path) -> None:
     said: list[str] = []
     results = toy_run(attacks="pgd,nudge", eps=["8/255"], say=said.append)
     assert len(results) == 3
-    assert len(said) == 1
-    assert said[0].startswith("[3/3] mirror blobs -> blobs, nudge linf 8/255: ")
+    schedule, computed = said
+    assert schedule.startswith("Schedule of mirror: ")
+    assert computed.startswith("[3/3] mirror blobs -> blobs, nudge linf 8/255: ")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"methods": "rokl"}, "did you mean rocl"),
-        ({"methods": []}, None),
         ({"eps": 2}, "more than the pixel range"),
-        ({"eps": [0.0]}, "no radius"),
+        ({"eps": [0.0]}, "above 0"),
         ({"norms": "l7"}, "no norm 'l7'"),
         ({"seeds": ["a"]}, "whole number"),
         ({"limit": "all"}, "limit=all should be a whole number"),
@@ -83,11 +85,8 @@ def test_what_is_missing_is_computed_and_told_of(tmp_path: Path) -> None:
     ],
 )
 def test_bad_arguments_are_spec_errors(
-    tmp_path: Path, changes: dict[str, Any], message: str | None
+    tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    if message is None:  # nothing typed is the preset's
-        assert api.specs(changes["methods"]) == ()
-        return
     with pytest.raises(SpecError, match=message):
         toy_run(**changes)
     assert not list(tmp_path.iterdir())
@@ -102,7 +101,7 @@ def test_missing_data_and_blocked_folders_are_told_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("eps", "told"),
+    ("eps", "read"),
     [
         (8 / 255, ("8/255",)),
         ([4 / 255, "8/255", 0.5], ("4/255", "8/255", "0.5")),
@@ -111,8 +110,8 @@ def test_missing_data_and_blocked_folders_are_told_of(tmp_path: Path) -> None:
         (None, ()),
     ],
 )
-def test_radii_are_exact(eps: Any, told: tuple[str, ...]) -> None:
-    assert api.radii(eps) == told
+def test_radii_are_exact(eps: Any, read: tuple[str, ...]) -> None:
+    assert Request(eps=eps).eps == read
 
 
 # --- encoders
@@ -153,7 +152,9 @@ def test_an_encoder_that_is_not_there_is_told_of(tmp_path: Path) -> None:
     assert files(tmp_path).keys() == before.keys()  # nothing is set aside by looking
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_a_name_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(TypeError, match=r"run\(\) has no argument 'metods'; did you mean methods"):
+        robench.run(metods="plain")
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = robench.nothing
 
@@ -171,12 +172,12 @@ def test_cells_of_one_place_do_not_stop_a_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished(tmp_path)
-    catalog, said = Catalog(TOYS), []
+    said: list[str] = []
     store = Store(tmp_path / "out", tmp_path / "zoo", pytest.fail)
     both = [both for result in store.results() for both in (result, twin(result))]
-    monkeypatch.setattr(store, "results", lambda: iter(both))
+    monkeypatch.setattr(Store, "results", lambda store: iter(both))
     with without_figures():
-        api.report(store, catalog, said.append)
+        api.report(out="out", plugins=TOYS, say=said.append)
     assert len((tmp_path / "out" / "results.csv").read_text().splitlines()) == 3
     assert len(said) == 1
     assert said[0].endswith("left out 2 with the place of a later one")

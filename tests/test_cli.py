@@ -1,7 +1,9 @@
 """The command line: bad input is one line and exit 2, an interruption costs nothing finished."""
 
+import inspect
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 import pytest
 from commands import PLUGINS, TOY_RUN, TOYS, files, finished, robench, toys_in, without_figures
 
+from robench import api
+from robench.catalog.request import Places, Request, options
 from robench.grid.records import SCHEMA
 from robench.store.store import _sealed
 
@@ -34,10 +38,10 @@ def no_compute(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(*words: str) -> str:
-    """The one line that a refused command says."""
+    """The one line that a refused command says, after the schedule at most."""
     done = robench(*words)
     assert done.code == 2
-    assert done.out == ""
+    assert all(line.startswith("Schedule of ") for line in done.out.splitlines())
     assert done.err.startswith("robench: ")
     assert done.err.count("\n") == 1
     return done.err.removeprefix("robench: ").strip()
@@ -63,19 +67,20 @@ def refused(*words: str) -> str:
         ("run --methods ,", "the list is empty"),
         ("run --norm linff", "no norm 'linff'; did you mean linf"),
         ("run --norm ,", "the list is empty"),
-        ("run --eps 0", "eps=0 is no radius"),
-        ("run --eps -8/255", "eps=-8/255 is no radius"),
+        ("run --eps 0", "eps=0 should be above 0"),
+        ("run --eps -8/255", "eps=-8/255 should be above 0"),
         ("run --eps 8", "eps=8 is more than the pixel range"),
         ("run --eps eight", "'eight' is not a number; write 8/255, 0.5 or 12"),
-        ("run --eps ,", "the list is empty"),
-        ("run --seeds 0,x", "--seeds '0,x' cannot be read"),
-        ("run --seeds -1", "--seeds '-1' cannot be read"),
-        ("run --seeds ,", "--seeds ',' cannot be read"),
+        ("run --seeds 0,x", "seeds=x should be a whole number, at least 0"),
+        ("run --seeds -1", "seeds=-1 should be"),
         ("run --limit 0", "limit=0 should be"),
-        ("run --limit few", "few"),
+        ("run --limit few", "limit=few should be a whole number, at least 1"),
         ("run --epochs 0", "epochs=0 should be"),
         ("run --images 10", "less than one batch"),
         ("run --precision fp8", "no precision 'fp8'"),
+        ("run --lr fast", "'fast' is not a number"),
+        ("run --set lrr=1", "a recipe has no 'lrr'; did you mean lr?"),
+        ("run --set rokl.lr=1", "--set rokl.lr: the run has no such method; did you mean rocl"),
         ("run --device cuda:99", "device 'cuda:99' is not there"),
         ("run --device gpu", "no device 'gpu'"),
         ("run --device cup", "no device 'cup'; did you mean cpu"),
@@ -321,6 +326,16 @@ def test_a_report_keeps_to_the_scale_of_the_latest_cell(elsewhere: Path) -> None
     assert path.exists()
 
 
+def test_every_field_is_an_option_and_a_keyword() -> None:
+    shown = robench("run", "--help").out
+    keywords = inspect.signature(api.run).parameters
+    for kind in (Request, Places):
+        for name, (option, _) in options(kind).items():
+            assert re.search(rf"^  --{option.flag or name} ", shown, re.MULTILINE)
+            assert name in keywords
+            assert f"    {name}: {option.help}" in str(api.run.__doc__)
+
+
 def test_help_and_version_answer() -> None:
     for words in ([], ["--help"], ["data"], ["run", "--help"], ["ls", "-h"]):
         done = robench(*words)
@@ -333,7 +348,10 @@ def test_a_dry_run_writes_nothing(elsewhere: Path) -> None:
     words = (*TOY_RUN, *toys_in(elsewhere), "--dry-run")
     done = robench(*words)
     assert done.code == 0
-    assert done.out.startswith("2 cells: 0 cached, 2 to compute; 1 encoder, 1 to pretrain\n")
+    schedule, counts, *_ = done.out.splitlines()
+    assert schedule.startswith("Schedule of mirror: 1 epoch of 192 images in batches of 128 ")
+    assert schedule.endswith("; preset quick's, not the method's own, with images=192, epochs=1")
+    assert counts == "2 cells: 0 cached, 2 to compute; 1 encoder, 1 to pretrain"
     assert list(elsewhere.iterdir()) == []
 
 
@@ -342,7 +360,7 @@ def test_a_dry_run_leaves_damage_alone(elsewhere: Path) -> None:
     next((elsewhere / "out" / "cells").glob("*pgd*.json")).write_bytes(b"{")
     before = files(elsewhere)
     done = robench(*words, "--dry-run")
-    assert done.out.startswith("2 cells: 1 cached, 1 to compute; 1 encoder, 0 to pretrain\n")
+    assert "\n2 cells: 1 cached, 1 to compute; 1 encoder, 0 to pretrain\n" in done.out
     assert "is damaged" in done.err
     assert files(elsewhere) == before
 
@@ -356,7 +374,7 @@ def test_a_published_folder_is_left_as_it_is(elsewhere: Path) -> None:
     (elsewhere / "out").rename(published)
     (published / "published.json").write_text("{}")
     before = files(published)
-    assert robench(*words).out.startswith("\nAccuracy")  # nothing to compute
+    assert robench(*words).out.splitlines()[1] == ""  # after the schedule: nothing to compute
     words[words.index("pgd")] = "pgd,nudge"
     done = robench(*words)
     assert "[3/3] mirror blobs -> blobs, nudge" in done.out

@@ -45,7 +45,8 @@ def test_planning_needs_no_attack_package() -> None:
     # torchattacks installs another project's package beside its own: it comes as late as can be.
     code = """
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import Request, plan
+from robench.catalog.plan import plan
+from robench.catalog.request import Request
 assert plan(Request(), Catalog())
 """
     assert imported(code).isdisjoint({"torchattacks", "robustbench", "pyautoattack", "matplotlib"})

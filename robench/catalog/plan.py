@@ -3,39 +3,19 @@ work.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from functools import partial
 
 from robench.catalog.catalog import Catalog
+from robench.catalog.request import Request as Request
+from robench.catalog.scale import agrees, words
+from robench.catalog.scale import scale as scale
+from robench.catalog.settings import changed
 from robench.grid.questions import Evaluation, Pretraining, Probing
 from robench.grid.recipe import Recipe
 from robench.grid.spec import Spec, SpecError, Value, nearest, parse, parse_number, show
 from robench.presets import EPS, Pairing, Preset
 from robench.tensors.balls import BALLS
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for; None and empty leave it to the preset.
-
-    ``eps`` holds radii as typed, ``epochs`` and ``images`` change the preset's schedule.
-    """
-
-    preset: str = "quick"
-    methods: tuple[Spec, ...] = ()
-    attacks: tuple[Spec, ...] = ()
-    sources: tuple[Spec, ...] = ()
-    targets: tuple[Spec, ...] = ()
-    encoders: tuple[Spec, ...] = ()
-    probes: tuple[Spec, ...] = ()
-    seeds: tuple[int, ...] = ()
-    norms: tuple[str, ...] = ()
-    eps: tuple[str, ...] = ()
-    limit: int | None = None
-    epochs: int | None = None
-    images: int | None = None
-    precision: str | None = None
 
 
 def plan(request: Request, catalog: Catalog) -> tuple[Evaluation, ...]:
@@ -61,36 +41,31 @@ def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation
         pairings[str(catalog.resolve("methods", typed, usual))] = pairing
     methods = list(pairings)
     sources = resolved("datasets", request.sources, preset.sources)
-    # Without a word on targets, encoders are evaluated where they were trained and across.
-    targets = resolved(
-        "datasets",
-        request.targets or request.sources,
-        preset.targets,
-    )
+    # Default targets: all sources, so transfer is included.
+    targets = resolved("datasets", request.targets or request.sources, preset.targets)
     encoders, probes = {}, {}
     for method, pairing in pairings.items():
         encoders[method] = resolved("encoders", request.encoders, pairing.encoders)
         probes[method] = resolved("probes", request.probes, pairing.probes)
     attacks = _attacks(request, preset, catalog, own)
-    limit = _positive("limit", request.limit) or preset.limit
+    _check_settings(request, methods, catalog)
     recipes = {
         method: _recipe(request, pairing.recipe, catalog, method)
         for method, pairing in pairings.items()
     }
-    seeds = [_seed(seed) for seed in request.seeds or preset.seeds]
     evaluations = [
         Evaluation(
             Probing(
                 Pretraining(method, encoder, source, recipes[method], seed),
                 probe,
                 target,
-                _positive("images", request.images) or preset.probe_images,
+                request.images or preset.probe_images,
             ),
             attack,
             preset.batch,
-            limit,
+            request.limit or preset.limit,
         )
-        for seed in seeds
+        for seed in request.seeds or preset.seeds
         for source in sources
         for encoder in _unique(encoder for paired in encoders.values() for encoder in paired)
         for method in methods
@@ -102,30 +77,34 @@ def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation
     return tuple(dict.fromkeys(evaluations))
 
 
-def scale(evaluation: Evaluation, catalog: Catalog) -> str:
-    """How large an evaluation's training and test are, in words; one scale makes a table."""
-    probing, recipe = evaluation.probing, evaluation.probing.pretraining.recipe
-    tested = f"probes on {_count(probing.images)}, {_count(evaluation.limit)} test images"
-    paper = _paper(catalog, probing.pretraining.objective)
-    if paper is not None and recipe == _cut(paper, recipe.epochs, recipe.images, recipe.precision):
-        epochs = "" if recipe.epochs == paper.epochs else f", cut to {_epochs(recipe)}"
-        images = f"{_count(recipe.images)} images"
-        return f"each method's own schedule{epochs} on {images} ({recipe.precision}), {tested}"
-    return (
-        f"{_epochs(recipe)} of {_count(recipe.images)} images in batches of {recipe.batch} "
-        f"({recipe.optimizer}, lr {recipe.lr:g}, {recipe.precision}), {tested}"
-    )
+def schedules(evaluations: Iterable[Evaluation], request: Request, catalog: Catalog) -> list[str]:
+    """A line for each schedule in a plan: its methods, and whether it is the preset's or theirs."""
+    preset, methods = catalog.preset(request.preset), dict[str, dict[str, None]]()
+    for training in dict.fromkeys(evaluation.probing.pretraining for evaluation in evaluations):
+        method, own = training.objective, catalog.schedule(training.objective)
+        given = _pairing(preset, catalog, method).recipe
+        if given is not None:
+            origin = f"preset {request.preset}'s"
+            if own is not None and own != given:
+                origin += ", not the method's own"
+        elif own is not None:
+            origin = f"the method's own, as preset {request.preset} sets none"
+        else:
+            origin = "typed"
+        typed = request.recipe(partial(agrees, method=method, catalog=catalog))
+        changes = ", ".join(f"{key}={value}" for key, value in typed.items())
+        line = f"{words(training.recipe)}; {origin}{f', with {changes}' if changes else ''}"
+        methods.setdefault(line, {})[catalog.label("methods", method)] = None
+    return [f"Schedule of {', '.join(names)}: {line}" for line, names in methods.items()]
 
 
 def _pairing(preset: Preset, catalog: Catalog, method: str) -> Pairing:
     """The settings of a method: the first of those paired with it, or else the preset's."""
-    full = catalog.arguments("methods", method).items()
-
-    def is_for(pairing: Pairing) -> bool:
-        named = map(parse, pairing.methods)
-        return any(s.name == parse(method).name and set(s.arguments) <= set(full) for s in named)
-
-    found = [pairing for pairing in preset.pairings if is_for(pairing)]
+    found = [
+        pairing
+        for pairing in preset.pairings
+        if any(agrees(parse(named), method, catalog) for named in pairing.methods)
+    ]
     return Pairing(
         (method,),
         encoders=next((p.encoders for p in found if p.encoders), preset.encoders),
@@ -135,65 +114,27 @@ def _pairing(preset: Preset, catalog: Catalog, method: str) -> Pairing:
     )
 
 
-def _epochs(recipe: Recipe) -> str:
-    return "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
-
-
-def _count(number: int | None) -> str:
-    return "all" if number is None else f"{number:,}"
-
-
-def _paper(catalog: Catalog, objective: str) -> Recipe | None:
-    """The method's own schedule; None where the method is not at hand."""
-    try:
-        return catalog.schedule(objective)
-    except SpecError:
-        return None
+def _check_settings(request: Request, methods: Sequence[str], catalog: Catalog) -> None:
+    for setting in request.settings:
+        named = setting.method
+        if named and not any(agrees(named, method, catalog) for method in methods):
+            hint = nearest(named.name, [parse(method).name for method in methods])
+            raise SpecError(f"--set {named}.{setting.key}: the run has no such method; {hint}")
 
 
 def _recipe(request: Request, given: Recipe | None, catalog: Catalog, method: str) -> Recipe:
-    recipe = given or _paper(catalog, method)
-    if recipe is None:
+    """Typed settings over the preset's recipe, or else over the method's own."""
+    base, name = given or catalog.schedule(method), parse(method).name
+    typed = request.recipe(partial(agrees, method=method, catalog=catalog))
+    if base is None and not {"epochs", "batch"} <= typed.keys():
         raise SpecError(
-            f"{parse(method).name} has no schedule of its own, which this preset asks for; "
-            "choose another --preset, or give its class paper = Recipe(...)"
+            f"{name} has no schedule of its own, which this preset asks for; choose another "
+            "--preset, type --epochs and --batch, or give its class paper = Recipe(...)"
         )
-    recipe = _cut(
-        recipe,
-        _positive("epochs", request.epochs) or recipe.epochs,
-        _positive("images", request.images) or recipe.images,
-        _precision(request.precision) or recipe.precision,
-    )
-    if recipe.images is not None and recipe.images < recipe.batch:
-        raise SpecError(
-            f"images={recipe.images} is less than one batch of the pretraining; "
-            f"give at least {recipe.batch}"
-        )
-    return recipe
-
-
-def _cut(
-    recipe: Recipe, epochs: int, images: int | None, precision: Literal["fp32", "bf16"]
-) -> Recipe:
-    """The recipe at another length.
-
-    The warm-up leaves at least one epoch; steps come at the same share of the training.
-    """
-    return replace(
-        recipe,
-        epochs=epochs,
-        warmup=min(recipe.warmup, epochs - 1),
-        falls=tuple((-(-at * epochs // recipe.epochs), share) for at, share in recipe.falls),
-        images=images,
-        precision=precision,
-    )
-
-
-def _precision(name: str | None) -> Literal["fp32", "bf16"] | None:
-    match name:
-        case None | "fp32" | "bf16":
-            return name
-    raise SpecError(f"no precision '{name}'; {nearest(str(name), ['fp32', 'bf16'])}")
+    try:
+        return changed(base, typed)
+    except SpecError as error:
+        raise SpecError(f"{name}: {error}") from None
 
 
 def _attacks(request: Request, preset: Preset, catalog: Catalog, own: Sequence[Spec]) -> list[str]:
@@ -228,25 +169,13 @@ def _norm(norm: str) -> str:
 def _radius(eps: Value, norm: str) -> Value:
     if isinstance(eps, int | Fraction):
         if eps <= 0:
-            raise SpecError(f"eps={show(eps)} is no radius; it must be positive, such as 8/255")
+            raise SpecError(f"eps={show(eps)} should be above 0, such as 8/255")
         if norm == "linf" and eps > 1:
             raise SpecError(
                 f"eps={show(eps)} is more than the pixel range; images are in [0, 1], "
                 "so write 8/255, not 8"
             )
     return eps
-
-
-def _positive(name: str, value: int | None) -> int | None:
-    if value is not None and (not isinstance(value, int) or value < 1):
-        raise SpecError(f"{name}={value} should be a whole number, at least 1")
-    return value
-
-
-def _seed(seed: int) -> int:
-    if not isinstance(seed, int) or seed < 0:
-        raise SpecError(f"seed '{seed}' should be a whole number, at least 0")
-    return seed
 
 
 def _unique(names: Iterable[str]) -> list[str]:

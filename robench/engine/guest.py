@@ -23,7 +23,8 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Generator, nn
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import Request, plan
+from robench.catalog.plan import plan
+from robench.catalog.request import Request
 from robench.checkpoints.heads import own_head
 from robench.checkpoints.layouts import choose_branch, normalization, recognise, stem
 from robench.checkpoints.naming import trunk

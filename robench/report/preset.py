@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import Request, plan
+from robench.catalog.plan import plan
+from robench.catalog.request import Request
 from robench.grid.recipe import Recipe
 from robench.presets import BUILT_IN, Difference, Setting
 

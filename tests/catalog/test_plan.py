@@ -8,7 +8,10 @@ import pytest
 from commands import PLUGINS
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import Request, plan, scale
+from robench.catalog.plan import plan, schedules
+from robench.catalog.request import Request
+from robench.catalog.scale import scale
+from robench.grid.recipe import Recipe
 from robench.grid.spec import SpecError, parse, parse_list, parse_number
 
 CATALOG = Catalog([PLUGINS / "mirror.py", PLUGINS / "nudge.py"])
@@ -75,22 +78,37 @@ def test_without_a_word_on_targets_sources_are_targets() -> None:
     ("change", "message"),
     [
         ({"preset": "quik"}, "no preset 'quik'; did you mean quick?"),
-        ({"eps": ("0",)}, "eps=0 is no radius"),
-        ({"eps": ("-8/255",)}, "eps=-8/255 is no radius"),
+        ({"eps": ("0",)}, "eps=0 should be above 0"),
+        ({"eps": ("-8/255",)}, "eps=-8/255 should be above 0"),
         ({"eps": ("8",)}, "eps=8 is more than the pixel range"),
         ({"eps": ("eight",)}, "'eight' is not a number"),
         ({"attacks": parse_list("pgd(eps=2)")}, "eps=2 is more than the pixel range"),
-        ({"attacks": parse_list("pgd(eps=0)")}, "eps=0 is no radius"),
-        ({"attacks": parse_list("nudge(eps=-1)")}, "eps=-1 is no radius"),
+        ({"attacks": parse_list("pgd(eps=0)")}, "eps=0 should be above 0"),
+        ({"attacks": parse_list("nudge(eps=-1)")}, "eps=-1 should be above 0"),
         ({"attacks": parse_list("pgd(norm=l3)")}, "pgd: "),
         ({"norms": ("l3",)}, "no norm 'l3'; did you mean"),
-        ({"seeds": (-1,)}, "seed '-1' should be a whole number, at least 0"),
-        ({"seeds": ("a",)}, "seed 'a' should be a whole number"),
+        ({"seeds": (-1,)}, "seeds=-1 should be a whole number, at least 0"),
+        ({"seeds": ("a",)}, "seeds=a should be a whole number, at least 0"),
         ({"limit": 0}, "limit=0 should be a whole number, at least 1"),
         ({"limit": -5}, "limit=-5 should be"),
         ({"epochs": 0}, "epochs=0 should be"),
         ({"images": 0}, "images=0 should be"),
-        ({"images": 64}, "images=64 is less than one batch of the pretraining; give at least 128"),
+        (
+            {"images": 64},
+            "plain: images=64 is less than one batch of the pretraining; give at least 128",
+        ),
+        ({"batch": 1}, "batch=1 should be a whole number, at least 2"),
+        ({"lr": 0}, "lr=0 should be above 0"),
+        ({"lr": "fast"}, "'fast' is not a number"),
+        ({"settings": "lrr=1"}, "a recipe has no 'lrr'; did you mean lr?"),
+        ({"settings": "momentum"}, "settings: 'momentum' cannot be read; write key=value"),
+        ({"settings": "optimizer=lamb"}, "no optimizer 'lamb'; did you mean lars"),
+        ({"settings": "rokl.lr=1"}, "--set rokl.lr: the run has no such method; choose from plain"),
+        ({"settings": ["lr=1", "lr=2"]}, "lr is given twice"),
+        ({"settings": "epochs=2", "epochs": 3}, "epochs is given twice"),
+        ({"settings": "warmup=6"}, "plain: warmup=6 is not less than epochs=6"),
+        ({"settings": "schedule=steps"}, "plain: a recipe has falls=() with schedule=steps"),
+        ({"settings": "falls=3"}, "falls=3 cannot be read; write EPOCH:SHARE"),
         ({"precision": "fp16"}, "no precision 'fp16'; did you mean bf16 or fp32?"),
         ({"sources": parse_list("shapes11")}, "no dataset 'shapes11'; did you mean shapes10"),
     ],
@@ -106,10 +124,74 @@ def test_other_norms_have_larger_radii() -> None:
     assert plan(replace(SMALL, norms=("l1",), eps=("12",)), CATALOG)
 
 
+def recipe(request: Request) -> Recipe:
+    return plan(request, CATALOG)[0].probing.pretraining.recipe
+
+
 def test_the_schedule_can_be_cut() -> None:
-    recipe = plan(replace(SMALL, epochs=1, images=256), CATALOG)[0].probing.pretraining.recipe
-    assert (recipe.epochs, recipe.images, recipe.warmup) == (1, 256, 0)
+    cut = recipe(replace(SMALL, epochs=1, images=256))
+    assert (cut.epochs, cut.images, cut.warmup) == (1, 256, 0)
     assert plan(replace(SMALL, images=256), CATALOG)[0].probing.images == 256
+
+
+TYPED: dict[str, Any] = {
+    **{"epochs": 7, "batch": 32, "images": None, "optimizer": "sgd", "lr": 0.1, "momentum": 0.5},
+    **{"weight_decay": 1e-4, "schedule": "steps", "warmup": 2, "warmup_start": 0.25, "hold": 1},
+    **{"update": "epoch", "precision": "bf16", "span": "all", "falls": ((3, 0.1), (5, 0.01))},
+}
+
+
+def test_every_field_of_a_recipe_can_be_typed() -> None:
+    texts = [f"{key}={value}" for key, value in TYPED.items() if key != "falls"]
+    texts.append("falls=3:0.1,5:1e-2")
+    for settings in (texts, TYPED, [f"plain.{text}" for text in texts]):
+        request = Request(methods=SMALL.methods, settings=settings)  # type: ignore[arg-type]
+        assert recipe(request) == Recipe(**TYPED)
+    options = {key: TYPED[key] for key in ("epochs", "batch", "lr", "precision")}
+    assert recipe(Request(**options)) == replace(recipe(Request()), **options)
+
+
+def test_typed_wins_over_the_preset_and_the_preset_over_the_method() -> None:
+    request = Request(
+        methods=parse_list("mirror,mirror(noise=0.2),plain"),
+        lr=0.5,
+        settings=("mirror.epochs=3", "mirror(noise=0.2).lr=0.25", "momentum=0.8"),  # type: ignore[arg-type]
+    )
+    evaluations = plan(request, CATALOG)
+    recipes = {
+        CATALOG.label("methods", e.probing.pretraining.objective): e.probing.pretraining.recipe
+        for e in evaluations
+    }
+    usual = CATALOG.preset("quick").recipe
+    assert usual is not None
+    typed = replace(usual, lr=0.5, momentum=0.8)
+    assert recipes == {
+        "mirror": replace(typed, epochs=3),
+        "mirror(noise=0.2)": replace(typed, epochs=3, lr=0.25),
+        "plain": typed,
+    }
+    first, *_ = schedules(evaluations, request, CATALOG)
+    assert first == (
+        "Schedule of mirror: 3 epochs of 2,048 images in batches of 128 (adam, lr 0.5, fp32); "
+        "preset quick's, not the method's own, with lr=0.5, momentum=0.8, epochs=3"
+    )
+
+
+def test_a_preset_without_a_schedule_leaves_it_to_the_method(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    open_ = replace(CATALOG.preset("quick"), recipe=None)
+    monkeypatch.setattr(Catalog, "preset", lambda catalog, name: open_)
+    request = replace(SMALL, methods=parse_list("mirror"))
+    evaluations = plan(request, CATALOG)
+    assert evaluations[0].probing.pretraining.recipe == Recipe(epochs=2, batch=64)
+    (line,) = schedules(evaluations, request, CATALOG)
+    assert line.endswith("; the method's own, as preset quick sets none")
+    monkeypatch.setattr(Catalog, "schedule", lambda catalog, spec: None)
+    with pytest.raises(SpecError, match="mirror has no schedule of its own"):
+        plan(request, CATALOG)
+    typed = plan(replace(request, epochs=4, batch=32), CATALOG)
+    assert typed[0].probing.pretraining.recipe == Recipe(epochs=4, batch=32)
 
 
 def test_the_paper_s_methods_have_one_scale() -> None:
@@ -135,8 +217,3 @@ def test_a_scale_needs_no_plug_in_at_hand() -> None:
     evaluation = plan(replace(SMALL, methods=parse_list("mirror")), CATALOG)[0]
     assert scale(evaluation, Catalog()) == scale(evaluation, CATALOG)
     assert scale(evaluation, CATALOG) != scale(replace(evaluation, limit=7), CATALOG)
-
-
-def test_the_paper_preset_takes_a_plug_in_s_own_schedule() -> None:
-    evaluations = plan(Request(preset="paper/clae", methods=parse_list("mirror")), CATALOG)
-    assert evaluations[0].probing.pretraining.recipe.epochs == 2

@@ -15,7 +15,8 @@ from commands import PLUGINS, files, finished
 from safetensors.torch import load, load_file
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import Request, plan
+from robench.catalog.plan import plan
+from robench.catalog.request import Request
 from robench.contracts import Attacked, Data, DataError
 from robench.engine.bench import Bench, radius
 from robench.engine.progress import silent

@@ -7,7 +7,8 @@ import torch
 from commands import PLUGINS, files, finished
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import Request, plan
+from robench.catalog.plan import plan
+from robench.catalog.request import Request
 from robench.engine.bench import Bench
 from robench.engine.estimate import estimate
 from robench.engine.progress import silent

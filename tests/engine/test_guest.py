@@ -231,7 +231,7 @@ def test_weights_that_are_no_numbers_fail_and_are_told(elsewhere: Path) -> None:
 
 def test_help_says_that_data_is_a_name_here() -> None:
     done = robench("evaluate", "--help")
-    assert "The data set, by name, such as cifar10." in done.out
+    assert "The data set, such as cifar10." in done.out
     assert "which is --data elsewhere" in " ".join(done.out.split())
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import Request, plan
+from robench.catalog.plan import plan
+from robench.catalog.request import Request
 from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
 from robench.grid.spec import Spec, parse, parse_list

@@ -123,7 +123,7 @@ def test_a_damaged_memory_of_the_cost_is_timed_again(
     [
         ("reproduce rocl-tabel1", "no table 'rocl-tabel1'; did you mean rocl-table1"),
         ("reproduce rocl-table1 --scale fulll", "no scale 'fulll'; did you mean full"),
-        ("reproduce rocl-table1 --seeds x", "--seeds 'x' cannot be read"),
+        ("reproduce rocl-table1 --seeds x", "seeds=x should be a whole number"),
         ("reproduce", "TABLE"),
     ],
 )

@@ -10,7 +10,8 @@ import torch
 from commands import PLUGINS, Done, files, robench
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import Request, plan
+from robench.catalog.plan import plan
+from robench.catalog.request import Request
 from robench.engine.audit.battery import BATTERY
 from robench.engine.audit.findings import Finding, Verdict, summary
 from robench.engine.bench import Bench
@@ -153,7 +154,7 @@ def test_without_another_encoder_the_surrogate_is_a_fresh_one(keys: dict[str, st
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--eps", "8"), "is no radius in linf; give one in (0, 1]"),
+        (("--eps", "8"), "is not a radius in linf; give one in (0, 1]"),
         (("--limit", "0"), "--limit 0 is too few"),
         (("--probe", "liner"), "did you mean linear"),
         (("--target", "blob"), "did you mean blobs"),
