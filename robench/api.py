@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, overload
 import torch
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import plan, schedules
+from robench.catalog.plan import plan, reach, schedules
 from robench.catalog.request import Names, Places, Request, keywords, specs
 from robench.catalog.scale import scale
 from robench.contracts import Encoder, Progress
@@ -82,7 +82,7 @@ def run(
     bench.store.prepare()
     for line in schedules(evaluations, request, bench.catalog):
         say(line)
-    return answer(bench, evaluations)
+    return answer(bench, evaluations, reach(request, bench.catalog))
 
 
 @keywords(Request)
@@ -103,7 +103,7 @@ def dry_run(
     bench = make_bench(places, open_store(request.preset, places, warn), progress, warn)
     evaluations = plan(request, bench.catalog)
     yield from schedules(evaluations, request, bench.catalog)
-    yield from estimate(bench, evaluations)
+    yield from estimate(bench, evaluations, reach(request, bench.catalog))
 
 
 @keywords(Request, "seeds")
@@ -202,7 +202,7 @@ def evaluate(
     )
 
 
-def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:
+def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Results:
     """Answer the evaluations, and report on them and on what else is stored at the same scale.
 
     Stored cells in the place of one of them in the table stay out of the report. Flags that show
@@ -211,8 +211,8 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:
     from robench.report.results import one_each
 
     bench.store.prepare()
-    answered = list(bench.answers(evaluations))
-    scales = {scale(evaluation, bench.catalog) for evaluation in evaluations}
+    answered = list(bench.answers(evaluations, limit))
+    scales = {scale(evaluation, limit, bench.catalog) for evaluation in evaluations}
     with bench.reporting():  # the last of several processes to write has read what all have found
         stored = list(bench.store.results())
         reviewed = review(stored)
@@ -221,7 +221,7 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation]) -> Results:
                 bench.store.amend(after.cell)
         known = {result.cell.key: result for result in reviewed}
         results = tuple(known.get(result.cell.key, result) for result in answered)
-        others = (r for r in known.values() if scale(r.cell.evaluation, bench.catalog) in scales)
+        others = (r for r in known.values() if _scale(r, bench.catalog) in scales)
         reported = one_each([*others, *results])
         if reported:
             write_report(bench.store, reported, bench.catalog)
@@ -255,7 +255,7 @@ def worst_case(attacks: Names, *, request: Request, places: Places, say: Say = p
     store, catalog = _stored_cells(request, places, say)
     results = latest(store, catalog, say)
     worst = worst_cases(results, [str(spec) for spec in specs("attacks", attacks)])
-    return pivot([*results, *worst], scale=scale(results[0].cell.evaluation, catalog))
+    return pivot([*results, *worst], scale=_scale(results[0], catalog))
 
 
 @keywords(Request, "preset")
@@ -284,7 +284,7 @@ def compare(
     a, b = (_stored_method(typed, methods, catalog) for typed in (method_a, method_b))
     if worst_case is not None:
         results += worst_cases(results, [str(spec) for spec in specs("attacks", worst_case)])
-    made = comparing.compare(results, a, b, lambda evaluation: scale(evaluation, catalog))
+    made = comparing.compare(results, a, b, lambda result: _scale(result, catalog))
     left = [
         f"{count} of {one} that {other} has no partner for"
         for count, one, other in zip(made.without_partner, (a, b), (b, a), strict=True)
@@ -312,7 +312,7 @@ def _stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
     if str(spec) in known:
         return str(spec)
     try:
-        label = catalog.label("methods", str(catalog.resolve("methods", spec)))
+        label = catalog.label("methods", catalog.resolve("methods", spec))
     except SpecError:
         label = ""  # such as a plug-in's that is not at hand, or a mistyped one
     if label in known:
@@ -343,7 +343,7 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
     from robench.report.results import one_each
 
     results = stored(store)
-    scales = [scale(result.cell.evaluation, catalog) for result in results]
+    scales = [_scale(result, catalog) for result in results]
     at_latest = [r for r, own in zip(results, scales, strict=True) if own == scales[-1]]
     reported = one_each(at_latest)
     others = Counter(own for own in scales if own != scales[-1])
@@ -353,6 +353,10 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
     if left:
         say(f"reported {len(reported)} cells at {scales[-1]}; left out {'; '.join(left)}")
     return reported
+
+
+def _scale(result: Result, catalog: Catalog) -> str:
+    return scale(result.cell.evaluation, result.cell.limit, catalog)
 
 
 def write_report(store: Store, results: Sequence[Result], catalog: Catalog) -> list[Path]:
@@ -372,7 +376,7 @@ def write_report(store: Store, results: Sequence[Result], catalog: Catalog) -> l
             [curve(card) for card in cards],
             [shown for shown in examples if isinstance(shown, Examples)],
             store.out,
-            scale="; ".join(sorted({scale(r.cell.evaluation, catalog) for r in results})),
+            scale="; ".join(sorted({_scale(r, catalog) for r in results})),
             metrics={name: catalog.metric(name) for name in catalog.names("metrics")},
         )
     except OSError as error:
@@ -432,8 +436,8 @@ def audit(
         raise SpecError(f"--limit {limit} is too few; give 1 or more")
     source = card.pretraining.dataset
     asked = Asked(
-        target=source if target is None else str(catalog.resolve("datasets", parse(target))),
-        probe=str(catalog.resolve("probes", parse(probe))),
+        target=source if target is None else catalog.resolve("datasets", parse(target)),
+        probe=catalog.resolve("probes", parse(probe)),
         limit=limit,
         eps=radius,
         autoattack=autoattack,

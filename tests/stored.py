@@ -11,11 +11,12 @@ from robench.engine.bench import radius
 from robench.grid.questions import Evaluation, Pretraining, Probing, key
 from robench.grid.recipe import Recipe
 from robench.grid.records import Cell, Examples, Labels, Provenance, Result
-from robench.grid.spec import parse
+from robench.grid.spec import Spec, parse
 from robench.store.store import Store
 
 PGD = "pgd(eps=8/255, norm=linf, steps=20)"
 SQUARE = "square(eps=8/255, norm=linf)"
+SHAPES = Spec("shapes10")
 
 
 def planted(
@@ -38,11 +39,13 @@ def planted(
     index = np.arange(len(right), dtype=np.int64) if index is None else index
     label = index % 10
     probing = Probing(
-        Pretraining(method, "resnet8", "shapes10", Recipe(epochs, 64), seed), "linear", "shapes10"
+        Pretraining(parse(method), Spec("resnet8"), SHAPES, Recipe(epochs, 64), seed),
+        Spec("linear"),
+        SHAPES,
     )
-    evaluation = Evaluation(probing, attack, 32, limit)
     spec = parse(attack)
-    norm, eps = radius(attack)
+    evaluation = Evaluation(probing, spec, 32)
+    norm, eps = radius(spec)
     cell = Cell(
         key=key(evaluation),
         labels=Labels(method, "shapes10", "shapes10", "resnet8", "linear", spec.name),
@@ -61,6 +64,7 @@ def planted(
         outcome_sha256="",
         provenance=Provenance("0", "", {}, "cpu", 1, "float32", finished),
         counts=counts or {},
+        limit=limit,
     )
     size = np.full(len(right), 8 / 255, np.float32)
     after, sure = np.where(right, label, (label + 1) % 10), np.full(len(right), 0.5, np.float32)

@@ -20,4 +20,4 @@ def test_the_method_of_one_s_own_is_a_component(tmp_path: Path) -> None:
     objective = catalog.build_objective(spec, catalog.build("encoders", "resnet8(width=2)"))
     loss = objective(torch.rand(4, 3, 8, 8), torch.Generator().manual_seed(0))
     assert loss.isfinite()
-    assert catalog.label("methods", str(spec)) == "mine(temperature=0.1)"
+    assert catalog.label("methods", spec) == "mine(temperature=0.1)"

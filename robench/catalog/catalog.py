@@ -117,13 +117,14 @@ class Catalog:
                 lines.append(f"{name}(base={base}): {', '.join(changed)}")
         return lines
 
-    def resolve(self, kind: str, spec: Spec, preset: Sequence[Spec] = ()) -> Spec:
+    def resolve(self, kind: str, spec: Spec | str, preset: Sequence[Spec] = ()) -> Spec:
         """The spec with every argument written out: as typed, else by ``preset``, else by default.
 
         Defaults are those of its ``base``. An argument that came ``later`` and is at its default is
         left out. Raises SpecError for an unknown name or argument, or a value of the wrong type or
         out of range.
         """
+        spec = _spec(spec)
         takes = self.parameters(kind, spec.name)
         known = [own for own in preset if own.name == spec.name]
         given = dict(spec.with_defaults(dict(known[0].arguments) if known else {}).arguments)
@@ -148,43 +149,40 @@ class Catalog:
         self._try(kind, resolved)
         return resolved
 
-    def build(self, kind: str, spec: str | Spec) -> Any:
+    def build(self, kind: str, spec: Spec | str) -> Any:
         """Make the component that a resolved spec describes; see `build_objective` for methods."""
-        spec = parse(spec) if isinstance(spec, str) else spec
+        spec = _spec(spec)
         return self.component(kind, spec.name)(**self._arguments(kind, spec))
 
-    def build_objective(self, spec: str | Spec, encoder: Encoder) -> Objective:
+    def build_objective(self, spec: Spec | str, encoder: Encoder) -> Objective:
         """Make the objective that a resolved spec describes, around an encoder."""
-        spec = parse(spec) if isinstance(spec, str) else spec
+        spec = _spec(spec)
         method = self.component("methods", spec.name)
         objective = method(encoder, **self._arguments("methods", spec))
         assert isinstance(objective, Objective)
         return objective
 
-    def label(self, kind: str, spec: str, without: Sequence[str] = ()) -> str:
+    def label(self, kind: str, spec: Spec, without: Sequence[str] = ()) -> str:
         """The name as a table prints it: with the arguments that differ from the defaults.
 
         The arguments ``without`` are left out in any case.
         """
-        full = parse(spec)
-        usual = defaults(self.component(kind, full.name), full.get("base"))
+        usual = defaults(self.component(kind, spec.name), spec.get("base"))
         told = tuple(
             (name, value)
-            for name, value in full.arguments
+            for name, value in spec.arguments
             if name not in without and (name not in usual or value != usual[name])
         )
-        return str(Spec(full.name, told))
+        return str(Spec(spec.name, told))
 
-    def arguments(self, kind: str, spec: str | Spec) -> dict[str, Value]:
+    def arguments(self, kind: str, spec: Spec) -> dict[str, Value]:
         """Every argument of a resolved spec, those too that it leaves out at their default."""
-        spec = parse(spec) if isinstance(spec, str) else spec
         takes = self.parameters(kind, spec.name)
         later = _later(self.component(kind, spec.name))
         return {name: takes[name].default for name in later} | dict(spec.arguments)
 
-    def schedule(self, spec: str | Spec) -> Recipe | None:
+    def schedule(self, spec: Spec) -> Recipe | None:
         """The schedule of its own that a resolved method has; None where it has none."""
-        spec = parse(spec) if isinstance(spec, str) else spec
         method = self.component("methods", spec.name)
         if not hasattr(method, "paper"):
             return None
@@ -237,6 +235,10 @@ class Catalog:
                 f"plug-in {name}: there is a {kind[:-1]} of that name already; rename the file"
             )
         self._plugins[kind, name] = module
+
+
+def _spec(given: Spec | str) -> Spec:
+    return parse(given) if isinstance(given, str) else given
 
 
 def _later(component: Any) -> tuple[str, ...]:

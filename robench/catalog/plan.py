@@ -30,15 +30,15 @@ def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation
     """The same, where ``preset`` stands for the one that the request names."""
     own = tuple(parse(spec) for spec in preset.arguments)
 
-    def resolved(kind: str, typed: tuple[Spec, ...], default: Sequence[str]) -> list[str]:
+    def resolved(kind: str, typed: tuple[Spec, ...], default: Sequence[str]) -> list[Spec]:
         specs = typed or tuple(parse(spec) for spec in default)
-        return _unique(str(catalog.resolve(kind, spec, own)) for spec in specs)
+        return _unique(catalog.resolve(kind, spec, own) for spec in specs)
 
-    pairings: dict[str, Pairing] = {}
+    pairings: dict[Spec, Pairing] = {}
     for typed in request.methods or tuple(map(parse, preset.methods)):
-        pairing = _pairing(preset, catalog, str(catalog.resolve("methods", typed, own)))
+        pairing = _pairing(preset, catalog, catalog.resolve("methods", typed, own))
         usual = (*map(parse, pairing.arguments), *own)
-        pairings[str(catalog.resolve("methods", typed, usual))] = pairing
+        pairings[catalog.resolve("methods", typed, usual)] = pairing
     methods = list(pairings)
     sources = resolved("datasets", request.sources, preset.sources)
     # Default targets: all sources, so transfer is included.
@@ -63,7 +63,6 @@ def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation
             ),
             attack,
             preset.batch,
-            request.limit or preset.limit,
         )
         for seed in request.seeds or preset.seeds
         for source in sources
@@ -75,6 +74,11 @@ def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation
         for attack in attacks
     ]
     return tuple(dict.fromkeys(evaluations))
+
+
+def reach(request: Request, catalog: Catalog) -> int | None:
+    """The number of test images that each evaluation covers; None for all."""
+    return request.limit or catalog.preset(request.preset).limit
 
 
 def schedules(evaluations: Iterable[Evaluation], request: Request, catalog: Catalog) -> list[str]:
@@ -98,7 +102,7 @@ def schedules(evaluations: Iterable[Evaluation], request: Request, catalog: Cata
     return [f"Schedule of {', '.join(names)}: {line}" for line, names in methods.items()]
 
 
-def _pairing(preset: Preset, catalog: Catalog, method: str) -> Pairing:
+def _pairing(preset: Preset, catalog: Catalog, method: Spec) -> Pairing:
     """The settings of a method: the first of those paired with it, or else the preset's."""
     found = [
         pairing
@@ -106,7 +110,7 @@ def _pairing(preset: Preset, catalog: Catalog, method: str) -> Pairing:
         if any(agrees(parse(named), method, catalog) for named in pairing.methods)
     ]
     return Pairing(
-        (method,),
+        (str(method),),
         encoders=next((p.encoders for p in found if p.encoders), preset.encoders),
         probes=next((p.probes for p in found if p.probes), preset.probes),
         recipe=next((p.recipe for p in found if p.recipe), preset.recipe),
@@ -114,17 +118,17 @@ def _pairing(preset: Preset, catalog: Catalog, method: str) -> Pairing:
     )
 
 
-def _check_settings(request: Request, methods: Sequence[str], catalog: Catalog) -> None:
+def _check_settings(request: Request, methods: Sequence[Spec], catalog: Catalog) -> None:
     for setting in request.settings:
         named = setting.method
         if named and not any(agrees(named, method, catalog) for method in methods):
-            hint = nearest(named.name, [parse(method).name for method in methods])
+            hint = nearest(named.name, [method.name for method in methods])
             raise SpecError(f"--set {named}.{setting.key}: the run has no such method; {hint}")
 
 
-def _recipe(request: Request, given: Recipe | None, catalog: Catalog, method: str) -> Recipe:
+def _recipe(request: Request, given: Recipe | None, catalog: Catalog, method: Spec) -> Recipe:
     """Typed settings over the preset's recipe, or else over the method's own."""
-    base, name = given or catalog.schedule(method), parse(method).name
+    base, name = given or catalog.schedule(method), method.name
     typed = request.recipe(partial(agrees, method=method, catalog=catalog))
     if base is None and not {"epochs", "batch"} <= typed.keys():
         raise SpecError(
@@ -137,7 +141,7 @@ def _recipe(request: Request, given: Recipe | None, catalog: Catalog, method: st
         raise SpecError(f"{name}: {error}") from None
 
 
-def _attacks(request: Request, preset: Preset, catalog: Catalog, own: Sequence[Spec]) -> list[str]:
+def _attacks(request: Request, preset: Preset, catalog: Catalog, own: Sequence[Spec]) -> list[Spec]:
     """Clean first, then each attack with each norm and each radius that it leaves open."""
     found = [catalog.resolve("attacks", Spec("clean"))]
     for typed in request.attacks or tuple(parse(spec) for spec in preset.attacks):
@@ -157,7 +161,7 @@ def _attacks(request: Request, preset: Preset, catalog: Catalog, own: Sequence[S
             for eps in request.eps or {**EPS, **radii}.get(str(norm), ("8/255",)):
                 radius = _radius(parse_number(eps), str(norm))
                 found.append(catalog.resolve("attacks", spec.with_defaults({"eps": radius}), own))
-    return _unique(str(spec) for spec in found)
+    return _unique(found)
 
 
 def _norm(norm: str) -> str:
@@ -178,5 +182,5 @@ def _radius(eps: Value, norm: str) -> Value:
     return eps
 
 
-def _unique(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))
+def _unique(specs: Iterable[Spec]) -> list[Spec]:
+    return list(dict.fromkeys(specs))

@@ -6,13 +6,16 @@ from robench.catalog.catalog import Catalog
 from robench.catalog.settings import resized
 from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
-from robench.grid.spec import Spec, SpecError, parse
+from robench.grid.spec import Spec, SpecError
 
 
-def scale(evaluation: Evaluation, catalog: Catalog) -> str:
-    """How large an evaluation's training and test are, in words; one scale makes a table."""
+def scale(evaluation: Evaluation, limit: int | None, catalog: Catalog) -> str:
+    """The size of an evaluation's training and test, in words; one scale makes a table.
+
+    ``limit`` is the number of test images (None: all).
+    """
     probing, recipe = evaluation.probing, evaluation.probing.pretraining.recipe
-    tested = f"probes on {_count(probing.images)}, {_count(evaluation.limit)} test images"
+    tested = f"probes on {_count(probing.images)}, {_count(limit)} test images"
     own = _own(catalog, probing.pretraining.objective)
     if own is not None and recipe == replace(
         resized(own, recipe.epochs), images=recipe.images, precision=recipe.precision
@@ -39,7 +42,7 @@ def _count(number: int | None) -> str:
     return "all" if number is None else f"{number:,}"
 
 
-def _own(catalog: Catalog, objective: str) -> Recipe | None:
+def _own(catalog: Catalog, objective: Spec) -> Recipe | None:
     """The method's own schedule; None where the method is not at hand."""
     try:
         return catalog.schedule(objective)
@@ -47,7 +50,7 @@ def _own(catalog: Catalog, objective: str) -> Recipe | None:
         return None
 
 
-def agrees(named: Spec, method: str, catalog: Catalog) -> bool:
+def agrees(named: Spec, method: Spec, catalog: Catalog) -> bool:
     """Whether the method has that name, and every argument that ``named`` gives."""
     full = catalog.arguments("methods", method)
-    return named.name == parse(method).name and set(named.arguments) <= set(full.items())
+    return named.name == method.name and set(named.arguments) <= set(full.items())

@@ -6,6 +6,7 @@ Nothing is computed twice.
 import copy
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
@@ -25,8 +26,8 @@ from robench.engine.pretrain import TrainingError, pretrain
 from robench.engine.probe import classifier, probe, trained
 from robench.engine.subset import rows, training_subset
 from robench.grid.questions import Evaluation, Pretraining, Probing, generator, key
-from robench.grid.records import Card, Cell, Examples, Labels, Result
-from robench.grid.spec import Spec, SpecError, nearest, parse, parse_number, show
+from robench.grid.records import Card, Cell, Examples, Labels, Outcome, Result
+from robench.grid.spec import Spec, SpecError, nearest, parse_number, show
 from robench.store.locks import Busy, Lease
 from robench.store.provenance import gather, versions
 from robench.store.stopping import at_safe_points
@@ -35,6 +36,7 @@ from robench.tensors.batchnorm import CLEAN, add_adversarial_branch, branches, u
 from robench.tensors.features import fingerprint
 from robench.tensors.memory import is_out_of_memory
 from robench.tensors.modes import preserved_random_state
+from robench.trust.flags import TEST_IMAGES
 from robench.trust.review import review
 
 FAILURES = (TrainingError, ProbeError, EvaluationError)
@@ -61,17 +63,17 @@ class Bench:
     progress: Progress
     say: Callable[[str], None]
     failures: list[str] = field(default_factory=list)
-    _data: dict[str, Data] = field(default_factory=dict)
+    _data: dict[Spec, Data] = field(default_factory=dict)
     _encoders: dict[Pretraining, tuple[Card, Encoder]] = field(default_factory=dict)
     _told: str = ""
 
-    def answers(self, evaluations: Sequence[Evaluation]) -> Iterator[Result]:
-        """Each evaluation's result, from disk where it is known.
+    def answers(self, evaluations: Sequence[Evaluation], limit: int | None) -> Iterator[Result]:
+        """Each evaluation's result on ``limit`` test images or more (None: all).
 
         One that fails is told of, kept in ``failures``, and left out; so is what rests on it.
         Raises DataError, before any compute, where a data set is needed and cannot be read.
         """
-        known = {evaluation: self.store.result(evaluation) for evaluation in evaluations}
+        known = {evaluation: self.known(evaluation, limit) for evaluation in evaluations}
         for name in self._needed([e for e, result in known.items() if result is None]):
             self.data(name)  # missing files show here, and not hours later
         numbers = {evaluation: f"[{i}/{len(known)}]" for i, evaluation in enumerate(known, 1)}
@@ -82,7 +84,7 @@ class Bench:
             for evaluation in waiting:
                 if hopeless.isdisjoint({evaluation.probing, evaluation.probing.pretraining}):
                     try:
-                        known[evaluation] = self._answer(evaluation, numbers[evaluation])
+                        known[evaluation] = self._answer(evaluation, limit, numbers[evaluation])
                     except Busy as error:
                         others[evaluation] = error
                     except FAILURES as error:
@@ -91,14 +93,23 @@ class Bench:
             waiting = list(others)
         yield from (result for result in known.values() if result is not None)
 
-    def _answer(self, evaluation: Evaluation, number: str) -> Result:
+    def known(self, evaluation: Evaluation, limit: int | None) -> Result | None:
+        """The stored result, where it covers ``limit`` test images."""
+        result = self.store.result(evaluation)
+        if result is None:
+            return None
+        available = result.cell.counts.get(TEST_IMAGES, 0)
+        enough = available if limit is None else min(limit, available)
+        return result if result.n >= enough else None
+
+    def _answer(self, evaluation: Evaluation, limit: int | None, number: str) -> Result:
         """The answer, which another process may have found by now.
 
         Raises Busy where one is about to.
         """
         self.store.check_lease(evaluation)
         try:
-            return self.store.result(evaluation) or self._compute(evaluation, number)
+            return self.known(evaluation, limit) or self._compute(evaluation, limit, number)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -138,7 +149,7 @@ class Bench:
             except Busy:
                 time.sleep(PAUSE / 5)
 
-    def data(self, name: str) -> Data:
+    def data(self, name: Spec) -> Data:
         """The data set that a resolved spec describes, read once.
 
         Raises DataError where it cannot be read.
@@ -229,7 +240,7 @@ class Bench:
         attack = " ".join(filter(None, (labels.attack, *radius(evaluation.attack))))
         return f"{labels.method} {labels.source} -> {labels.target}, {attack}"
 
-    def _needed(self, evaluations: Sequence[Evaluation]) -> list[str]:
+    def _needed(self, evaluations: Sequence[Evaluation]) -> list[Spec]:
         names = []
         trainings = dict.fromkeys(evaluation.probing.pretraining for evaluation in evaluations)
         trained = {pretraining: self.trained(pretraining) for pretraining in trainings}
@@ -318,69 +329,55 @@ class Bench:
         self.store.save_probe(question, weights)
         return weights
 
-    def _compute(self, question: Evaluation, number: str) -> Result:
+    def _compute(self, question: Evaluation, limit: int | None, number: str) -> Result:
         card, _ = self.encoder(question.probing.pretraining)
         model = self.classifier(question.probing)
         with self.store.lease(question):
-            return self.store.result(question) or self._attack(question, number, card, model)
+            found = self.known(question, limit)
+            return found or self._attack(question, limit, number, card, model)
 
     def _attack(
-        self, question: Evaluation, number: str, card: Card, model: nn.Sequential
+        self,
+        question: Evaluation,
+        limit: int | None,
+        number: str,
+        card: Card,
+        model: nn.Sequential,
     ) -> Result:
         labels = self.labels(question)
         data = self.data(question.probing.dataset)
-        index = rows(len(data.test), question.limit)
+        before, kept, batch = self._begun(question)
+        index = rows(len(data.test), limit)[kept:]
         attack = self.catalog.build("attacks", question.attack)
         assert isinstance(attack, Attack)
         norm, eps = radius(question.attack)
         title = self._title(question)
         about = {
             **self._about(),
-            "data": digest(data.test, index),
+            "data": digest(data.test),
             "encoder": card.weights_sha256,
             "probe": fingerprint(trained(model, self.probe(question.probing))),
         }
-        states = self.store.attacking(question, about)
+        rest = {"images": f"{kept} to {kept + len(index)}"}
+        states = self.store.attacking(question, about | rest)
         with states.kept_when_stopped():
             attempt = evaluate(
                 Target(model, len(data.classes), model.get_submodule("encoder")),
                 attack,
                 data.test,
                 index,
-                question.batch,
-                lambda batch: generator(question, f"attack {batch}", self.device),
+                batch,
+                lambda start: generator(question, f"attack {kept + start}", self.device),
                 Run(self.progress, states, self.device),
                 title,
             )
         seconds = states.seconds
-        outcome = attempt.outcome
-        correct = int((outcome.prediction == outcome.label).sum())
-        cell = Cell(
-            key=key(question),
-            labels=labels,
-            norm=norm,
-            eps=eps,
-            seed=question.probing.pretraining.seed,
-            n=len(index),
-            correct=correct,
-            flags=(),
-            notes=attempt.notes,
-            counts=attempt.counts,
-            batch=attempt.batch if attempt.batch < question.batch else None,
-            seconds=round(seconds, 3),
-            evaluation=question,
-            encoder_sha256=card.weights_sha256,
-            probe_sha256=about["probe"],
-            data_sha256=about["data"],
-            outcome_sha256="",
-            provenance=gather(self.device, "fp32"),
-        )
-        (cell,) = (result.cell for result in review([Result(cell, outcome)]))
+        outcome, notes, counts = attempt.outcome, attempt.notes, Counter(attempt.counts)
         shown = slice(len(attempt.clean))
-        examples = Examples(
+        examples: Examples | None = Examples(
             labels,
-            cell.norm,
-            cell.eps,
+            norm,
+            eps,
             data.classes,
             outcome.label[shown],
             attempt.clean,
@@ -388,10 +385,51 @@ class Bench:
             outcome.clean_prediction[shown],
             outcome.prediction[shown],
         )
+        if before is not None:
+            outcome = joined(before.outcome, outcome)
+            notes = tuple(sorted({*before.cell.notes, *notes}))
+            counts.update(before.cell.counts)
+            counts[TEST_IMAGES] = len(data.test)
+            examples = self.store.examples(before.cell)
+            seconds += before.cell.seconds
+        correct = int((outcome.prediction == outcome.label).sum())
+        cell = Cell(
+            key=key(question),
+            labels=labels,
+            norm=norm,
+            eps=eps,
+            seed=question.probing.pretraining.seed,
+            n=len(outcome.index),
+            correct=correct,
+            flags=(),
+            notes=notes,
+            counts=dict(counts),
+            batch=attempt.batch if attempt.batch < question.batch else None,
+            seconds=round(seconds, 3),
+            evaluation=question,
+            limit=limit,
+            encoder_sha256=card.weights_sha256,
+            probe_sha256=about["probe"],
+            data_sha256=about["data"],
+            outcome_sha256="",
+            provenance=gather(self.device, "fp32"),
+        )
+        (cell,) = (result.cell for result in review([Result(cell, outcome)]))
         result = self.store.save_result(cell, outcome, examples)
-        share = f"{100 * correct / len(index):.1f}% of {len(index)} images"
+        share = f"{100 * correct / cell.n:.1f}% of {cell.n} images"
         self.say(f"{number} {title}: {share}, {seconds:.1f} s")
         return result
+
+    def _begun(self, question: Evaluation) -> tuple[Result | None, int, int]:
+        """A stored result to go on from, the number of its images, and the batch size.
+
+        An incomplete last batch would have other draws as a complete one: it starts again.
+        """
+        before = self.store.result(question)
+        batch = question.batch if before is None else before.cell.batch or question.batch
+        if before is None or before.n % batch:
+            return None, 0, question.batch
+        return before, before.n, batch
 
     def _about(self) -> dict[str, str]:
         """What a state's meaning depends on, whatever it is the state of."""
@@ -417,7 +455,7 @@ def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> E
     Raises SpecError where the component of that name is not the one that was trained, or has no
     such branch.
     """
-    spec = catalog.resolve("encoders", parse(card.pretraining.encoder))
+    spec = catalog.resolve("encoders", card.pretraining.encoder)
     try:
         with preserved_random_state():
             _check_size(catalog, spec, weights)
@@ -450,17 +488,26 @@ def _check_size(catalog: Catalog, spec: Spec, weights: dict[str, torch.Tensor]) 
             raise ValueError(f"it has {needed:,} numbers, the file {held:,}")
 
 
-def radius(attack: str) -> tuple[str, str]:
+def radius(spec: Spec) -> tuple[str, str]:
     """An attack's norm and eps as one would type them, "" where it has none.
 
     An eps without a short decimal is said in steps of 1/255 where it is a number of those.
     """
-    spec = parse(attack)
     norm, eps = (show(spec.get(name)) if spec.has(name) else "" for name in ("norm", "eps"))
     if "/" in eps:
         steps = parse_number(eps) * 255
         eps = f"{steps}/255" if steps.denominator == 1 else eps
     return norm, eps
+
+
+def joined(first: Outcome, then: Outcome) -> Outcome:
+    """The outcomes of the first images and of those after them."""
+    return Outcome(
+        **{
+            name: np.concatenate([array, getattr(then, name)])
+            for name, array in vars(first).items()
+        }
+    )
 
 
 def _on_cpu(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ import torch
 from robench.contracts import Attack, Encoder
 from robench.engine.bench import Bench, radius
 from robench.grid.questions import Evaluation, Pretraining, Probing, generator
+from robench.grid.spec import Spec
 from robench.tensors.modes import evaluating, preserved_random_state
 
 _SMALL = 8, 32  # images in the timed batches, so that a timing takes a second and not a minute
@@ -34,12 +35,12 @@ class Cost:
         return f"about {first}" if first == last else f"{first} to {last}"
 
 
-def estimate(bench: Bench, evaluations: Sequence[Evaluation]) -> Iterator[str]:
+def estimate(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Iterator[str]:
     """The plan in lines: what is cached, what would be computed, and a rough time for it.
 
     Times are measured on single steps, here and now.
     """
-    missing = [e for e in evaluations if bench.store.result(e) is None]
+    missing = [e for e in evaluations if bench.known(e, limit) is None]
     trainings = dict.fromkeys(e.probing.pretraining for e in missing)
     untrained = [training for training in trainings if not bench.trained(training)]
     encoders = len({e.probing.pretraining for e in evaluations})
@@ -50,17 +51,17 @@ def estimate(bench: Bench, evaluations: Sequence[Evaluation]) -> Iterator[str]:
     parts = []
     probings = dict.fromkeys(e.probing for e in missing)
     unfitted = [probing for probing in probings if bench.store.probe(probing) is None]
-    for part in costs(bench, untrained, unfitted, missing):
+    for part in costs(bench, untrained, unfitted, missing, limit):
         parts.append(part)
         yield f"  {part.what}: {part}"
     yield f"in all {total(parts)}, on {bench.device}" if missing else "nothing to compute"
 
 
-def cost(bench: Bench, evaluations: Sequence[Evaluation]) -> Cost:
+def cost(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Cost:
     """What the evaluations would take from nothing, whatever is cached already."""
     probings = list(dict.fromkeys(e.probing for e in evaluations))
     trainings = list(dict.fromkeys(probing.pretraining for probing in probings))
-    return total(list(costs(bench, trainings, probings, evaluations)))
+    return total(list(costs(bench, trainings, probings, evaluations, limit)))
 
 
 def costs(
@@ -68,6 +69,7 @@ def costs(
     trainings: Sequence[Pretraining],
     probings: Sequence[Probing],
     evaluations: Sequence[Evaluation],
+    limit: int | None,
 ) -> Iterator[Cost]:
     """What each takes; a probe that sees features alone takes nothing worth telling."""
     steps: dict[tuple[object, ...], float] = {}
@@ -79,7 +81,7 @@ def costs(
         source = bench.catalog.label("datasets", training.dataset)
         name = f"pretrain {method} on {source}, seed {training.seed}"
         yield Cost(name, steps[alike], steps[alike])
-    passes: dict[str, float] = {}
+    passes: dict[Spec, float] = {}
     for evaluation in evaluations:
         architecture = evaluation.probing.pretraining.encoder
         if architecture not in passes:
@@ -93,7 +95,7 @@ def costs(
     for evaluation in evaluations:
         attack = bench.catalog.build("attacks", evaluation.attack)
         assert isinstance(attack, Attack)
-        count = evaluation.limit or _TEST
+        count = limit or _TEST
         unit = passes[evaluation.probing.pretraining.encoder] * count
         labels = bench.labels(evaluation)
         attacked = " ".join(word for word in (labels.attack, *radius(evaluation.attack)) if word)
@@ -135,7 +137,7 @@ def _pretraining(bench: Bench, question: Pretraining) -> float:
     return steps * _seconds(step, recipe.batch, bench.device)
 
 
-def _pass(bench: Bench, architecture: str, size: int, batch: int) -> float:
+def _pass(bench: Bench, architecture: Spec, size: int, batch: int) -> float:
     """Seconds for one image, in a batch, forward and back."""
     with preserved_random_state():
         encoder = bench.catalog.build("encoders", architecture).to(bench.device)

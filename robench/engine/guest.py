@@ -49,7 +49,7 @@ from robench.engine.subset import rows
 from robench.files import read_limited, read_npz
 from robench.grid.questions import Evaluation
 from robench.grid.records import Provenance
-from robench.grid.spec import Spec, SpecError, Value, show
+from robench.grid.spec import Spec, SpecError, Value, parse, show
 from robench.report.files import replace as replace_file
 from robench.report.render import markdown
 from robench.report.table import Number, Table, attack_name
@@ -172,7 +172,7 @@ def evaluate_checkpoint(
     checkpoint = read(path)
     guest = admit(path, checkpoint, asked, evaluations[0], catalog, say)
     settings = guest.settings
-    data = catalog.build("datasets", settings.dataset).load(root, progress)
+    data = catalog.build("datasets", parse(settings.dataset)).load(root, progress)
     check_data(data, settings.dataset)
     guest.encoder.to(device)
     model, unused = _model(checkpoint, guest, data)
@@ -185,7 +185,7 @@ def evaluate_checkpoint(
     failures: list[str] = []
     unfit = False
     for number, question in enumerate(evaluations, 1):
-        row = known.get(question.attack)
+        row = known.get(str(question.attack))
         if row is None and unfit:
             continue
         if row is None:
@@ -244,9 +244,9 @@ def admit(
         encoder=str(spec),
         branch=branch,
         head=asked.head,
-        probe="" if asked.head == OWN else question.probing.probe,
-        dataset=question.probing.dataset,
-        limit=question.limit,
+        probe="" if asked.head == OWN else str(question.probing.probe),
+        dataset=str(question.probing.dataset),
+        limit=asked.limit,
         batch=question.batch,
     )
     say(f"{path.name}: {layout.name} layout, {len(translation.weights)} tensors read")
@@ -339,7 +339,7 @@ def _model(
 def _probed(
     guest: Guest, catalog: Catalog, data: Data, device: torch.device, progress: Progress
 ) -> nn.Module:
-    method = catalog.build("probes", guest.settings.probe)
+    method = catalog.build("probes", parse(guest.settings.probe))
     assert isinstance(method, Probe)
     dice = _generator(guest.settings, "probe", device)
     return probe(method, guest.encoder, data, dice, progress).eval()
@@ -362,7 +362,7 @@ def _attacked(
     name = attack_name(label, norm, eps, with_norm=norm not in ("", "linf"))
     device = next(model.parameters()).device
     file = f"{_slug(f'{label}-{norm}{eps}'.strip('-'))}.npz"
-    about = {"device": device.type, "attack": question.attack, "model": fingerprint(model)}
+    about = {"device": device.type, "attack": str(question.attack), "model": fingerprint(model)}
     states = States(folder / f"{file}.unfinished", about, say)
     with states.kept_when_stopped():
         attempt = evaluate(
@@ -382,7 +382,7 @@ def _attacked(
     _write(folder / file, content)
     states.clear()
     return Row(
-        attack=question.attack,
+        attack=str(question.attack),
         name=name,
         norm=norm,
         eps=eps,
@@ -404,7 +404,7 @@ def _reviewed(found: Sequence[Row], settings: Settings, folder: Path) -> list[Ro
     trials = [
         Trial(
             model="",
-            attack=row.attack,
+            attack=parse(row.attack),
             norm=row.norm,
             eps=row.eps,
             outcome=_outcome(folder / row.file),

@@ -9,17 +9,14 @@ from robench.data.splits import take
 _SEED = 20201021
 
 
-def rows(total: int, count: int | None) -> npt.NDArray[np.int64]:
-    """Which ``count`` of ``total`` rows make the subset, ascending; all where ``count`` is None.
+def rows(total: int, count: int | None = None) -> npt.NDArray[np.int64]:
+    """The first ``count`` of ``total`` rows in a fixed random order; all where it is None.
 
-    The choice is random with a fixed seed, since data sets may be sorted by class; a smaller subset
-    lies in a larger one.
+    Data sets may be sorted by class. A smaller subset is the beginning of a larger one.
     """
-    if count is None or count >= total:
-        return np.arange(total)
     # Raw bits: numpy keeps a bit generator's stream across versions, but not its methods'.
     ticket = np.random.PCG64(_SEED).random_raw(total)
-    return np.sort(np.argsort(ticket, kind="stable")[:count])
+    return np.argsort(ticket, kind="stable")[:count]
 
 
 def training_subset(data: Data, count: int | None) -> Data:
@@ -29,8 +26,8 @@ def training_subset(data: Data, count: int | None) -> Data:
         return data
     held = round(count * len(data.held_out) / total)
     return Data(
-        take(data.train, rows(len(data.train), count - held)),
-        take(data.held_out, rows(len(data.held_out), held)),
+        take(data.train, np.sort(rows(len(data.train), count - held))),
+        take(data.held_out, np.sort(rows(len(data.held_out), held))),
         data.test,
         data.classes,
     )

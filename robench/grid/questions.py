@@ -1,57 +1,102 @@
-"""What can be asked, as frozen values of plain strings and numbers.
+"""What can be asked, as frozen values of specs and numbers.
 
-A question's hash is its cache key, its resume point and its provenance: disk maps questions to
-answers. Every spec in a question is written out with all its arguments, so a changed default is
+A question's hash is its cache key, its resume point, its file name and its seed: disk maps
+questions to answers. Every spec in a question has all its arguments, so a changed default is
 another question.
 """
 
 import hashlib
 import json
-import re
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Union
 
 from torch import Generator, device
 
 from robench.grid.recipe import Recipe
-from robench.grid.spec import parse
+from robench.grid.spec import Spec, show
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Which encoder: an objective, an architecture, a data set, a schedule and a seed."""
+    """An encoder trained here: objective, architecture, data set, schedule and seed.
 
-    objective: str
-    encoder: str
-    dataset: str
+    ``teacher`` is another encoder that the objective learns from.
+    """
+
+    objective: Spec
+    encoder: Spec
+    dataset: Spec
     recipe: Recipe
     seed: int
+    teacher: Union["Pretraining", "Imported", None] = None
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An encoder from a checkpoint: the file's SHA-256, and the layout and branch that are read.
+
+    Normalisation, stem padding and pooling are arguments of the ``encoder``.
+    """
+
+    sha256: str
+    layout: str
+    branch: str
+    encoder: Spec
+
+
+Source = Pretraining | Imported
 
 
 @dataclass(frozen=True)
 class Probing:
-    """Which classifier on it: a probe, fitted on a data set's training images.
+    """A classifier: a probe fitted on an encoder and a data set's training images.
 
-    ``images`` is how many (None: all). Another data set than the pretraining's is a transfer.
+    ``images`` is their number (None: all). Another data set than the pretraining's is a transfer.
     """
 
-    pretraining: Pretraining
-    probe: str
-    dataset: str
+    source: Source
+    probe: Spec
+    dataset: Spec
     images: int | None = None
+
+    @property
+    def pretraining(self) -> Pretraining:
+        """The source, where it was trained here. Raises TypeError for an imported encoder."""
+        if not isinstance(self.source, Pretraining):
+            raise TypeError(f"{key(self.source)} was not trained here")
+        return self.source
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Which number: an attack on ``limit`` (None: all) of the test images, ``batch`` at a time."""
+    """An attack on a classifier, in batches of ``batch`` test images.
+
+    The images come in a fixed order, so an answer grows: the number of images is no part of the
+    question. ``surrogate`` is the classifier that a transfer attack is computed on.
+    """
 
     probing: Probing
-    attack: str
-    batch: int
-    limit: int | None = None
+    attack: Spec
+    batch: int = 250
+    surrogate: Probing | None = None
 
 
-Question = Pretraining | Probing | Evaluation
+Question = Pretraining | Imported | Probing | Evaluation
+
+
+def parents(question: Question) -> tuple[Question, ...]:
+    """The questions whose answers this one is computed from."""
+    match question:
+        case Pretraining(teacher=teacher):
+            found: tuple[Question | None, ...] = (teacher,)
+        case Imported():
+            found = ()
+        case Probing():
+            found = (question.source,)
+        case Evaluation():
+            found = (question.probing, question.surrogate)
+    return tuple(one for one in found if one is not None)
 
 
 def key(question: Question) -> str:
@@ -59,49 +104,55 @@ def key(question: Question) -> str:
 
     For example ``rocl-shapes10-resnet8-s0-3f2a9c01be``.
     """
-    content = asdict(question, dict_factory=_told)
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_content(question), sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(f"{type(question).__name__}{text}".encode()).hexdigest()[:10]
-    return "-".join([*_words(question), digest])
+    words = (word.lower().replace("/", "_").strip("_.") for word in _words(question))
+    return "-".join([*words, digest])
 
 
 def generator(question: Question, purpose: str, on: device | str = "cpu") -> Generator:
-    """Dice of its own for each purpose in a question; no draw depends on what ran before.
+    """A generator seeded by question and purpose, so results do not depend on execution order.
 
-    ``purpose`` tells apart the streams of one question: "weights", "batches", "attack 128".
+    ``purpose`` separates the streams of one question: "weights", "batches", "attack 128".
     """
     digest = hashlib.sha256(f"{key(question)} {purpose}".encode()).digest()
     return Generator(device=on).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def _told(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Leave out what a recipe has at its default: old keys outlive new fields of a recipe."""
-    told = dict(fields)
-    if set(told) == set(_RECIPE):
-        return {name: value for name, value in told.items() if value != _RECIPE[name]}
-    return told
-
-
 _RECIPE = {field.name: field.default for field in fields(Recipe)}
+_LATER = {"teacher": None, "surrogate": None}
+"""Fields left out of keys at these values, so that old keys outlive new fields."""
+
+
+def _content(part: Any) -> Any:
+    """The question in JSON's types, with each spec as its text."""
+    match part:
+        case Spec():
+            return str(part)
+        case Recipe():
+            return _given(part, _RECIPE)
+        case Pretraining() | Imported() | Probing() | Evaluation():
+            return _given(part, _LATER)
+    return part
+
+
+def _given(part: object, omitted: Mapping[str, object]) -> dict[str, Any]:
+    return {
+        name: _content(value)
+        for name, value in vars(part).items()
+        if name not in omitted or value != omitted[name]
+    }
 
 
 def _words(question: Question) -> list[str]:
     match question:
         case Pretraining():
-            names = [question.objective, question.dataset, question.encoder]
-            return [*(_slug(name) for name in names), f"s{question.seed}"]
+            specs = question.objective, question.dataset, question.encoder
+            return [*(spec.name for spec in specs), f"s{question.seed}"]
+        case Imported():
+            return [question.layout, question.encoder.name, question.branch]
         case Probing():
-            return [*_words(question.pretraining), _slug(question.dataset), _slug(question.probe)]
-        case Evaluation():
-            attack = parse(question.attack)
-            eps = f"{attack.get('norm')}{attack.get('eps')}" if attack.has("eps") else ""
-            return [
-                *_words(question.probing),
-                _slug(question.attack),
-                *([_slug(eps)] if eps else []),
-            ]
-
-
-def _slug(spec: str) -> str:
-    name = spec.partition("(")[0]
-    return re.sub(r"[^a-z0-9.]+", "_", name.lower()).strip("_.") or "x"
+            return [*_words(question.source), question.dataset.name, question.probe.name]
+        case Evaluation(attack=attack):
+            eps = f"{attack.get('norm')}{show(attack.get('eps'))}" if attack.has("eps") else ""
+            return [*_words(question.probing), attack.name, *([eps] if eps else [])]

@@ -7,11 +7,8 @@ import numpy.typing as npt
 
 from robench.grid.questions import Evaluation, Pretraining
 
-SCHEMA = 3
-"""The version of the files written now; a reader refuses newer ones, and reads older ones.
-
-1 was the first; 2 has the hash of a file's content in the file, 3 the confidences of predictions.
-"""
+SCHEMA = 4
+"""The version of the files; others are not read."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,8 @@ class Labels:
 class Cell:
     """One evaluated question. ``norm`` is "linf", "l2", "l1" or "", ``eps`` exact text such as
     "8/255", or "". ``counts`` says on how many images the attack noticed what can be counted.
-    ``batch`` is how many images were attacked at a time where memory did not suffice for as many as
-    the evaluation says.
+    ``batch`` is the batch size used, if reduced after running out of memory. ``limit`` is the
+    number of test images asked for (None: all).
     """
 
     key: str
@@ -93,6 +90,7 @@ class Cell:
     provenance: Provenance
     counts: dict[str, int] = field(default_factory=dict)
     batch: int | None = None
+    limit: int | None = None
     schema: int = SCHEMA
 
 

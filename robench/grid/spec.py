@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 Value = bool | int | Fraction | str | None
 
@@ -26,7 +27,7 @@ _LONGEST_NUMBER = 100  # characters; float() takes up to 308 digits
 
 
 class SpecError(ValueError):
-    """What was typed cannot be read, or names something that does not exist."""
+    """Invalid specification or unknown component."""
 
 
 @dataclass(frozen=True, order=True)
@@ -44,6 +45,16 @@ class Spec:
             return self.name
         inside = ", ".join(f"{name}={show(value)}" for name, value in self.arguments)
         return f"{self.name}({inside})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Specs are written to files as their text."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(
+            lambda given: given if isinstance(given, Spec) else parse(given),
+            serialization=core_schema.to_string_ser_schema(),
+        )
 
     def get(self, argument: str) -> Value:
         """The argument's value, or None where it is not given."""

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from robench.grid.questions import Evaluation
 from robench.grid.records import Result
 from robench.grid.spec import SpecError
 from robench.report.results import Seeds, attack_order, grouped, latest_last, natural, paired, seed
@@ -78,7 +77,7 @@ class Comparison:
 
 
 def compare(
-    results: Iterable[Result], a: str, b: str, scale: Callable[[Evaluation], str]
+    results: Iterable[Result], a: str, b: str, scale: Callable[[Result], str]
 ) -> Comparison:
     """Compare two methods wherever both have an answer to the same question at the same ``scale``.
 
@@ -93,7 +92,7 @@ def compare(
     def question(result: Result) -> Question:
         labels = result.labels
         names = (labels.source, labels.target, labels.encoder, labels.probe, labels.attack)
-        return Question(scale(result.cell.evaluation), *names, result.norm, result.eps)
+        return Question(scale(result), *names, result.norm, result.eps)
 
     found = [result for result in latest_last(results) if result.labels.method in (a, b)]
     ours, theirs = (

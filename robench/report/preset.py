@@ -11,6 +11,7 @@ from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan
 from robench.catalog.request import Request
 from robench.grid.recipe import Recipe
+from robench.grid.spec import Spec
 from robench.presets import BUILT_IN, Difference, Setting
 
 Row = tuple[str, str]
@@ -59,7 +60,7 @@ def shown(name: str, catalog: Catalog) -> Shown:
     evaluations = plan(Request(preset=name), catalog)
     probings = list(dict.fromkeys(evaluation.probing for evaluation in evaluations))
     pretrainings = [probing.pretraining for probing in probings]
-    probes: dict[tuple[str, str, Recipe], dict[str, None]] = {}
+    probes: dict[tuple[Spec, Spec, Recipe], dict[Spec, None]] = {}
     for probing in probings:
         trained = probing.pretraining
         place = trained.objective, trained.encoder, trained.recipe
@@ -67,14 +68,17 @@ def shown(name: str, catalog: Catalog) -> Shown:
     return Shown(
         name=name,
         summary=preset.summary,
-        trainings=tuple(Training(*place, tuple(found)) for place, found in probes.items()),
+        trainings=tuple(
+            Training(str(method), str(encoder), recipe, tuple(map(str, found)))
+            for (method, encoder, recipe), found in probes.items()
+        ),
         others="their own recipe" if preset.recipe is None else "the preset's recipe",
-        sources=tuple(dict.fromkeys(trained.dataset for trained in pretrainings)),
-        targets=tuple(dict.fromkeys(probing.dataset for probing in probings)),
-        attacks=tuple(dict.fromkeys(evaluation.attack for evaluation in evaluations)),
+        sources=tuple(dict.fromkeys(str(trained.dataset) for trained in pretrainings)),
+        targets=tuple(dict.fromkeys(str(probing.dataset) for probing in probings)),
+        attacks=tuple(dict.fromkeys(str(evaluation.attack) for evaluation in evaluations)),
         seeds=tuple(dict.fromkeys(trained.seed for trained in pretrainings)),
         images=probings[0].images,
-        limit=evaluations[0].limit,
+        limit=preset.limit,
         batch=evaluations[0].batch,
         settings=preset.settings,
         differences=preset.differences,

@@ -7,7 +7,7 @@ import numpy as np
 
 from robench.contracts import Outcome
 from robench.grid.records import Result
-from robench.grid.spec import SpecError, nearest, parse
+from robench.grid.spec import SpecError, nearest
 from robench.report.results import grouped, natural, same_data
 from robench.trust.flags import BUDGET, GAP
 
@@ -97,7 +97,7 @@ def _flags(results: Sequence[Result]) -> tuple[str, ...]:
     Where it is, `SEARCHED` are its own alone: the worst case leaves no more than AutoAttack does,
     however poorly another attack searched.
     """
-    full = [result for result in results if parse(result.labels.attack).name == "autoattack"]
+    full = [result for result in results if result.cell.evaluation.attack.name == "autoattack"]
     searched = {flag for result in full or results for flag in result.flags}
     found = dict.fromkeys(flag for result in results for flag in result.flags)
     return tuple(flag for flag in found if flag not in SEARCHED or flag in searched)

@@ -7,7 +7,9 @@ from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
 
 
-def cuts(evaluation: Evaluation, full: Evaluation, catalog: Catalog) -> tuple[str, ...]:
+def cuts(
+    evaluation: Evaluation, full: Evaluation, limit: int | None, catalog: Catalog
+) -> tuple[str, ...]:
     """Each difference between an evaluation and the same at full scale: ``10 epochs for 1000``."""
     probing, whole = evaluation.probing, full.probing
     here, there = probing.pretraining, whole.pretraining
@@ -18,8 +20,8 @@ def cuts(evaluation: Evaluation, full: Evaluation, catalog: Catalog) -> tuple[st
         *_schedules(here.recipe, there.recipe),
         ("probe", label("probes", probing.probe), label("probes", whole.probe)),
         ("images to probe on", _said(probing.images), _said(whole.images)),
-        ("test images", _said(evaluation.limit), _said(full.limit)),
-        ("attack", evaluation.attack, full.attack),
+        ("test images", _said(limit), _said(None)),
+        ("attack", str(evaluation.attack), str(full.attack)),
     ]
     return tuple(f"{name} {cut} for {own}" for name, cut, own in pairs if cut != own)
 

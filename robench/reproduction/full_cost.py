@@ -34,7 +34,7 @@ def remembered(bench: Bench, evaluations: Sequence[Evaluation]) -> Cost:
     plan = hashlib.sha256(" ".join(map(key, evaluations)).encode()).hexdigest()
     known = _read(path)
     if known is None or (known.plan, known.device) != (plan, str(bench.device)):
-        taken = cost(bench, evaluations)
+        taken = cost(bench, evaluations, None)
         known = _Timed(plan, str(bench.device), round(taken.low, 1), round(taken.high, 1))
         try:
             replace(path, _TIMED.dump_json(known, indent=1))

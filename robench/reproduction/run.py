@@ -79,7 +79,7 @@ def task(
 def reproduce(task: Task, bench: Bench) -> Reproduction:
     """Run what is missing, and set the published values beside the measured ones."""
     bench.store.prepare()
-    answered = list(bench.answers(task.evaluations))
+    answered = list(bench.answers(task.evaluations, task.scale.limit))
     answers = {result.cell.evaluation: result for result in review(answered)}
     made = lines(task.places, answers)
     return Reproduction(
@@ -89,7 +89,7 @@ def reproduce(task: Task, bench: Bench) -> Reproduction:
         lines=made,
         orders=orders(made),
         cuts=_cuts(task, bench.catalog),
-        settings=_settings(task.places, bench.catalog),
+        settings=_settings(task.places, task.scale.limit, bench.catalog),
         full_cost=remembered(bench, task.at_full_scale),
         device=str(bench.device),
         failures=tuple(bench.failures),
@@ -104,9 +104,10 @@ def dry_run(task: Task, bench: Bench) -> Iterator[str]:
     yield f"{task.name} at {task.scale.name}: {task.table.title}"
     for who, cut in _cuts(task, bench.catalog):
         yield f"  cut for {who}: {cut}"
-    yield from estimate(bench, task.evaluations)
+    yield from estimate(bench, task.evaluations, task.scale.limit)
     if not task.scale.full:
-        yield f"at full scale {cost(bench, task.at_full_scale)} from nothing, on {bench.device}"
+        whole = cost(bench, task.at_full_scale, None)
+        yield f"at full scale {whole} from nothing, on {bench.device}"
 
 
 def _evaluations(places: Iterable[Place]) -> tuple[Evaluation, ...]:
@@ -119,12 +120,13 @@ def _cuts(task: Task, catalog: Catalog) -> tuple[tuple[str, str], ...]:
     told: dict[str, list[str]] = {}
     for place, full in zip(task.places, task.full, strict=True):
         for evaluation, whole in zip(place.evaluations, full.evaluations, strict=True):
-            names = told.setdefault("; ".join(cuts(evaluation, whole, catalog)), [])
+            cut = cuts(evaluation, whole, task.scale.limit, catalog)
+            names = told.setdefault("; ".join(cut), [])
             names += [] if place.row.method in names else [place.row.method]
     return tuple((", ".join(names), cut) for cut, names in told.items() if cut)
 
 
-def _settings(places: Iterable[Place], catalog: Catalog) -> tuple[str, ...]:
+def _settings(places: Iterable[Place], limit: int | None, catalog: Catalog) -> tuple[str, ...]:
     told: Mapping[str, None] = {}
     for place in places:
         if not isinstance(place.row.runs, Settings):
@@ -136,6 +138,6 @@ def _settings(places: Iterable[Place], catalog: Catalog) -> tuple[str, ...]:
                 f"{place.row.method}: {catalog.label('methods', probing.pretraining.objective)} on "
                 f"{catalog.label('encoders', probing.pretraining.encoder)}, probe "
                 f"{catalog.label('probes', probing.probe)}, preset {place.row.runs.preset}; "
-                f"{scale_in_words(evaluation, catalog)}": None,
+                f"{scale_in_words(evaluation, limit, catalog)}": None,
             }
     return tuple(told)

@@ -36,7 +36,7 @@ from torch import Tensor
 
 from robench.contracts import Outcome
 from robench.files import atomic_write, read_limited, read_npz
-from robench.grid.questions import Evaluation, Pretraining, Probing, Question, key
+from robench.grid.questions import Evaluation, Imported, Pretraining, Probing, Question, key
 from robench.grid.records import SCHEMA, Card, Cell, Examples, Result
 from robench.grid.spec import SpecError
 from robench.store.checkpoints import States
@@ -56,6 +56,10 @@ adds to it.
 
 class StoreError(Exception):
     """A folder cannot be written, or was written by a newer version; the message says which."""
+
+
+class _OlderError(Exception):
+    """A file of an older schema, which is not read."""
 
 
 class _DamagedError(Exception):
@@ -87,7 +91,7 @@ class Store:
             _writable(folder)
         for folder in self._folders:
             for path in _cells(folder):
-                with suppress(_DamagedError):
+                with suppress(_DamagedError, _OlderError):
                     _content(path)
         self._writing = True
         self._sweep()
@@ -112,12 +116,13 @@ class Store:
     def _result(self, path: Path) -> Result | None:
         return self._whole(path, _read_result, path.with_suffix(".npz"))
 
-    def save_result(self, cell: Cell, outcome: Outcome, examples: Examples) -> Result:
+    def save_result(self, cell: Cell, outcome: Outcome, examples: Examples | None) -> Result:
         """Keep a cell whose ``outcome_sha256`` is still empty; returns it with the hash."""
         cells = self.out / "cells"
         arrays = _npz(asdict(outcome))
         cell = Cell(**{**_shallow(cell), "outcome_sha256": hashlib.sha256(arrays).hexdigest()})
-        _write(self.out / "examples" / f"{cell.key}.npz", _npz(_examples(examples)))
+        if examples is not None:
+            _write(self.out / "examples" / f"{cell.key}.npz", _npz(_examples(examples)))
         _write(cells / f"{cell.key}.npz", arrays)
         _write(cells / f"{cell.key}.json", _sealed(_CELL.dump_json(cell)))
         unfinished = self.out / "unfinished"
@@ -195,10 +200,10 @@ class Store:
             fitting.parent.rmdir()
 
     def _fitting(self, probing: Probing) -> Path:
-        return self.zoo / key(probing.pretraining) / "fitting" / key(probing)
+        return self.zoo / key(probing.source) / "fitting" / key(probing)
 
     def _probe(self, probing: Probing) -> Path:
-        return self.zoo / key(probing.pretraining) / "probes" / f"{key(probing)}.safetensors"
+        return self.zoo / key(probing.source) / "probes" / f"{key(probing)}.safetensors"
 
     # --- work that goes on
 
@@ -232,7 +237,7 @@ class Store:
 
     def _lease(self, question: Question) -> Path:
         match question:
-            case Pretraining():
+            case Pretraining() | Imported():
                 return self.zoo / key(question) / ".encoder.lease"
             case Probing():
                 file = self._probe(question)
@@ -278,6 +283,12 @@ class Store:
             return read(path)
         except _DamagedError as error:
             self._set_aside(str(error), path, *beside)
+            return None
+        except _OlderError:
+            root = self.zoo if path.is_relative_to(self.zoo) else path.parents[1]
+            if root not in self._told:
+                self._told.add(root)
+                self._warn(f"{root} holds answers of an older robench, which are not read")
             return None
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror or error}") from None
@@ -337,8 +348,9 @@ def _content(path: Path) -> bytes:
             f"{path} was written by a newer robench (schema {schema}, this one reads up to "
             f"{SCHEMA}); update robench, or choose another folder with --out or --zoo"
         )
-    # Schema 1 had no seal; a seal that is there counts whatever the schema says.
-    if (schema != 1 or "sha256" in content) and content.get("sha256") != _seal(content):
+    if isinstance(schema, int) and schema < SCHEMA:
+        raise _OlderError
+    if content.get("sha256") != _seal(content):
         raise _DamagedError("its fields differ from what was written")
     return data
 
@@ -364,11 +376,6 @@ def _read_result(path: Path) -> Result:
     _check_text(*vars(cell.labels).values(), cell.norm, cell.eps, *cell.flags)
     _check_name(path.stem, cell.key, cell.evaluation)
     found = _read_arrays(path.with_suffix(".npz"), cell.outcome_sha256)
-    if "attacked_prediction" in found:  # before schema 3
-        unknown = np.full(found["attacked_prediction"].shape, np.nan, np.float32)
-        found = {"prediction": found["attacked_prediction"], **found}
-        by = np.full(unknown.shape, -1)
-        found = {"clean_confidence": unknown, "confidence": unknown, "fooled_by": by, **found}
     try:
         outcome = Outcome(**{field.name: found[field.name] for field in fields(Outcome)})
     except KeyError as error:

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from robench.contracts import Outcome
 from robench.grid.records import Result
-from robench.grid.spec import Spec, parse, parse_number
+from robench.grid.spec import Spec, parse_number
 from robench.trust import flags
 from robench.trust.flags import GAP, MASKED, MEANINGS, NOTES, RECOMPUTED, SUBSET
 from robench.trust.statistics import exact_mcnemar, on_same_images, wilson
@@ -30,7 +30,7 @@ class Trial:
     """
 
     model: Hashable
-    attack: str
+    attack: Spec
     norm: str
     eps: str
     outcome: Outcome
@@ -109,17 +109,17 @@ def misses_grey(trial: Trial) -> bool:
     return over(trial.counts.get(flags.MISSED_GREY, 0), len(trial.outcome.label), flags.MISSED)
 
 
-def _series(trial: Trial) -> str:
+def _series(trial: Trial) -> Spec:
     """The attack with its norm, at whatever radius."""
-    spec = parse(trial.attack)
-    return str(Spec(spec.name, tuple(item for item in spec.arguments if item[0] != "eps")))
+    spec = trial.attack
+    return Spec(spec.name, tuple(item for item in spec.arguments if item[0] != "eps"))
 
 
 def beaten(trial: Trial, other: Trial) -> bool:
     """Whether an attack that cannot be stronger than this one leaves fewer images standing."""
     if not trial.eps or trial.norm != other.norm:
         return False
-    ours, theirs = parse(trial.attack), parse(other.attack)
+    ours, theirs = trial.attack, other.attack
     smaller = _series(trial) == _series(other) and _size(other.eps) < _size(trial.eps)
     same_ball = trial.eps == other.eps
     shorter = ours.name == theirs.name == PGD and _steps(theirs) < _steps(ours) and _usual(ours)
@@ -137,7 +137,7 @@ def leaves_fewer(one: Outcome, other: Outcome) -> bool:
 
 def far_below(trial: Trial, other: Trial) -> bool:
     """Whether ``other``, AutoAttack, leaves far less standing than this PGD in the same ball."""
-    names = parse(trial.attack).name, parse(other.attack).name
+    names = trial.attack.name, other.attack.name
     if names != (PGD, AUTOATTACK) or (trial.norm, trial.eps) != (other.norm, other.eps):
         return False
     images, differences = on_same_images(trial.outcome, other.outcome)
@@ -161,14 +161,14 @@ def _usual(pgd: Spec) -> bool:
 def _trial(result: Result) -> Trial:
     cell, question = result.cell, result.cell.evaluation
     return Trial(
-        model=(question.probing, question.limit),
+        model=question.probing,
         attack=question.attack,
         norm=cell.norm,
         eps=cell.eps,
         outcome=result.outcome,
         notes=cell.notes,
         counts=cell.counts,
-        limit=question.limit,
+        limit=cell.limit,
     )
 
 

@@ -110,9 +110,9 @@ def test_trying_a_spec_leaves_the_dice_alone() -> None:
 
 
 def test_labels_tell_what_differs_from_the_defaults() -> None:
-    full = str(CATALOG.resolve("attacks", parse("pgd(steps=50, eps=1/255)")))
+    full = CATALOG.resolve("attacks", parse("pgd(steps=50, eps=1/255)"))
     assert CATALOG.label("attacks", full, without=("norm", "eps")) == "pgd(steps=50)"
-    assert CATALOG.label("attacks", "clean") == "clean"
+    assert CATALOG.label("attacks", Spec("clean")) == "clean"
 
 
 # --- bases
@@ -139,9 +139,9 @@ def test_typed_and_preset_beat_a_base() -> None:
 
 def test_a_label_leaves_out_what_a_base_brings() -> None:
     for typed in ("clae", "clae(base=uel)", "clae(base=plain, eps=0.01)", "plain(base=rocl)"):
-        full = str(CATALOG.resolve("methods", parse(typed)))
+        full = CATALOG.resolve("methods", parse(typed))
         assert CATALOG.label("methods", full) == typed
-    assert CATALOG.label("methods", "clae(base=uel, temperature=0.5)") == (
+    assert CATALOG.label("methods", parse("clae(base=uel, temperature=0.5)")) == (
         "clae(base=uel, temperature=0.5)"
     )
 
@@ -188,7 +188,10 @@ def test_an_argument_that_came_later_is_told_only_where_it_differs(tmp_path: Pat
     assert str(catalog.resolve("datasets", parse("own(tint=1)"))) == "own(size=3, tint=1)"
     assert catalog.build("datasets", "own(size=3)").tint == 0.5
     assert catalog.signature("datasets", "own") == "own(size=3, tint=0.5)"
-    assert catalog.arguments("datasets", "own(size=3)") == {"size": 3, "tint": Fraction(1, 2)}
+    assert catalog.arguments("datasets", parse("own(size=3)")) == {
+        "size": 3,
+        "tint": Fraction(1, 2),
+    }
 
 
 # --- plug-ins

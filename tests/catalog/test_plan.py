@@ -12,13 +12,13 @@ from robench.catalog.plan import plan, schedules
 from robench.catalog.request import Request
 from robench.catalog.scale import scale
 from robench.grid.recipe import Recipe
-from robench.grid.spec import SpecError, parse, parse_list, parse_number
+from robench.grid.spec import Spec, SpecError, parse_list, parse_number
 
 CATALOG = Catalog([PLUGINS / "mirror.py", PLUGINS / "nudge.py"])
 SMALL = Request(methods=parse_list("plain"), attacks=parse_list("pgd"), eps=("8/255",))
 
 
-def attacks(request: Request) -> list[str]:
+def attacks(request: Request) -> list[Spec]:
     return list(dict.fromkeys(evaluation.attack for evaluation in plan(request, CATALOG)))
 
 
@@ -33,7 +33,7 @@ def test_the_grid_is_the_product_and_clean_is_always_there() -> None:
     )
     evaluations = plan(request, CATALOG)
     assert len(evaluations) == len(set(evaluations)) == 2 * 2 * 2 * 5
-    assert sum(parse(e.attack).name == "clean" for e in evaluations) == 8
+    assert sum(e.attack.name == "clean" for e in evaluations) == 8
 
 
 def test_cells_that_share_an_encoder_are_neighbours() -> None:
@@ -55,7 +55,7 @@ def test_what_is_asked_twice_is_planned_once() -> None:
 
 def test_every_radius_is_tried_with_its_norm() -> None:
     both = replace(SMALL, norms=("linf", "l2"), eps=())
-    radii = [(parse(a).get("norm"), parse(a).get("eps")) for a in attacks(both)[1:]]
+    radii = [(a.get("norm"), a.get("eps")) for a in attacks(both)[1:]]
     preset = CATALOG.preset("quick")
     own = preset.radii.get("pgd", preset.eps)
     assert radii == [(norm, parse_number(eps)) for norm in ("linf", "l2") for eps in own[norm]]
@@ -63,12 +63,12 @@ def test_every_radius_is_tried_with_its_norm() -> None:
 
 def test_a_radius_in_the_spec_is_kept() -> None:
     own = replace(SMALL, attacks=parse_list("pgd(eps=1/255),pgd(norm=l2)"), eps=("0.5",))
-    assert [str(parse(attack).get("eps")) for attack in attacks(own)[1:]] == ["1/255", "1/2"]
+    assert [str(attack.get("eps")) for attack in attacks(own)[1:]] == ["1/255", "1/2"]
 
 
 def test_without_a_word_on_targets_sources_are_targets() -> None:
     evaluations = plan(replace(SMALL, sources=parse_list("shapes10")), CATALOG)
-    assert {parse(e.probing.dataset).name for e in evaluations} == {"shapes10"}
+    assert {e.probing.dataset.name for e in evaluations} == {"shapes10"}
     across = plan(SMALL, CATALOG)
     pairs = {(e.probing.pretraining.dataset, e.probing.dataset) for e in across}
     assert len(pairs) == 4
@@ -197,10 +197,11 @@ def test_a_preset_without_a_schedule_leaves_it_to_the_method(
 def test_the_paper_s_methods_have_one_scale() -> None:
     paper = plan(Request(preset="paper/clae"), CATALOG)
     assert len({evaluation.probing.pretraining.recipe for evaluation in paper}) > 1
-    assert len({scale(evaluation, CATALOG) for evaluation in paper}) == 1
+    assert len({scale(evaluation, None, CATALOG) for evaluation in paper}) == 1
     cut = plan(Request(preset="paper/clae", epochs=3), CATALOG)
-    assert {scale(evaluation, CATALOG) for evaluation in cut} != {scale(paper[0], CATALOG)}
-    assert len({scale(evaluation, CATALOG) for evaluation in cut}) == 1
+    scales = {scale(evaluation, None, CATALOG) for evaluation in cut}
+    assert len(scales) == 1
+    assert scales != {scale(paper[0], None, CATALOG)}
 
 
 def test_steps_come_at_the_same_share_of_a_shorter_training() -> None:
@@ -215,5 +216,5 @@ def test_steps_come_at_the_same_share_of_a_shorter_training() -> None:
 
 def test_a_scale_needs_no_plug_in_at_hand() -> None:
     evaluation = plan(replace(SMALL, methods=parse_list("mirror")), CATALOG)[0]
-    assert scale(evaluation, Catalog()) == scale(evaluation, CATALOG)
-    assert scale(evaluation, CATALOG) != scale(replace(evaluation, limit=7), CATALOG)
+    assert scale(evaluation, 9, Catalog()) == scale(evaluation, 9, CATALOG)
+    assert scale(evaluation, 9, CATALOG) != scale(evaluation, 7, CATALOG)

@@ -15,14 +15,15 @@ from commands import PLUGINS, files, finished
 from safetensors.torch import load, load_file
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import plan
+from robench.catalog.plan import grid, plan
 from robench.catalog.request import Request
 from robench.contracts import Attacked, Data, DataError
 from robench.engine.bench import Bench, radius
+from robench.engine.evaluate import evaluate
 from robench.engine.progress import silent
 from robench.grid.questions import Evaluation, key
 from robench.grid.records import Result
-from robench.grid.spec import SpecError, parse_list
+from robench.grid.spec import SpecError, parse, parse_list
 from robench.store.store import Store, _sealed
 
 TOYS = [PLUGINS / f"{name}.py" for name in ("blobs", "tiny", "mirror", "nudge")]
@@ -53,8 +54,10 @@ class Lab:
         cpu = torch.device("cpu")
         return Bench(self.catalog, store, self.folder, cpu, silent, self.said.append)
 
-    def answers(self, evaluations: Sequence[Evaluation] = ASKED) -> list[Result]:
-        return list(self.bench().answers(evaluations))
+    def answers(
+        self, evaluations: Sequence[Evaluation] = ASKED, limit: int | None = 16
+    ) -> list[Result]:
+        return list(self.bench().answers(evaluations, limit))
 
 
 @pytest.fixture
@@ -76,8 +79,8 @@ def same(one: Result, other: Result) -> bool:
         other.cell, seconds=0, outcome_sha256=one.cell.outcome_sha256
     )
     return same_cell and all(
-        (getattr(one.outcome, name) == getattr(other.outcome, name)).all()
-        for name in vars(one.outcome)
+        np.array_equal(getattr(one.outcome, name), array, equal_nan=array.dtype.kind == "f")
+        for name, array in vars(other.outcome).items()
     )
 
 
@@ -236,7 +239,7 @@ def test_a_failed_training_costs_only_what_rests_on_it(fresh: Lab, tmp_path: Pat
     fresh.catalog = Catalog([*TOYS, tmp_path / "lost.py"])
     both = replace(REQUEST, methods=parse_list("lost,mirror"))
     bench = fresh.bench()
-    results = list(bench.answers(plan(both, fresh.catalog)))
+    results = list(bench.answers(plan(both, fresh.catalog), 16))
     assert [result.cell.labels.method for result in results] == ["mirror", "mirror"]
     assert len(bench.failures) == 1
     assert "the loss is nan in epoch 1" in bench.failures[0]
@@ -249,7 +252,7 @@ def test_a_failed_attack_costs_one_cell(lab: Lab, monkeypatch: Any) -> None:
     monkeypatch.setattr(CATALOG.component("attacks", "nudge"), "__call__", escape)
     bench = lab.bench()
     asked = plan(replace(REQUEST, attacks=parse_list("nudge,pgd(steps=3)")), CATALOG)
-    names = [result.cell.labels.attack for result in bench.answers(asked)]
+    names = [result.cell.labels.attack for result in bench.answers(asked, 16)]
     assert names == ["clean", "pgd(steps=3)"]
     assert "left its ball" in bench.failures[0]
 
@@ -287,7 +290,7 @@ def test_a_probe_that_breaks_its_word_costs_only_its_cells(
         replace(REQUEST, probes=parse_list("own,linear"), attacks=parse_list("pgd(steps=3)")),
         lab.catalog,
     )
-    results = list(bench.answers(asked))
+    results = list(bench.answers(asked, 16))
     assert [result.cell.labels.probe for result in results] == ["linear", "linear"]
     assert message in bench.failures[0]
     assert len(bench.failures) == 1
@@ -322,7 +325,7 @@ def test_another_probe_sees_the_encoder_as_it_was(lab: Lab) -> None:
     known = Lab(lab.folder).answers(ASKED)
     assert all(same(results[one.cell.evaluation], one) for one in known)
     linear, aff = (
-        next(r.cell.probe_sha256 for q, r in results.items() if q.probing.probe.startswith(name))
+        next(r.cell.probe_sha256 for q, r in results.items() if q.probing.probe.name == name)
         for name in ("linear", "aff")
     )
     assert linear != aff
@@ -347,7 +350,7 @@ def test_a_finetuned_encoder_of_other_shapes_is_made_again(lab: Lab) -> None:
 def test_a_branch_that_is_not_there_costs_only_its_cells(lab: Lab) -> None:
     bench = lab.bench()
     probes = parse_list("aff(branch=adversarial),linear")
-    results = list(bench.answers(plan(replace(REQUEST, probes=probes), CATALOG)))
+    results = list(bench.answers(plan(replace(REQUEST, probes=probes), CATALOG), 16))
     assert {result.cell.labels.probe for result in results} == {"linear"}
     assert len(bench.failures) == 1
     assert bench.failures[0].endswith(
@@ -413,7 +416,7 @@ def test_what_is_finished_outlives_an_interruption(fresh: Lab) -> None:
     bench = fresh.bench()
     bench.progress = impatient
     with pytest.raises(KeyboardInterrupt):
-        list(bench.answers(ASKED))
+        list(bench.answers(ASKED, 16))
     before = files(fresh.folder)
     assert any(name.endswith(".json") and "clean" in name for name in before)
     fresh.said.clear()
@@ -462,7 +465,7 @@ def test_work_of_others_is_left_to_them_and_waited_for(
     assert waits[0] == ("waiting for what others compute of 3 cells: process 7 on elsewhere")
     done = [line for line in fresh.said if line.startswith("[")]
     assert done[0].startswith("[3/4]")  # the clean accuracy of the second encoder
-    assert clean.attack == "clean"
+    assert clean.attack.name == "clean"
     assert len(done) == 4
 
 
@@ -471,8 +474,8 @@ def test_a_dead_process_of_another_machine_is_waited_for_and_succeeded(
 ) -> None:
     first = ASKED[0].probing
     leases = [
-        foreign(fresh.folder / "zoo" / key(first.pretraining) / ".encoder.lease"),
-        foreign(fresh.folder / "zoo" / key(first.pretraining) / "probes" / f".{key(first)}.lease"),
+        foreign(fresh.folder / "zoo" / key(first.source) / ".encoder.lease"),
+        foreign(fresh.folder / "zoo" / key(first.source) / "probes" / f".{key(first)}.lease"),
         foreign(fresh.folder / "out" / "cells" / f".{key(ASKED[1])}.lease"),
     ]
     monkeypatch.setattr("robench.store.locks.PATIENCE", 0.05)
@@ -521,9 +524,41 @@ def test_a_limit_takes_the_same_images_for_every_attack(lab: Lab) -> None:
     clean, attacked = lab.answers()
     assert np.array_equal(clean.outcome.index, attacked.outcome.index)
     assert np.array_equal(clean.outcome.clean_prediction, attacked.outcome.clean_prediction)
-    more = lab.answers(plan(replace(REQUEST, limit=1000), CATALOG))
+    more = lab.answers(limit=1000)
     assert more[0].cell.n == 48
-    assert set(clean.outcome.index) <= set(more[0].outcome.index)
+    assert np.array_equal(clean.outcome.index, more[0].outcome.index[:16])
+
+
+BATCHES = replace(CATALOG.preset("quick"), batch=8)
+
+
+@pytest.mark.parametrize("steps", [(16, None), (8, 24, None), (12, 40)])
+def test_a_cell_grows_to_the_bits_of_one_that_was_large_at_once(
+    fresh: Lab, tmp_path_factory: Any, steps: tuple[int | None, ...]
+) -> None:
+    asked = grid(replace(REQUEST, attacks=parse_list("pgd(steps=3, restarts=2)")), BATCHES, CATALOG)
+    grown = [fresh.answers(asked, limit) for limit in steps][-1]
+    whole = Lab(tmp_path_factory.mktemp("whole")).answers(asked, steps[-1])
+    assert [result.n for result in grown] == [steps[-1] or 48] * 2
+    assert all(same(one, other) for one, other in zip(grown, whole, strict=True))
+
+
+def test_only_the_new_images_of_a_cell_are_attacked(fresh: Lab, monkeypatch: Any) -> None:
+    asked = grid(REQUEST, BATCHES, CATALOG)
+    first = fresh.answers(asked, 16)
+    seen: list[int] = []
+
+    def counted(*given: Any, **named: Any) -> Any:
+        seen.append(len(given[3]))
+        return evaluate(*given, **named)
+
+    monkeypatch.setattr("robench.engine.bench.evaluate", counted)
+    fresh.answers(asked, 48)
+    assert seen == [32, 32]
+    assert all(r.n == 48 for r in fresh.answers(asked, 16))  # what is known is not thrown away
+    assert seen == [32, 32]
+    examples = [fresh.bench().store.examples(result.cell) for result in first]
+    assert all(shown is not None and len(shown.clean) == 8 for shown in examples)
 
 
 @pytest.mark.parametrize(
@@ -539,4 +574,4 @@ def test_a_limit_takes_the_same_images_for_every_attack(lab: Lab) -> None:
     ],
 )
 def test_a_radius_is_told_as_one_would_type_it(attack: str, told: tuple[str, str]) -> None:
-    assert radius(attack) == told
+    assert radius(parse(attack)) == told

@@ -32,7 +32,7 @@ def lines(folder: Path, **changes: object) -> list[str]:
     request = Request(**{**settings, **changes})  # type: ignore[arg-type]
     store = Store(folder / "out", folder / "zoo", pytest.fail)
     bench = Bench(CATALOG, store, folder, torch.device("cpu"), silent, pytest.fail)
-    return list(estimate(bench, plan(request, CATALOG)))
+    return list(estimate(bench, plan(request, CATALOG), request.limit))
 
 
 def test_a_plan_tells_what_is_cached_and_what_is_not(tmp_path: Path) -> None:

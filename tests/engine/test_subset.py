@@ -24,33 +24,31 @@ def data() -> Data:
 
 @pytest.mark.parametrize("count", [None, 10, 11, 1000])
 def test_all_rows_where_there_are_no_more(count: int | None) -> None:
-    assert rows(10, count).tolist() == list(range(10))
+    assert sorted(rows(10, count).tolist()) == list(range(10))
 
 
 @pytest.mark.parametrize("count", [0, 1, 100, 999])
-def test_rows_are_that_many_in_order_and_not_the_first(count: int) -> None:
+def test_rows_are_that_many_and_not_the_first(count: int) -> None:
     chosen = rows(1000, count)
     assert len(chosen) == count
-    assert (np.diff(chosen) > 0).all()
+    assert len(set(chosen.tolist())) == count
     assert chosen.dtype == np.int64
     if count == 100:
         assert chosen.max() > 900
         assert np.bincount(chosen // 100, minlength=10).min() > 0
 
 
-def test_a_smaller_subset_lies_in_a_larger_one() -> None:
-    larger = set(rows(1000, 1000).tolist())
-    for count in range(950, 0, -50):
-        smaller = set(rows(1000, count).tolist())
-        assert smaller < larger
-        larger = smaller
+def test_a_smaller_subset_is_the_beginning_of_a_larger_one() -> None:
+    every = rows(1000)
+    for count in range(0, 1001, 50):
+        assert np.array_equal(rows(1000, count), every[:count])
 
 
 def test_the_choice_is_the_same_for_ever() -> None:
     chosen = rows(10_000, 500)
-    assert chosen[:5].tolist() == [5, 6, 7, 43, 58]
+    assert chosen[:5].tolist() == [1721, 8211, 3481, 6191, 445]
     digest = hashlib.sha256(chosen.astype("<i8").tobytes()).hexdigest()
-    assert digest == "f30adda0c25863ab0a7b693858cf575ee0659c1cf60505f59d672607a8a84272"
+    assert digest == "677b434fde2918fab866a57547734e8b68d4ba89af63f55de0c27ac03a25670d"
 
 
 def test_a_training_subset_keeps_the_held_out_part_s_share(data: Data) -> None:

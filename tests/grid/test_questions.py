@@ -4,28 +4,44 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from robench.catalog.catalog import Catalog
-from robench.grid.questions import Evaluation, Pretraining, Probing, Question, generator, key
+from robench.grid.questions import (
+    Evaluation,
+    Imported,
+    Pretraining,
+    Probing,
+    Question,
+    generator,
+    key,
+    parents,
+)
 from robench.grid.recipe import Recipe
-from robench.grid.spec import parse
+from robench.grid.spec import Spec, parse
 
 TRAINING = Pretraining(
-    "rocl(eps=8/255, steps=7)", "resnet8(width=16)", "cifar10", Recipe(10, 128, images=8192), 0
+    parse("rocl(eps=8/255, steps=7)"),
+    parse("resnet8(width=16)"),
+    Spec("cifar10"),
+    Recipe(10, 128, images=8192),
+    0,
 )
-PROBING = Probing(TRAINING, "linear", "cifar100", 8192)
-EVALUATION = Evaluation(PROBING, "pgd(eps=8/255, norm=linf, steps=20)", 250, 500)
+PROBING = Probing(TRAINING, Spec("linear"), Spec("cifar100"), 8192)
+EVALUATION = Evaluation(PROBING, parse("pgd(eps=8/255, norm=linf, steps=20)"))
+IMPORTED = Imported("0" * 64, "solo-learn", "clean", parse("resnet8(width=16)"))
 
 
 @pytest.mark.parametrize(
     ("question", "name"),
     [
         (TRAINING, "rocl-cifar10-resnet8-s0-590487aa73"),
-        (PROBING, "rocl-cifar10-resnet8-s0-cifar100-linear-4ea986bce3"),
-        (EVALUATION, "rocl-cifar10-resnet8-s0-cifar100-linear-pgd-linf8_255-abbe2c32aa"),
+        (IMPORTED, "solo-learn-resnet8-clean-a298c1294d"),
+        (PROBING, "rocl-cifar10-resnet8-s0-cifar100-linear-37186572bc"),
+        (EVALUATION, "rocl-cifar10-resnet8-s0-cifar100-linear-pgd-linf8_255-0966441638"),
         (
-            replace(EVALUATION, attack="clean"),
-            "rocl-cifar10-resnet8-s0-cifar100-linear-clean-fae170197d",
+            replace(EVALUATION, attack=Spec("clean")),
+            "rocl-cifar10-resnet8-s0-cifar100-linear-clean-16ce36b6bd",
         ),
     ],
 )
@@ -35,17 +51,20 @@ def test_keys_stay_what_they_were(question: Question, name: str) -> None:
 
 def test_every_field_counts() -> None:
     others = [
-        replace(EVALUATION, attack="clean"),
+        replace(EVALUATION, attack=Spec("clean")),
         replace(EVALUATION, batch=125),
-        replace(EVALUATION, limit=None),
-        replace(EVALUATION, probing=replace(PROBING, probe="linear-sgd")),
-        replace(EVALUATION, probing=replace(PROBING, dataset="cifar10")),
+        replace(EVALUATION, surrogate=PROBING),
+        replace(EVALUATION, probing=replace(PROBING, probe=Spec("linear-sgd"))),
+        replace(EVALUATION, probing=replace(PROBING, dataset=Spec("cifar10"))),
         replace(EVALUATION, probing=replace(PROBING, images=None)),
-        replace(EVALUATION, probing=replace(PROBING, pretraining=replace(TRAINING, seed=1))),
+        replace(EVALUATION, probing=replace(PROBING, source=IMPORTED)),
+        replace(EVALUATION, probing=replace(PROBING, source=replace(IMPORTED, branch="x"))),
+        replace(EVALUATION, probing=replace(PROBING, source=replace(TRAINING, teacher=IMPORTED))),
+        replace(EVALUATION, probing=replace(PROBING, source=replace(TRAINING, seed=1))),
         replace(
             EVALUATION,
             probing=replace(
-                PROBING, pretraining=replace(TRAINING, recipe=replace(TRAINING.recipe, lr=0.1))
+                PROBING, source=replace(TRAINING, recipe=replace(TRAINING.recipe, lr=0.1))
             ),
         ),
     ]
@@ -58,8 +77,26 @@ def test_a_recipe_s_defaults_need_not_be_told() -> None:
 
 
 def test_a_key_is_a_plain_file_name() -> None:
-    odd = replace(TRAINING, dataset="npz(path='/data/My Set (1).npz')", objective="My_Method")
+    odd = replace(
+        TRAINING, dataset=parse("npz(path='/data/My Set (1).npz')"), objective=Spec("My_Method")
+    )
     assert set(key(odd)) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-")
+
+
+def test_parents_are_what_an_answer_is_computed_from() -> None:
+    other = Probing(IMPORTED, Spec("linear"), Spec("cifar100"))
+    taught = replace(TRAINING, teacher=IMPORTED)
+    assert parents(TRAINING) == parents(IMPORTED) == ()
+    assert parents(taught) == (IMPORTED,)
+    assert parents(PROBING) == (TRAINING,)
+    assert parents(EVALUATION) == (PROBING,)
+    assert parents(replace(EVALUATION, surrogate=other)) == (PROBING, other)
+
+
+@pytest.mark.parametrize("question", [TRAINING, IMPORTED, PROBING, EVALUATION])
+def test_a_question_written_to_json_is_read_back(question: Question) -> None:
+    form = TypeAdapter(type(question))
+    assert form.validate_json(form.dump_json(question)) == question
 
 
 def test_dice_differ_between_questions_and_purposes_and_repeat() -> None:

@@ -9,11 +9,16 @@ from robench.contracts import Outcome
 from robench.grid.questions import Evaluation, Pretraining, Probing
 from robench.grid.recipe import Recipe
 from robench.grid.records import Cell, Curve, Examples, Labels, Provenance, Result
+from robench.grid.spec import Spec
 
 PROVENANCE = Provenance("0", "0" * 40, {}, "cpu", 1, "float32", "2026-01-01T00:00:00Z")
 EVALUATION = Evaluation(
-    Probing(Pretraining("plain", "resnet8", "shapes10", Recipe(1, 2), 0), "linear", "shapes10"),
-    "clean",
+    Probing(
+        Pretraining(Spec("plain"), Spec("resnet8"), Spec("shapes10"), Recipe(1, 2), 0),
+        Spec("linear"),
+        Spec("shapes10"),
+    ),
+    Spec("clean"),
     32,
 )
 

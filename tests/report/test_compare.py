@@ -11,8 +11,8 @@ A = [1, 1, 1, 1, 0, 0, 1, 0]
 B = [1, 0, 0, 1, 0, 1, 0, 0]
 
 
-def by_epochs(evaluation):
-    return f"{evaluation.probing.pretraining.recipe.epochs} epochs"
+def by_epochs(result):
+    return f"{result.cell.evaluation.probing.pretraining.recipe.epochs} epochs"
 
 
 def compared(*results, a="plain", b="rocl"):

@@ -42,7 +42,7 @@ class Planted(Bench):
 
     plant: Callable[[Evaluation], Result | None] = staticmethod(half_right)
 
-    def answers(self, evaluations: Sequence[Evaluation]) -> Iterator[Result]:
+    def answers(self, evaluations: Sequence[Evaluation], limit: int | None) -> Iterator[Result]:
         """What was planted, where anything was."""
         found = (self.plant(evaluation) for evaluation in evaluations)
         return (result for result in found if result is not None)

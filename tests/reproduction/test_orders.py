@@ -25,9 +25,9 @@ def column(
     """Table 1 where the methods are right about so many images of `N`, the first ones."""
 
     def name(evaluation: Evaluation) -> str:
-        if evaluation.probing.probe.startswith("robust"):
+        if evaluation.probing.probe.name.startswith("robust"):
             return "RoCL+rLE"
-        return "SimCLR" if "plain" in evaluation.probing.pretraining.objective else "RoCL"
+        return "SimCLR" if evaluation.probing.pretraining.objective.name == "plain" else "RoCL"
 
     def plant(evaluation: Evaluation) -> Result:
         flags = ("odd",) if name(evaluation) == flagged else ()

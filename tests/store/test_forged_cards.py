@@ -22,7 +22,6 @@ from robench.store.store import _sealed
         ("resnet8(width=-1)", "width=-1 must be positive"),
         ("resnet8(width=99999999)", r"it has [\d,]+ numbers, the file [\d,]+\)"),
         ("resnet8(width=2000)", r"it has [\d,]+ numbers, the file [\d,]+\)"),
-        ("resnet8(", r"'resnet8\(' cannot be read"),
         ("nosuch", "no encoder 'nosuch'"),
         ("resnet18(width=2)", "was trained with another"),
     ],

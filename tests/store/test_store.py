@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import pickle
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,7 +135,6 @@ ALTERED = {
     "probe_sha256": "0",
     "data_sha256": "0",
     "provenance": {"device": "cuda"},
-    "schema": 1,
     "sha256": "0",
     "new": 1,
 }
@@ -321,60 +319,17 @@ def test_a_newer_card_is_refused(store: Store, first: Result) -> None:
 
 # --- older ones
 
-SCHEMA_1 = Path(__file__).parents[1] / "schema1"
-"""What robench wrote when its files were of schema 1 and cells had no counts."""
 
-
-def test_cells_and_cards_of_schema_1_are_read(tmp_path: Path) -> None:
-    shutil.copytree(SCHEMA_1, tmp_path, dirs_exist_ok=True)
-    before = files(tmp_path)
-    store = Store(tmp_path / "out", tmp_path / "zoo", pytest.fail)
-    store.prepare()
-    clean, attacked = store.results()
-    assert [result.cell.schema for result in (clean, attacked)] == [1, 1]
-    assert (attacked.cell.norm, attacked.cell.eps, attacked.cell.n) == ("linf", "8/255", 16)
-    assert attacked.cell.counts == {}
-    assert store.examples(attacked.cell) is not None
-    card = store.card(attacked.cell.evaluation.probing.pretraining)
-    assert card is not None
-    assert card.schema == 1
-    assert store.encoder(card) is not None
-    assert store.probe(attacked.cell.evaluation.probing) is not None
-    assert files(tmp_path) == before
-
-
-def test_schema_1_and_2_say_the_same(store: Store, tmp_path: Path) -> None:
-    old = Store(SCHEMA_1 / "out", SCHEMA_1 / "zoo", pytest.fail)
-    for one, other in zip(old.results(), store.results(), strict=True):
-        assert one.cell.key == other.cell.key
-        assert one.cell.labels == other.cell.labels
-        assert one.cell.evaluation == other.cell.evaluation
-    assert [card.key for card in old.cards()] == [card.key for card in store.cards()]
-    assert {card.schema for card in store.cards()} == {SCHEMA}
-
-
-def test_damage_to_schema_1_is_noticed_as_it_was(tmp_path: Path, said: list[str]) -> None:
-    shutil.copytree(SCHEMA_1, tmp_path, dirs_exist_ok=True)
-    store = Store(tmp_path / "out", tmp_path / "zoo", said.append)
-    for path in (tmp_path / "out" / "cells").glob("*.json"):
-        content = json.loads(path.read_bytes())
-        path.write_text(json.dumps({**content, "correct": content["correct"] + 1}))
-    assert list(store.results()) == []
-    assert len(said) == 2
-
-
-def test_what_is_published_is_read() -> None:
-    root = Path(__file__).parents[2]
-    folders = sorted(path.parent for path in (root / "results").glob(f"*/{PUBLISHED}"))
-    if not folders:
-        pytest.skip("no published results are here: this is no checkout")
-    for folder in folders:
-        cells = list((folder / "cells").glob("*.json"))
-        assert cells
-        assert len(list(Store(folder, root / "zoo", pytest.fail).results())) == len(cells)
-    zoo = Store(folders[0], root / "zoo", pytest.fail)
-    for card in zoo.cards():
-        assert zoo.encoder(card) is not None
+def test_older_answers_are_left_alone_with_a_line(store: Store, first: Result) -> None:
+    path = cell_path(store, first)
+    path.write_text(json.dumps({"schema": SCHEMA - 1, "all": "is different"}))
+    before = files(store.out)
+    said: list[str] = []
+    reader = Store(store.out, store.zoo, said.append)
+    reader.prepare()
+    assert len(list(reader.results())) == 1
+    assert said == [f"{store.out} holds answers of an older robench, which are not read"]
+    assert files(store.out) == before
 
 
 # --- the zoo

@@ -47,7 +47,7 @@ def answer(results: Sequence[Result], store: Store) -> api.Results:
     """What a run does with cells that are all stored already."""
     bench = Bench(Catalog(), store, Path(), torch.device("cpu"), silent, print)
     with without_figures():
-        return api.answer(bench, [result.cell.evaluation for result in results])
+        return api.answer(bench, [result.cell.evaluation for result in results], 400)
 
 
 def in_cells(folder: Path) -> dict[str, list[str]]:

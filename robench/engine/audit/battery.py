@@ -20,7 +20,7 @@ from robench.engine.probe import probe
 from robench.engine.subset import rows, training_subset
 from robench.grid.questions import generator
 from robench.grid.records import Card
-from robench.grid.spec import show_number
+from robench.grid.spec import Spec, show_number
 from robench.tensors.features import to_images
 from robench.tensors.modes import preserved_random_state
 from robench.trust import flags
@@ -159,7 +159,7 @@ def _huge(subject: Subject) -> tuple[Verdict, str]:
 
 def _transfer(subject: Subject) -> tuple[Verdict, str]:
     named, model = surrogate(subject)
-    other = subject.try_out(Transfer(float(subject.asked.eps)), "transfer", model)
+    other = subject.try_out(Transfer(float(subject.asked.eps)), Spec("transfer"), model)
     own = subject.trial(subject.spec("pgd"))
     return flag_if(leaves_fewer(other.outcome, own.outcome)), (
         f"images made on {named} leave {share(other.outcome)}, PGD {share(own.outcome)}"
@@ -167,7 +167,7 @@ def _transfer(subject: Subject) -> tuple[Verdict, str]:
 
 
 def _square(subject: Subject) -> tuple[Verdict, str]:
-    square = subject.try_out(Square(float(subject.asked.eps), queries=QUERIES), "square")
+    square = subject.try_out(Square(float(subject.asked.eps), queries=QUERIES), Spec("square"))
     own = subject.trial(subject.spec("pgd", steps=100))
     return flag_if(leaves_fewer(square.outcome, own.outcome)), (
         f"{QUERIES} queries (of AutoAttack's 5000) leave {share(square.outcome)}, PGD after 100 "
@@ -195,7 +195,7 @@ def _autoattack(subject: Subject) -> tuple[Verdict, str]:
 def _recomputed(subject: Subject) -> tuple[Verdict, str]:
     """The images of PGD, made again, through a file and in other batches."""
     spec, test = subject.spec("pgd"), subject.data.test
-    attack, dice, device = subject.attack(spec), subject.dice(spec), subject.bench.device
+    attack, dice, device = subject.attack(spec), subject.dice(str(spec)), subject.bench.device
     right = []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "attacked.npy"

@@ -29,8 +29,8 @@ class Asked:
     ``eps`` is in pixels of [0, 1], in linf; ``limit`` is how many test images.
     """
 
-    target: str
-    probe: str
+    target: Spec
+    probe: Spec
     limit: int
     eps: Fraction
     autoattack: bool = True
@@ -46,7 +46,7 @@ class Subject:
     data: Data
     index: npt.NDArray[np.int64]
     model: nn.Module
-    tried: dict[str, Trial] = field(default_factory=dict)
+    tried: dict[Spec, Trial] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
@@ -80,28 +80,28 @@ class Subject:
         question = question_of(self.card, self.asked)
         return lambda start: generator(question, f"audit {purpose} {start}", self.bench.device)
 
-    def attack(self, spec: str) -> Attack:
+    def attack(self, spec: Spec) -> Attack:
         """The attack that a spec with all arguments describes."""
         attack = self.bench.catalog.build("attacks", spec)
         assert isinstance(attack, Attack)
         return attack
 
-    def spec(self, name: str, eps: Fraction | None = None, **arguments: int) -> str:
+    def spec(self, name: str, eps: Fraction | None = None, **arguments: int) -> Spec:
         """An attack in linf with all its arguments, at the audit's eps or another."""
         given: dict[str, Value] = {
             "eps": self.asked.eps if eps is None else eps,
             "norm": "linf",
             **arguments,
         }
-        return str(self.bench.catalog.resolve("attacks", Spec(name, tuple(given.items()))))
+        return self.bench.catalog.resolve("attacks", Spec(name, tuple(given.items())))
 
-    def trial(self, spec: str) -> Trial:
+    def trial(self, spec: Spec) -> Trial:
         """What an attack of the catalog does; tried once."""
         if spec not in self.tried:
             self.tried[spec] = self.try_out(self.attack(spec), spec)
         return self.tried[spec]
 
-    def try_out(self, attack: Attack, name: str, surrogate: nn.Module | None = None) -> Trial:
+    def try_out(self, attack: Attack, spec: Spec, surrogate: nn.Module | None = None) -> Trial:
         """What an attack does to the test images. Raises EvaluationError where it breaks a rule."""
         made = evaluate(
             replace(self.target, surrogate=surrogate),
@@ -109,13 +109,13 @@ class Subject:
             self.data.test,
             self.index,
             BATCH,
-            self.dice(name),
+            self.dice(str(spec)),
             self.run,
-            name,
+            str(spec),
         )
         assert attack.ball is not None
         eps = show_number(Fraction(attack.ball.eps).limit_denominator(10**6))
-        return Trial("", name, "linf", eps, made.outcome, made.notes, made.counts, None)
+        return Trial("", spec, "linf", eps, made.outcome, made.notes, made.counts, None)
 
 
 def question_of(card: Card, asked: Asked) -> Probing:
