@@ -10,6 +10,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from robench.attacks.pgd import PGD
+from robench.contracts import NO_CHECKPOINTS, Run, Target
+from robench.engine.progress import silent
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import L1, L2, Ball, Linf
 from robench.tensors.modes import draw_seed, preserved_random_state
@@ -157,9 +159,28 @@ def test_l2_and_l1_may_reach_further_than_one() -> None:
     assert PGD(eps=12.0, norm="l1").ball == L1(12.0)
 
 
-@pytest.mark.parametrize(("steps", "notes"), [(19, ("few-steps",)), (20, ()), (21, ())])
-def test_less_than_the_standard_budget_is_noted(
-    model: nn.Module, images: Tensor, labels: Tensor, steps: int, notes: tuple[str, ...]
+def test_a_model_in_train_mode_is_attacked_in_eval_mode(
+    model: nn.Module, images: Tensor, labels: Tensor
 ) -> None:
-    made = call(PGD(steps=steps), model, images, labels, 0)
+    expected = call(PGD(), model, images, labels).images
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.train()
+    generator = Generator().manual_seed(4)
+    run = Run(silent, NO_CHECKPOINTS)
+    assert torch.equal(PGD()(Target(model, 10), images, labels, generator, run).images, expected)
+    assert all(part.training for part in model.modules())
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+
+
+@pytest.mark.parametrize("restarts", [1, 5])
+@pytest.mark.parametrize(("steps", "notes"), [(19, ("few-steps",)), (20, ()), (21, ())])
+def test_less_than_the_standard_budget_is_noted_whatever_the_restarts(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    steps: int,
+    restarts: int,
+    notes: tuple[str, ...],
+) -> None:
+    made = call(PGD(steps=steps, restarts=restarts), model, images, labels, 0)
     assert made.notes == notes

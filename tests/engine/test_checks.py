@@ -1,6 +1,7 @@
 """Planted faults show in what the evaluation notes and counts; an honest model shows none."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -231,6 +232,19 @@ def test_an_attack_that_misses_grey_is_masked() -> None:
 
 
 # --- smaller parts
+
+
+def test_lines_are_where_they_were_drawn() -> None:
+    """Each line from both sides, within a factor of two."""
+    logits = torch.linspace(-1, 1, 5).repeat(20, 1)  # a spread of 2
+    assert not checks.differ(logits + 1e-3 * torch.eye(20, 5), logits)
+    assert checks.differ(logits + 4e-3 * torch.eye(20, 5), logits)
+    line = 1000 * 2.0**-23 * math.log(5)  # a thousand float32 steps of the loss, log 5
+    assert checks.unresolved(logits * line / 2 * 1.5) == 0
+    assert checks.unresolved(logits * line / 2 / 1.5) == 20
+    lead = torch.tensor([[1.0, 0, 0, 0, 0]])
+    assert checks.unresolved(80 * lead) == 0
+    assert checks.unresolved(95 * lead) == 1
 
 
 def test_rounding_is_no_difference() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch import Generator, Tensor, nn
 
 from robench.attacks.clean import Clean
 from robench.attacks.pgd import PGD
+from robench.attacks.transfer import Transfer
 from robench.contracts import NO_CHECKPOINTS, Attack, Attacked, Run, Split, Target
 from robench.engine.evaluate import Attempt, EvaluationError, evaluate
 from robench.engine.progress import silent
@@ -116,6 +118,17 @@ def test_sizes_and_predictions_are_of_the_images_returned(model: nn.Module, test
     np.testing.assert_allclose(outcome.size, EPS / 2, rtol=1e-5)
     assert outcome.prediction.tolist() == predictions(model, pixels(test) + EPS / 2)
     assert outcome.clean_prediction.tolist() == predictions(model, pixels(test))
+
+
+def test_clean_and_attacked_predictions_are_told_apart(model: nn.Module, test: Split) -> None:
+    with torch.no_grad():
+        model[5].weight *= 20
+    attempt = run(model, PGD(eps=EPS), test)
+    before, after = (torch.from_numpy(images) for images in (attempt.clean, attempt.attacked))
+    outcome = attempt.outcome
+    assert outcome.clean_prediction[:8].tolist() == predictions(model, before)
+    assert outcome.prediction[:8].tolist() == predictions(model, after)
+    assert (outcome.clean_prediction != outcome.prediction)[:8].any()
 
 
 def test_confidences_are_of_the_predicted_classes(model: nn.Module, test: Split) -> None:
@@ -252,3 +265,108 @@ def test_the_first_images_are_kept_to_look_at(model: nn.Module, test: Split, bat
     assert attempt.clean.shape == (8, 3, 8, 8)
     np.testing.assert_array_equal(attempt.clean, pixels(test)[:8].numpy())
     np.testing.assert_allclose(attempt.attacked - attempt.clean, EPS / 2, rtol=1e-4)
+
+
+@dataclass(frozen=True)
+class Still(Clean):
+    """Changes nothing, and needs a gradient."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"labels", "gradients"})
+
+    @property
+    def ball(self) -> Ball:  # type: ignore[override]
+        return Linf(EPS)
+
+
+def test_images_that_are_predicted_otherwise_the_second_time_are_counted(test: Split) -> None:
+    """Of six images the first stays right, two turn wrong, one turns right, two stay wrong."""
+
+    class Turning(nn.Module):
+        """Knows each image by its first pixel."""
+
+        first = torch.tensor([0, 1, 2, 0, 4, 4])
+        second = torch.tensor([0, 4, 4, 3, 4, 0])
+        recomputing = False
+
+        def forward(self, images: Tensor) -> Tensor:
+            predicted = self.second if self.recomputing else self.first
+            number = (images[:, 0, 0, 0] * 255).round().long()
+            return nn.functional.one_hot(predicted[number], 5).float()
+
+    model = Turning()
+
+    images = test.images[:6].copy()
+    images[:, 0, 0, 0] = np.arange(6)
+    six = Split(images, np.array([0, 1, 2, 3, 0, 1]))
+
+    class Checkpointing:
+        def load(self) -> None:
+            return None
+
+        def save_if_due(self, state: object) -> None:
+            model.recomputing = True  # the only batch is done
+
+    attempt = evaluate(
+        Target(model, 5),
+        Clean(),
+        six,
+        np.arange(6),
+        6,
+        lambda start: Generator().manual_seed(start),
+        Run(silent, Checkpointing()),
+        "",
+    )
+    assert attempt.counts["recomputed-otherwise"] == 3
+
+
+def test_everything_is_computed_in_full_float32(model: nn.Module, test: Split) -> None:
+    backends: Any = torch.backends
+    seen = set()
+
+    def precision() -> str:
+        if hasattr(backends, "fp32_precision"):
+            return str(backends.mkldnn.matmul.fp32_precision)
+        return torch.get_float32_matmul_precision()
+
+    model.register_forward_pre_hook(lambda *_: seen.add(precision()))
+    before = precision()
+    try:
+        if hasattr(backends, "fp32_precision"):
+            backends.mkldnn.matmul.fp32_precision = "bf16"
+        else:
+            torch.set_float32_matmul_precision("medium")
+        low = precision()
+        run(model, PGD(steps=1), test)
+        assert precision() == low
+    finally:
+        if hasattr(backends, "fp32_precision"):
+            backends.mkldnn.matmul.fp32_precision = before
+        else:
+            torch.set_float32_matmul_precision(before)
+    assert low not in seen
+    assert len(seen) == 1
+
+
+def test_a_missing_surrogate_is_refused(model: nn.Module, test: Split) -> None:
+    with pytest.raises(EvaluationError, match="Transfer needs a surrogate model"):
+        run(model, Transfer(), test)
+
+
+def test_only_attacks_that_need_gradients_pay_for_evidence(model: nn.Module, test: Split) -> None:
+    assert "flat" in run(model, Still(), test).counts
+    assert "flat" not in run(model, Clean(), test).counts
+
+
+def test_the_member_of_a_cascade_that_fooled_an_image_is_kept(
+    model: nn.Module, test: Split
+) -> None:
+    @dataclass(frozen=True)
+    class Cascade(Still):
+        def __call__(
+            self, target: Target, images: Tensor, labels: Tensor, generator: Generator, run: Run
+        ) -> Attacked:
+            return Attacked(images, fooled_by=labels - 1)
+
+    outcome = run(model, Cascade(), test).outcome
+    assert outcome.fooled_by.tolist() == (test.labels - 1).tolist()
+    assert (run(model, Clean(), test).outcome.fooled_by == -1).all()

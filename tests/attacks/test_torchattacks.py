@@ -1,0 +1,85 @@
+"""Attacks of torchattacks give the package's images, with its settings fixed by the adapter."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torchattacks
+from attacking import call
+from torch import Tensor, nn
+
+from robench.attacks.torchattacks import Torchattacks
+from robench.tensors.modes import draw_seed, preserved_random_state
+
+Build = Callable[[int], nn.Module]
+Predict = Callable[[nn.Module, Tensor], Tensor]
+
+
+def chosen(**arguments: Any) -> Torchattacks:
+    return Torchattacks.chosen(arguments)(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("attack", "arguments", "theirs"),
+    [
+        ("PGD", {}, {"eps": 8 / 255}),
+        ("PGD", {"eps": 0.1, "steps": 3, "alpha": 0.05}, {"eps": 0.1, "steps": 3, "alpha": 0.05}),
+        ("PGDL2", {"eps": 0.5, "norm": "l2"}, {"eps": 0.5}),
+        ("MIFGSM", {"decay": 0.5}, {"eps": 8 / 255, "decay": 0.5}),
+        ("PIFGSM", {"eps": 0.05}, {"max_epsilon": 0.05}),
+        ("Square", {"eps": 0.3, "norm": "l2", "n_queries": 30}, {"eps": 0.3, "norm": "L2"}),
+    ],
+)
+def test_the_images_are_the_package_s(
+    attack: str,
+    arguments: dict[str, Any],
+    theirs: dict[str, Any],
+    curved: Build,
+    images: Tensor,
+    predict: Predict,
+) -> None:
+    model = curved(10)
+    labels = predict(model, images)
+    found = call(chosen(attack=attack, **arguments), model, images, labels, seed=5).images
+    with preserved_random_state():
+        seed = draw_seed(torch.Generator().manual_seed(5)) % 2**32
+        torch.manual_seed(seed)
+        kind = getattr(torchattacks, attack)
+        if attack == "Square":
+            theirs = {**theirs, "n_queries": 30, "seed": seed}
+        expected = kind(model, **theirs)(images, labels)
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, images)
+
+
+def test_what_moves_further_than_eps_is_not_counted(
+    curved: Build, images: Tensor, predict: Predict
+) -> None:
+    model = curved(10)
+    labels = predict(model, images)
+    theirs = torchattacks.CW(model, c=5, steps=40)(images, labels).detach()
+    moved = (theirs - images).flatten(1).norm(dim=1)
+    assert (moved > 0).all()
+    eps = moved.median().item() + 1e-4
+    found = call(chosen(attack="CW", c=5, steps=40, eps=eps, norm="l2"), model, images, labels)
+    near = moved <= eps
+    assert 0 < near.sum() < len(images)
+    assert torch.equal(found.images[near], theirs[near])
+    assert torch.equal(found.images[~near], images[~near])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"attack": "PGDL3"}, "torchattacks has no 'PGDL3'; choose from APGD, APGDT, BIM, CW,"),
+        ({"attack": "AutoAttack"}, "a tenth of AutoAttack's steps; use the attack autoattack"),
+        ({"attack": "LGV"}, "LGV needs training data"),
+        ({"attack": "PGD", "norm": "l2"}, "PGD moves in linf; write norm=linf"),
+        ({"attack": "PGDL2"}, "PGDL2 moves in l2; write norm=l2"),
+        ({"attack": "CW", "eps": 8.0}, "eps=8.0 is over 1"),
+    ],
+)
+def test_senseless_arguments_are_refused(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        chosen(**arguments)
