@@ -13,9 +13,9 @@ SAFE = {"torch.load": "weights_only=True", "np.load": "allow_pickle=False"}
 
 def faults(code: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Call) and (safe := SAFE.get(ast.unparse(node.func))):
-            if safe not in {f"{word.arg}={ast.unparse(word.value)}" for word in node.keywords}:
-                yield f"{ast.unparse(node)}: expected {safe}"
+        safe = SAFE.get(ast.unparse(node.func)) if isinstance(node, ast.Call) else None
+        if safe and safe not in {f"{k.arg}={ast.unparse(k.value)}" for k in node.keywords}:
+            yield f"{ast.unparse(node)}: expected {safe}"
 
 
 def test_no_module_of_the_package_may_run_what_a_file_says() -> None:
