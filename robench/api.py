@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from robench.engine.guest import Report
     from robench.report.compare import Comparison
     from robench.report.table import Table
-    from robench.reproduction.run import Reproduction, Task
+    from robench.reproduction import Reproduction
 
 Say = Callable[[str], None]
 """Takes one line of a message."""
@@ -124,13 +124,17 @@ def reproduce(
     DataError or StoreError, before any compute, for what does not exist or cannot be read or
     written.
     """
-    from robench.reproduction.run import reproduce
-    from robench.reproduction.write import write
+    from robench.report.files import replace
+    from robench.reproduction import reproduce, texts
 
     task, bench = reproduction(table, scale, request, places, progress, say, warn or say)
     made = reproduce(task, bench)
     with bench.reporting():
-        write(made, bench.store.out)
+        for name, text in texts(made).items():
+            try:
+                replace(bench.store.out / name, text.encode())
+            except OSError as error:
+                raise StoreError(f"cannot write {bench.store.out / name}: {error}") from None
     return made
 
 
@@ -142,19 +146,18 @@ def reproduction(
     progress: Progress,
     say: Say,
     warn: Say,
-) -> "tuple[Task, Bench]":
-    """The task of running a published table again, and the bench to run it on.
+) -> "tuple[Reproduction, Bench]":
+    """A published table before it has run again, and the bench to run it on.
 
     Raises SpecError for what does not exist or cannot be, before any compute.
     """
     from robench.report import published
-    from robench.reproduction import scales, tables
-    from robench.reproduction.run import task
+    from robench.reproduction import planned
 
     store = Store(reproduction_folder(table, scale, places), places.zoo, warn)
     bench = make_bench(places, store, progress, say)
-    found = tables.find(table), scales.find(scale)
-    return task(table, *found, request.seeds, bench.catalog, published.values()), bench
+    made = planned(table, scale, request.seeds, bench.catalog, published.values())
+    return made, bench
 
 
 def reproduction_folder(table: str, scale: str, places: Places) -> Path:

@@ -189,13 +189,13 @@ def reproduce(table: str, scale: str, request: Request, places: Places, dry_run:
     from robench.engine.progress import bar
 
     if dry_run:
-        from robench.reproduction.run import dry_run as lines
+        from robench.reproduction import dry_run as lines
 
         task, bench = api.reproduction(table, scale, request, places, bar, click.echo, _note)
         for line in lines(task, bench):
             click.echo(line)
         return 0
-    from robench.reproduction.text import markdown
+    from robench.reproduction import markdown
 
     made = api.reproduce(
         table, scale, request=request, places=places, progress=bar, say=click.echo, warn=_note

@@ -132,8 +132,8 @@ def latex(table: Table) -> str:
 def comma_separated(table: Table) -> str:
     """The same for a spreadsheet: bare numbers, and what marks them in columns of their own.
 
-    A column ``X`` is followed by ``X sd`` where there are several seeds, and by ``X mark``: best,
-    tied or the flags. What is missing is empty.
+    A column ``X`` is followed by ``X sd`` where there are several seeds, and by ``X mark``: its
+    sign, best, tied or the flags. What is missing is empty.
     """
     numbers = [entry for row in table.rows for entry in row.entries if isinstance(entry, Number)]
     spread = any(number.sd is not None for number in numbers)
@@ -258,6 +258,6 @@ def _fields(entry: Entry) -> tuple[str, str, str]:
         return "", "", ""
     if isinstance(entry, str):
         return csv_escape(entry), "", ""
-    marks = [entry.rank.value, *(f"flagged: {flag}" for flag in entry.flags)]
+    marks = [entry.mark, entry.rank.value, *(f"flagged: {flag}" for flag in entry.flags)]
     sd = "" if entry.sd is None else f"{entry.sd:.1f}"
     return f"{entry.value:z.1f}", sd, csv_escape("; ".join(mark for mark in marks if mark))

@@ -1,0 +1,453 @@
+"""Published tables run again: the published values beside the measured ones, at a named scale."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from itertools import groupby, pairwise, product
+
+from scipy.stats import t
+
+from robench.catalog.catalog import Catalog
+from robench.catalog.plan import Request, grid
+from robench.engine.bench import Bench
+from robench.engine.estimate import cost, estimate
+from robench.grid.questions import Evaluation
+from robench.grid.records import Result
+from robench.grid.spec import SpecError, nearest, parse
+from robench.papers import SCALES, PaperRow, PaperTable, Scale, find
+from robench.report.published import MEANINGS, Published
+from robench.report.render import comma_separated, markdown_escape
+from robench.report.render import markdown as markdown_table
+from robench.report.table import SIGNIFICANT, Note, Number, Row, Table, explained, number, p_value
+from robench.trust.flags import SUBSET
+from robench.trust.review import review
+from robench.trust.statistics import Interval, wilson
+
+REDUCED = (
+    "**A reduced scale.** These numbers are not those of the paper's settings, and nothing here "
+    "says whether the paper's numbers can be had again. What they can say is which ranking of "
+    "methods held."
+)
+FULL = (
+    "**The full scale**: the paper's settings as the presets have them. For each checked value the "
+    "table says whether it lies in the interval of the measured one, and no more than that."
+)
+_ONE = "95% interval: Wilson's, over test images; another training would differ by more."
+_SEVERAL = "±: standard deviation over seeds. 95% interval: of one more training, by Student's t."
+_NO_RANKING = "There is no ranking of methods: no two methods were measured alike."
+
+
+class Position(Enum):
+    """The position of a published value, if a statement on it can be made."""
+
+    INSIDE = "in the interval"
+    ABOVE = "above the interval"
+    BELOW = "below the interval"
+    UNVERIFIED = "? no statement"
+    FLAGGED = "no statement (flagged)"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cell of a published table: its value, and the evaluations that measure it, by seed.
+
+    ``published`` is None where no value is known, ``evaluations`` are empty where nothing is run,
+    and ``full`` are the same at full scale. ``results`` are by seed.
+    """
+
+    row: PaperRow
+    source: str
+    target: str
+    column: str
+    published: Published | None
+    evaluations: tuple[Evaluation, ...]
+    full: tuple[Evaluation, ...]
+    results: Mapping[int, Result] = dataclasses.field(default_factory=dict)
+
+    @cached_property
+    def measured(self) -> Number | None:
+        """The accuracy in percent, with its standard deviation over seeds and its flags."""
+        return number(self.results.values()) if self.results else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """Wilson's 95% interval of one seed, in percent.
+
+        Of several it is the interval in which one more training would lie with a probability of
+        95%, by Student's t: the published value is of one training too.
+        """
+        if self.measured is None:
+            return None
+        seeds, mean, sd = len(self.results), self.measured.value, self.measured.sd
+        if sd is None:
+            (only,) = self.results.values()
+            low, high = wilson(only.correct, only.n)
+            return Interval(100 * low, 100 * high)
+        half = float(t.ppf(0.975, seeds - 1)) * sd * math.sqrt(1 + 1 / seeds)
+        return Interval(max(0.0, mean - half), min(100.0, mean + half))
+
+    @property
+    def doubtful(self) -> bool:
+        """True if a flag forbids statements; that of fewer test images is in the interval."""
+        return self.measured is not None and not set(self.measured.flags) <= {SUBSET}
+
+    @property
+    def difference(self) -> Number | None:
+        """Measured less published, in points."""
+        if self.measured is None or self.published is None:
+            return None
+        points = self.measured.value - float(self.published.value)
+        return Number(points, flags=self.measured.flags, mark=self.published.mark)
+
+    @property
+    def position(self) -> Position | None:
+        """The position of the published value in the interval; None without either."""
+        if self.interval is None or self.published is None:
+            return None
+        if not self.published.verified:
+            return Position.UNVERIFIED
+        if self.doubtful:
+            return Position.FLAGGED
+        if float(self.published.value) > self.interval.high:
+            return Position.ABOVE
+        below = float(self.published.value) < self.interval.low
+        return Position.BELOW if below else Position.INSIDE
+
+
+class Verdict(Enum):
+    """The outcome of a published ranking of two methods."""
+
+    HELD = "held"
+    REVERSED = "reversed"
+    TIED = "not distinguished here"
+    EQUAL = "equal as published"
+    FLAGGED = "no statement, a measured value is flagged"
+
+
+@dataclass(frozen=True)
+class RankingCheck:
+    """Two neighbours in the ``published`` ranking, or else in the measured one; higher first."""
+
+    published: bool
+    higher: Place
+    lower: Place
+
+    @cached_property
+    def p(self) -> float | None:
+        """Exact McNemar's p on the same images; None where they share none."""
+        return p_value(self.higher.results, self.lower.results)
+
+    @property
+    def verified(self) -> bool:
+        """True if both published values are, so that a statement may rest on them."""
+        values = (self.higher.published, self.lower.published)
+        return all(value is not None and value.verified for value in values)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The measured values against this ranking."""
+        if self.higher.doubtful or self.lower.doubtful:
+            return Verdict.FLAGGED
+        if self.published and _published(self.higher) == _published(self.lower):
+            return Verdict.EQUAL
+        if self.p is None or self.p > SIGNIFICANT:
+            return Verdict.TIED
+        return Verdict.HELD if _mean(self.higher) > _mean(self.lower) else Verdict.REVERSED
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A published table at a scale; its places have results once it has run.
+
+    ``reduced`` says for some methods which settings of the paper the scale changes, and to what.
+    """
+
+    name: str
+    scale: str
+    table: PaperTable
+    places: tuple[Place, ...]
+    reduced: tuple[str, ...]
+    failures: tuple[str, ...] = ()
+
+    @property
+    def limit(self) -> int | None:
+        """The number of test images; None for all."""
+        return SCALES[self.scale].limit
+
+    @property
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """Every evaluation at the scale, once; those that share an encoder are together."""
+        return _once(evaluation for place in self.places for evaluation in place.evaluations)
+
+    @cached_property
+    def rankings(self) -> tuple[RankingCheck, ...]:
+        """Neighbours in the published and in the measured ranking of each column's methods."""
+        columns: dict[tuple[str, str, str], list[Place]] = {}
+        for place in self.places:
+            if place.results:
+                column = place.source, place.target, place.column
+                columns.setdefault(column, []).append(place)
+        found = []
+        for group in columns.values():
+            known = [place for place in group if place.published]
+            for value, places in ((_published, known), (_mean, group)):
+                ranked = sorted(places, key=value, reverse=True)
+                found += [RankingCheck(value is _published, *two) for two in pairwise(ranked)]
+        return tuple(found)
+
+
+def _mean(place: Place) -> float:
+    return math.nan if place.measured is None else place.measured.value
+
+
+def _published(place: Place) -> float:
+    return math.nan if place.published is None else float(place.published.value)
+
+
+def _once(evaluations: Iterable[Evaluation]) -> tuple[Evaluation, ...]:
+    found = list(dict.fromkeys(evaluations))
+    trainings = list(dict.fromkeys(evaluation.probing.pretraining for evaluation in found))
+    return tuple(sorted(found, key=lambda e: trainings.index(e.probing.pretraining)))
+
+
+# --- from a name to results
+
+
+def planned(
+    name: str,
+    scale: str,
+    seeds: Sequence[int],
+    catalog: Catalog,
+    published: Iterable[Published],
+) -> Reproduction:
+    """A table at a scale, before it has run. Without ``seeds`` the presets' are used.
+
+    Raises SpecError for what does not exist or cannot be, before any compute.
+    """
+    table = find(name)
+    if scale not in SCALES:
+        raise SpecError(f"no scale '{scale}'; {nearest(scale, list(SCALES))}")
+    values = {
+        (value.method, value.protocol, value.source, value.target, _column(value)): value
+        for value in published
+        if value.paper == table.paper and value.table in table.tables
+    }
+    places = []
+    for (source, target), row in product(table.transfers, table.rows):
+        request = Request(
+            sources=(parse(source),),
+            targets=(parse(target),),
+            attacks=tuple(map(parse, table.columns.values())),
+            seeds=tuple(seeds),
+        )
+        here, full = (_grid(row, request, SCALES[one], catalog) for one in (scale, "full"))
+        for place, column in enumerate(table.columns):
+            value = values.get((row.method, row.protocol, source, target, column))
+            # The grid has seeds outside and attacks inside, in the order of the columns.
+            each = slice(place, None, len(table.columns))
+            places.append(Place(row, source, target, column, value, here[each], full[each]))
+    reduced = _reduced(places, SCALES[scale].limit, catalog)
+    return Reproduction(name, scale, table, tuple(places), reduced)
+
+
+def _column(value: Published) -> str:
+    attack = value.attack.removesuffix("20")  # 20 steps are the default of `pgd`
+    return " ".join(word for word in (attack, value.norm, value.eps) if word)
+
+
+def _grid(
+    row: PaperRow, request: Request, scale: Scale, catalog: Catalog
+) -> tuple[Evaluation, ...]:
+    if row.not_run:
+        return ()
+    request = dataclasses.replace(
+        request,
+        methods=(parse(row.runs),),
+        probes=(parse(row.probe),) if row.probe else (),
+        epochs=scale.epochs,
+        precision=scale.precision,
+    )
+    return grid(request, scale.applied(catalog.preset(row.preset)), catalog)
+
+
+def _reduced(places: Iterable[Place], limit: int | None, catalog: Catalog) -> tuple[str, ...]:
+    """The settings that a scale changes: ``RoCL: pretraining epochs 10 for 1000``."""
+    found: dict[str, dict[str, None]] = {}
+    for place in places:
+        for here, full in zip(place.evaluations, place.full, strict=True):
+            own, paper = _settings(here, catalog), _settings(full, catalog)
+            own["test images"], paper["test images"] = _shown(limit), "all"
+            changed = [
+                f"{name} {own[name]} for {paper[name]}" for name in own if own[name] != paper[name]
+            ]
+            found.setdefault("; ".join(changed), {})[place.row.method] = None
+    return tuple(f"{', '.join(methods)}: {text}" for text, methods in found.items() if text)
+
+
+def _settings(evaluation: Evaluation, catalog: Catalog) -> dict[str, str]:
+    probing = evaluation.probing
+    training = probing.pretraining
+    recipe = vars(training.recipe).items()
+    return {
+        "method": catalog.label("methods", training.objective),
+        "encoder": catalog.label("encoders", training.encoder),
+        **{f"pretraining {name.replace('_', ' ')}": _shown(value) for name, value in recipe},
+        "probe": catalog.label("probes", probing.probe),
+        "images to probe on": _shown(probing.images),
+    }
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "all"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def dry_run(made: Reproduction, bench: Bench) -> Iterator[str]:
+    """The plan in lines: what is reduced, cached and to compute, the time here and at full scale.
+
+    Nothing is written.
+    """
+    yield f"{made.name} at {made.scale}: {made.table.title}"
+    yield from (f"  reduced for {reduced}" for reduced in made.reduced)
+    yield from estimate(bench, made.evaluations, made.limit)
+    if made.scale != "full":
+        full = _once(evaluation for place in made.places for evaluation in place.full)
+        yield f"at full scale {cost(bench, full, None)} from nothing, on {bench.device}"
+
+
+def reproduce(made: Reproduction, bench: Bench) -> Reproduction:
+    """Run what is missing; the reproduction with its results."""
+    bench.store.prepare()
+    reviewed = review(list(bench.answers(made.evaluations, made.limit)))
+    answers = {result.cell.evaluation: result for result in reviewed}
+    places = []
+    for place in made.places:
+        results = [answers[one] for one in place.evaluations if one in answers]
+        places.append(dataclasses.replace(place, results={one.seed: one for one in results}))
+    return dataclasses.replace(made, places=tuple(places), failures=tuple(bench.failures))
+
+
+# --- reading
+
+
+def table(made: Reproduction) -> Table:
+    """The published value of each place beside the measured one, as a table of the report."""
+    full = ("the published value is",) if made.scale == "full" else ()
+    return Table(
+        caption=made.table.title,
+        names=("method", "source → target", "attack", "published"),
+        columns=("measured", "difference", "95% interval", "n", *full),
+        groups=(tuple(_row(place, len(full)) for place in made.places),),
+        notes=tuple(_notes(made)),
+        flags=explained(one for place in made.places for one in place.results.values()),
+    )
+
+
+def _row(place: Place, positions: int) -> Row:
+    published = "–" if place.published is None else str(place.published)
+    names = (place.row.method, f"{place.source} → {place.target}", place.column, published)
+    position = None if place.position is None else place.position.value
+    if place.interval is None:
+        missing = "not run" if place.row.not_run else "failed"
+        return Row(names, (missing, None, None, None, *[position] * positions))
+    interval = f"{place.interval.low:.1f} to {place.interval.high:.1f}"
+    n = f"{next(iter(place.results.values())).n:,}"
+    entries = (place.measured, place.difference, interval, n, *[position] * positions)
+    return Row(names, entries)
+
+
+def _notes(made: Reproduction) -> Iterator[Note]:
+    marks = {place.published.mark for place in made.places if place.published}
+    yield from (Note(mark, meaning) for mark, meaning in MEANINGS.items() if mark in marks)
+    seeds = {len(place.results) for place in made.places} - {0}
+    remarks = [_ONE] * (1 in seeds) + [_SEVERAL] * bool(seeds - {1})
+    for reason, rows in groupby(made.table.rows, lambda row: row.not_run):
+        remarks += [f"Not run: {', '.join(row.method for row in rows)} ({reason})."] * bool(reason)
+    yield from (Note("", remark) for remark in (*remarks, *made.table.remarks))
+
+
+def markdown(made: Reproduction) -> str:
+    """The scale, the table, the rankings and the sources, as Markdown that a terminal shows too."""
+    values = [place.published for place in made.places if place.published]
+    sources = dict.fromkeys(f"{v.confidence}: {v.table}, {v.source_text}" for v in values)
+    presets = dict.fromkeys(row.preset for row in made.table.rows if row.preset)
+    parts = [
+        f"# {made.name} at {made.scale}",
+        FULL if made.scale == "full" else REDUCED,
+        f"Presets: {', '.join(presets)}; `robench presets show NAME` prints their settings.",
+        *_bullets("Reduced for this scale:", made.reduced),
+        markdown_table(table(made)).rstrip(),
+        "## Which ranking of methods held",
+        markdown_table(rankings(made)).rstrip() if made.rankings else _NO_RANKING,
+        *_bullets("Sources of the published values:", sources),
+        *_bullets("Failed:", made.failures),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _bullets(head: str, items: Iterable[str]) -> list[str]:
+    lines = [f"- {markdown_escape(item)}" for item in items]
+    return [head, "\n".join(lines)] if lines else []
+
+
+def rankings(made: Reproduction) -> Table:
+    """Each two neighbours in a ranking, with what they were found to be."""
+    rows = [
+        Row(
+            (f"{check.higher.source} → {check.higher.target}", check.higher.column),
+            (
+                "published" if check.published else "measured",
+                f"{check.higher.row.method} {_value(check.higher, check)}",
+                f"{check.lower.row.method} {_value(check.lower, check)}",
+                None if check.p is None else f"{check.p:.2g}",
+                _found(check),
+            ),
+        )
+        for check in made.rankings
+    ]
+    return Table(
+        caption=_summary([check for check in made.rankings if check.published]),
+        names=("source → target", "attack"),
+        columns=("ranking", "higher", "lower", "p", "found here"),
+        groups=tuple(tuple(group) for _, group in groupby(rows, lambda row: row.names)),
+        notes=(
+            Note(
+                "",
+                "p: exact McNemar on the same images, not corrected for the number of comparisons.",
+            ),
+        ),
+    )
+
+
+def _value(place: Place, check: RankingCheck) -> str:
+    return str(place.published) if check.published else f"{_mean(place):.1f}"
+
+
+def _found(check: RankingCheck) -> str:
+    if not check.published:
+        return check.verdict.value.replace("held", "")
+    return check.verdict.value + ("" if check.verified else " ?")
+
+
+def _summary(checks: Sequence[RankingCheck]) -> str:
+    if not checks:
+        return "No two of these methods have published values, so no ranking can hold."
+    verdicts = [check.verdict for check in checks if check.verified]
+    counts = [f"{verdicts.count(one)} {one.value}" for one in Verdict if one in verdicts]
+    text = "No ranking rests on two checked values."
+    if verdicts:
+        text = f"Of {len(verdicts)} rankings that rest on checked values: {', '.join(counts)}."
+    unverified = len(checks) - len(verdicts)
+    rest = (
+        f" {unverified} rest on an unverified value: marked with ?, they say nothing of the paper."
+    )
+    return text + rest * bool(unverified)
+
+
+def texts(made: Reproduction) -> dict[str, str]:
+    """The contents of a reproduction's files, by name."""
+    return {"reproduction.md": markdown(made), "reproduction.csv": comma_separated(table(made))}
