@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from measuring import Taken, machine, medians, paired, show, timed
 from PIL import Image
+from robench.tensors.allocation import keep_freed_memory
+from robench.tensors.views import rocl_views, simclr_views
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from robench.tensors.allocation import keep_freed_memory
 from robench.tensors.augment import Augment
-from robench.tensors.views import rocl_views, simclr_views
 
 VIEWS: dict[str, Callable[[float, float], Augment]] = {"simclr": simclr_views, "rocl": rocl_views}
 

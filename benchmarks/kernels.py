@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from measuring import machine, show, timed
+from robench.tensors.allocation import keep_freed_memory
 from torch import Tensor, nn
 
 from robench.tensors import convolution
-from robench.tensors.allocation import keep_freed_memory
 from robench.tensors.convolution import convolve
 
 SHAPES = [  # channels in and out, pixels a side, stride

@@ -232,8 +232,8 @@ def list_(kind: str, words: tuple[str, ...], places: Places) -> None:
     for name in catalog.names(kind):
         click.echo(f"{name:14} {catalog.summary(kind, name)}")
         signature = catalog.signature(kind, name)
-        for line in [*([signature] if signature else []), *catalog.variants(kind, name)]:
-            click.echo(f"{'':14} {line}")
+        if signature:
+            click.echo(f"{'':14} {signature}")
 
 
 def _list_results(places: Places) -> None:

@@ -3,9 +3,7 @@
 A component is a file: ``robench/attacks/pgd.py`` holds the one public class that implements the
 contract of its kind, and the file's name is the component's name. Every argument of the class has a
 type (bool, int, float, str, or one of these with None) and, but for what the stage hands in, a
-default; the catalog reads them from the signature. A class may name, in ``later``, arguments that
-it took on after answers were stored: they stay out of its specs, and so out of keys, while they
-are at their default.
+default; the catalog reads them from the signature.
 
 Legend: n images, B a batch, C = 3 channels, H and W pixels, K classes, D the encoder's width.
 Images are float32 in [0, 1], or uint8 in 0..255 where they are stored.
@@ -14,10 +12,9 @@ Images are float32 in [0, 1], or uint8 in 0..255 where they are stored.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import wraps
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +25,6 @@ from robench.grid.records import Outcome as Outcome
 from robench.tensors.balls import Ball
 
 Item = TypeVar("Item")
-P = ParamSpec("P")
 
 Argument = bool | int | float | str | None
 """What an argument of a component can be."""
@@ -89,7 +85,7 @@ class Run:
     """How long work shows progress and keeps its state, and the device that it runs on."""
 
     progress: Progress
-    checkpoints: Checkpoints
+    checkpoints: Checkpoints = NO_CHECKPOINTS
     device: device = field(default_factory=lambda: device("cpu"))
 
 
@@ -141,56 +137,108 @@ class Encoder(nn.Module):
     width: int
 
 
-class Objective(nn.Module, ABC):
-    """A pretraining loss. It holds the encoder and its own projector, and makes its own views.
+@dataclass(frozen=True)
+class Batch:
+    """A batch of a pretraining, and its place in it.
 
-    ``paper`` is the authors' schedule, used by presets that have none of their own. A method that
-    comes on several bases says which by an argument ``base``; ``bases`` has, for each of them, the
-    defaults of other arguments that it changes. The catalog fills them in, and for calls from
-    Python `on_its_base` does.
+    ``images`` float32 [B, 3, H, W] in [0, 1]; ``index`` int64 [B], their rows in the training set;
+    ``labels`` int64 [B] if the objective ``uses_labels``. ``epoch`` counts from 0 to ``epochs``,
+    and ``progress``, in [0, 1), is the share of all steps that are done. Every random draw of the
+    step comes from ``generator``, which is on the images' device.
     """
 
-    paper: ClassVar[Recipe]
-    later: ClassVar[tuple[str, ...]] = ()
-    bases: ClassVar[Mapping[str, Mapping[str, Argument]]] = {}
+    images: Tensor
+    index: Tensor
+    labels: Tensor | None
+    epoch: int
+    epochs: int
+    progress: float
+    generator: Generator
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """All images of a pretraining, on its device: ``images`` uint8 [n, 3, H, W].
+
+    ``labels`` int64 [n] if the objective ``uses_labels``, or else None.
+    """
+
+    images: Tensor
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What a pretraining leaves: the encoder, and the BatchNorm branch that its features take.
+
+    ``head`` maps features [B, D] to logits [B, K], where the objective trained a classifier.
+    """
+
+    encoder: Encoder
+    branch: str = "clean"
+    head: nn.Module | None = None
+
+
+class Objective(nn.Module, ABC):
+    """A pretraining loss around an encoder; it makes its own views.
+
+    The constructor takes the encoder and, by name, numbers and words. A further parameter
+    ``teacher: Encoder`` makes it a distillation. What is learned or remembered belongs in
+    parameters and buffers: training continues from these after an interruption. ``recipe`` is the
+    authors' schedule, for presets without one; an object may have another than its class.
+    """
+
+    recipe: Recipe | None = None
+    uses_labels: ClassVar[bool] = False
     encoder: Encoder
 
-    @classmethod
-    def schedule(cls, arguments: Mapping[str, Argument]) -> Recipe:
-        """The authors' schedule with these arguments, all of which are given."""
-        return cls.paper
-
     @abstractmethod
-    def forward(self, images: Tensor, generator: Generator) -> Tensor:
-        """The scalar loss of a batch ``images`` [B, 3, H, W] in [0, 1].
+    def forward(self, batch: Batch) -> Tensor:
+        """The scalar loss of a batch."""
 
-        Every draw comes from ``generator``.
+    def prepare(self, data: TrainingSet, epoch: int, run: Run) -> None:
+        """Look at the whole training set before an epoch, such as to cluster it.
+
+        Results belong in buffers. An interrupted epoch continues without another call.
         """
 
+    def after_step(self, batch: Batch) -> None:
+        """Update what follows the weights, such as a moving average or a queue."""
 
-def on_its_base(init: Callable[P, None]) -> Callable[P, None]:
-    """Give the constructor of an objective the defaults of the ``base`` that it is called with.
+    def exported(self) -> Exported:
+        """The encoder that is evaluated, once the training has ended."""
+        return Exported(self.encoder)
 
-    All its arguments but the encoder are given by name.
-    """
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The parameters to train, in the optimizer's groups.
 
-    @wraps(init)
-    def filled(*args: P.args, **given: P.kwargs) -> None:
-        bases: Mapping[object, Mapping[str, Argument]] = getattr(args[0], "bases", {})
-        init(*args, **{**bases.get(given.get("base"), {}), **given})  # type: ignore[arg-type]
+        A group may have a ``weight_decay`` and ``momentum`` of its own; the learning rate is the
+        recipe's in all.
+        """
+        return [{"params": list(self.parameters())}]
 
-    return filled
+
+@dataclass(frozen=True)
+class ProbeData:
+    """What a probe is fitted on: trained on ``train``, selected on ``held_out``; K ``classes``."""
+
+    train: Split
+    held_out: Split
+    classes: int
 
 
 class ProbeError(Exception):
-    """A probe cannot be fitted, or did what a probe must not do; the message says what."""
+    """A probe cannot be fitted, or broke a rule; the message says which."""
 
 
 class Probe(ABC):
-    """Fits a linear classifier [B, D] -> [B, K] on the features of a frozen encoder.
+    """Fits a classifier [B, D] -> [B, K] on the features of a frozen encoder.
 
-    One that ``finetunes`` trains the encoder too, in place: it is given a copy, and the copy is
-    evaluated and kept with the layer. Subclasses are frozen dataclasses.
+    One that ``finetunes`` is given a copy of the encoder and trains it in place; the copy is
+    evaluated and stored with the classifier. Subclasses are frozen dataclasses.
     """
 
     finetunes: ClassVar[bool] = False
@@ -198,42 +246,27 @@ class Probe(ABC):
     def passes(self) -> float:
         """Forward-and-backward passes of the encoder per training image, to estimate times from.
 
-        0 where each image is encoded once.
+        0 if each image is encoded once.
         """
         return 0.0
 
     @abstractmethod
-    def fit(
-        self,
-        encoder: Encoder,
-        train: Split,
-        held_out: Split,
-        classes: int,
-        generator: Generator,
-        progress: Progress,
-    ) -> nn.Module:
-        """Train on ``train``; whatever is selected is selected on ``held_out``.
+    def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
+        """Fit the classifier on features of the encoder, which is on ``run.device``.
 
-        The encoder comes in eval mode and is left unchanged, unless the probe ``finetunes``.
-        Returns an ``nn.Linear``, which is what the zoo keeps. Raises ProbeError where that cannot
-        be had.
+        The encoder comes in eval mode and is left unchanged, unless the probe ``finetunes``. A fit
+        that takes minutes continues from ``run.checkpoints``. Raises ProbeError where it fails.
         """
 
-    def resume(
-        self,
-        encoder: Encoder,
-        train: Split,
-        held_out: Split,
-        classes: int,
-        generator: Generator,
-        progress: Progress,
-        checkpoints: Checkpoints,
-    ) -> nn.Module:
-        """The same as `fit`, going on from what ``checkpoints`` have.
+    def rebuild(self, width: int, classes: int, weights: Mapping[str, Tensor]) -> nn.Module:
+        """The fitted classifier from its stored ``state_dict``; by default an ``nn.Linear``.
 
-        For probes that take minutes; others start again.
+        Raises RuntimeError for weights that do not fit.
         """
-        return self.fit(encoder, train, held_out, classes, generator, progress)
+        with device("meta"):
+            layer = nn.Linear(width, classes)
+        layer.load_state_dict(weights, assign=True)
+        return layer
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from torch import Generator, Tensor, nn
 
 from robench import api
 from robench.catalog.catalog import Catalog
-from robench.contracts import Data, Encoder, Split
+from robench.contracts import Batch, Data, Encoder, Run, Split
 from robench.engine.probe import probe as fit
 from robench.engine.progress import silent
 from robench.grid import questions
@@ -87,7 +87,9 @@ def stable_seeds() -> Iterator[None]:
 def objective_loss(spec: str, encoder: Encoder, images: Tensor) -> tuple[nn.Module, Tensor]:
     """The objective around the encoder, filled, in float64, and its loss of the images."""
     objective = filled(Catalog().build_objective(spec, encoder).double())
-    return objective, objective(images, Generator().manual_seed(5))
+    rows, generator = torch.arange(len(images)), Generator().manual_seed(5)
+    batch = Batch(images, rows, None, 0, 1, 0.0, generator)
+    return objective, objective(batch)
 
 
 def attacked(spec: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -98,7 +100,7 @@ def attacked(spec: str, model: nn.Module, images: Tensor, labels: Tensor) -> Ten
 def fitted(spec: str, encoder: Encoder, data: Data) -> nn.Module:
     """The classifier that the probe makes."""
     probe = Catalog().build("probes", spec)
-    return fit(probe, encoder, data, Generator().manual_seed(7), silent)
+    return fit(probe, encoder, data, Generator().manual_seed(7), Run(silent))
 
 
 def ran(folder: Path, **asked: Any) -> Value:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import torch
+from batches import batch_of
 
 from robench.catalog.catalog import Catalog
 from robench.grid.spec import parse
@@ -18,6 +19,7 @@ def test_the_method_of_one_s_own_is_a_component(tmp_path: Path) -> None:
     catalog = Catalog([path])
     spec = catalog.resolve("methods", parse("mine(temperature=0.1)"))
     objective = catalog.build_objective(spec, catalog.build("encoders", "resnet8(width=2)"))
-    loss = objective(torch.rand(4, 3, 8, 8), torch.Generator().manual_seed(0))
+    images = torch.rand(4, 3, 8, 8)
+    loss = objective(batch_of(images, torch.Generator().manual_seed(0)))
     assert loss.isfinite()
     assert catalog.label("methods", spec) == "mine(temperature=0.1)"

@@ -18,8 +18,8 @@ from torch import Generator, Tensor, nn
 from robench.attacks._until_fooled import stop_at_success
 from robench.contracts import Attack, Attacked, Run, State, Target
 from robench.tensors.balls import Ball, ball
+from robench.tensors.folding import fast_copy
 from robench.tensors.modes import draw_seed, evaluating, frozen, preserved_random_state
-from robench.tensors.stand_in import stand_in
 
 MEMBERS: Mapping[str, str] = {
     "apgd-ce": "apgd",
@@ -119,7 +119,7 @@ class OfficialAttack(Attack):
         # FAB calls backward(), which would write gradients into parameters that are not frozen.
         with evaluating(model), frozen(model), preserved_random_state(), _checks_undone():
             package: Any = AutoAttack(
-                stand_in(model, images),
+                fast_copy(model, check_on=images),
                 norm=NORMS[self.norm],
                 eps=self.eps,
                 seed=seed,

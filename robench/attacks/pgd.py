@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from robench.contracts import Attack, Attacked, Run, Target
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Ball, ball
+from robench.tensors.folding import fast_copy
 from robench.tensors.modes import draw_seed, evaluating, frozen
-from robench.tensors.stand_in import stand_in
 
 _COMPARED = 8  # images that the stand-in is held against; all of them would cost a step's time
 
@@ -69,7 +69,7 @@ class PGD(Attack):
         model = target.model
         images = images.contiguous()  # another layout would be drawn and rounded in another order
         with evaluating(model), frozen(model):
-            quick = stand_in(model, images[:_COMPARED])
+            quick = fast_copy(model, check_on=images[:_COMPARED])
             attacked = self._climb(quick, images, labels, generator)
             for _ in range(self.restarts - 1):
                 with torch.no_grad():

@@ -60,12 +60,9 @@ def parameters(component: Any) -> dict[str, Parameter]:
     return found
 
 
-def defaults(component: Any, base: Value) -> dict[str, Value]:
-    """Each argument's default, in canonical form, with what this ``base`` changes."""
-    takes = parameters(component)
-    changed = getattr(component, "bases", {}).get(base, {})
-    own = {name: _default(value, takes[name], component) for name, value in changed.items()}
-    return {name: parameter.default for name, parameter in takes.items()} | own
+def defaults(component: Any) -> dict[str, Value]:
+    """Each argument's default, in canonical form."""
+    return {name: parameter.default for name, parameter in parameters(component).items()}
 
 
 def canonical(value: Value, parameter: Parameter, name: str) -> Value:

@@ -103,33 +103,18 @@ class Catalog:
         ]
         return f"{name}({', '.join(inside)})" if inside else ""
 
-    def variants(self, kind: str, name: str) -> list[str]:
-        """For each base that changes defaults of the component: how one types it, and which."""
-        if kind == "presets":
-            return []
-        component = self.component(kind, name)
-        takes = parameters(component)
-        lines = []
-        for base in getattr(component, "bases", {}):
-            usual = defaults(component, base)
-            changed = [f"{n}={show(usual[n])}" for n in takes if usual[n] != takes[n].default]
-            if changed:
-                lines.append(f"{name}(base={base}): {', '.join(changed)}")
-        return lines
-
     def resolve(self, kind: str, spec: Spec | str, preset: Sequence[Spec] = ()) -> Spec:
         """The spec with every argument written out: as typed, else by ``preset``, else by default.
 
-        Defaults are those of its ``base``. An argument that came ``later`` and is at its default is
-        left out. Raises SpecError for an unknown name or argument, or a value of the wrong type or
-        out of range.
+        An argument that came ``later`` and is at its default is left out. Raises SpecError for an
+        unknown name or argument, or a value of the wrong type or out of range.
         """
         spec = _spec(spec)
         takes = self.parameters(kind, spec.name)
         known = [own for own in preset if own.name == spec.name]
         given = dict(spec.with_defaults(dict(known[0].arguments) if known else {}).arguments)
         component = self.component(kind, spec.name)
-        left = defaults(component, given.get("base"))
+        left = defaults(component)
         for argument in given:
             if argument not in takes:
                 hint = nearest(argument, list(takes)) if takes else "it takes none"
@@ -167,7 +152,7 @@ class Catalog:
 
         The arguments ``without`` are left out in any case.
         """
-        usual = defaults(self.component(kind, spec.name), spec.get("base"))
+        usual = defaults(self.component(kind, spec.name))
         told = tuple(
             (name, value)
             for name, value in spec.arguments
@@ -183,40 +168,34 @@ class Catalog:
 
     def schedule(self, spec: Spec) -> Recipe | None:
         """The schedule of its own that a resolved method has; None where it has none."""
-        method = self.component("methods", spec.name)
-        if not hasattr(method, "paper"):
-            return None
-        takes = parameters(method)
-        full = self.arguments("methods", spec)
-        recipe = method.schedule({name: native(value, takes[name]) for name, value in full.items()})
-        assert isinstance(recipe, Recipe)
-        return recipe
+        made = self._try("methods", spec)
+        assert isinstance(made, Objective)
+        return made.recipe
 
     def _arguments(self, kind: str, spec: Spec) -> dict[str, Argument]:
         takes = self.parameters(kind, spec.name)
         return {name: native(value, takes[name]) for name, value in spec.arguments}
 
-    def _try(self, kind: str, spec: Spec) -> None:
+    def _try(self, kind: str, spec: Spec) -> Any:
         """Build once, without memory where that works, so that bad values are refused early."""
         try:
             with preserved_random_state():
                 try:
                     with torch.device("meta"):
-                        self._make(kind, spec)
+                        return self._make(kind, spec)
                 except (RuntimeError, NotImplementedError):
                     # A constructor may compute, and what it computes may need numbers.
-                    self._make(kind, spec)
+                    return self._make(kind, spec)
         except ValueError as error:
             raise SpecError(f"{spec.name}: {error}") from None
         except Exception as error:
             told = f"{type(error).__name__}: {error}"
             raise SpecError(f"{spec} cannot be made: {told}") from error
 
-    def _make(self, kind: str, spec: Spec) -> None:
+    def _make(self, kind: str, spec: Spec) -> Any:
         if kind == "methods":
-            self.build_objective(spec, _Stub())
-        else:
-            self.build(kind, spec)
+            return self.build_objective(spec, _Stub())
+        return self.build(kind, spec)
 
     def _module(self, kind: str, name: str) -> ModuleType:
         known = self.names(kind)

@@ -133,7 +133,7 @@ def _recipe(request: Request, given: Recipe | None, catalog: Catalog, method: Sp
     if base is None and not {"epochs", "batch"} <= typed.keys():
         raise SpecError(
             f"{name} has no schedule of its own, which this preset asks for; choose another "
-            "--preset, type --epochs and --batch, or give its class paper = Recipe(...)"
+            "--preset, type --epochs and --batch, or give its class recipe = Recipe(...)"
         )
     try:
         return changed(base, typed)

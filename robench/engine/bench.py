@@ -3,12 +3,11 @@
 Nothing is computed twice.
 """
 
-import copy
 import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,12 +17,22 @@ import torch
 from torch import nn
 
 from robench.catalog.catalog import Catalog
-from robench.contracts import Attack, Data, Encoder, Probe, ProbeError, Progress, Run, Target
+from robench.contracts import (
+    Attack,
+    Data,
+    Encoder,
+    Probe,
+    ProbeError,
+    Progress,
+    Run,
+    Target,
+    TrainingSet,
+)
 from robench.data.checks import check_data
 from robench.data.splits import digest
 from robench.engine.evaluate import EvaluationError, evaluate
 from robench.engine.pretrain import TrainingError, pretrain
-from robench.engine.probe import classifier, probe, trained
+from robench.engine.probe import probe, rebuilt, trained
 from robench.engine.subset import rows, training_subset
 from robench.grid.questions import Evaluation, Pretraining, Probing, generator, key
 from robench.grid.records import Card, Cell, Examples, Labels, Outcome, Result
@@ -32,7 +41,7 @@ from robench.store.locks import Busy, Lease
 from robench.store.provenance import gather, versions
 from robench.store.stopping import at_safe_points
 from robench.store.store import Store
-from robench.tensors.batchnorm import CLEAN, add_adversarial_branch, branches, use_branch
+from robench.tensors.batchnorm import add_branch, branches, use_branch
 from robench.tensors.features import fingerprint
 from robench.tensors.memory import is_out_of_memory
 from robench.tensors.modes import preserved_random_state
@@ -44,9 +53,6 @@ FAILURES = (TrainingError, ProbeError, EvaluationError)
 
 PAUSE = 1.0
 """Seconds between two looks at what other processes compute."""
-
-Shapes = dict[str, tuple[int, ...]]
-"""Of the weights of a module, by name."""
 
 
 @dataclass
@@ -186,7 +192,8 @@ class Bench:
     def _compare(self, card: Card, question: Pretraining) -> None:
         if question.dataset in self._data:
             data = training_subset(self.data(question.dataset), question.recipe.images)
-            if hashlib.sha256(_all_images(data).tobytes()).hexdigest() != card.data_sha256:
+            method = self.catalog.component("methods", question.objective.name)
+            if _training_sha256(data, method.uses_labels) != card.data_sha256:
                 self.say(f"note: {card.source} has changed since {card.key} was trained on it")
 
     def classifier(self, probing: Probing) -> nn.Sequential:
@@ -196,26 +203,22 @@ class Bench:
         where another process fits it, or trains its encoder.
         """
         _, encoder = self.encoder(probing.pretraining)
-        method = self.probe(probing)
-        with torch.device("meta"):
-            layer = nn.Linear(encoder.width, len(self.data(probing.dataset).classes))
-        model = classifier(copy.deepcopy(encoder) if method.finetunes else encoder, layer)
-        part = trained(model, method)
-        fitting = _shapes(part.state_dict())
-        weights = self._fitted(probing, fitting)
-        if weights is None:
+        classes = len(self.data(probing.dataset).classes)
+        model = self._fitted(probing, encoder, classes)
+        if model is None:
             with self.store.lease(probing):
-                weights = self._fitted(probing, fitting) or self._fit(probing, encoder, fitting)
-        part.load_state_dict(weights, assign=True)
-        part.to(self.device)
-        return model.eval()
+                model = self._fitted(probing, encoder, classes) or self._fit(probing, encoder)
+        return model.to(self.device)
 
-    def _fitted(self, probing: Probing, fitting: Shapes) -> dict[str, torch.Tensor] | None:
+    def _fitted(self, probing: Probing, encoder: Encoder, classes: int) -> nn.Sequential | None:
         weights = self.store.probe(probing)
-        if weights is not None and _shapes(weights) != fitting:
-            self.store.drop_probe(probing, f"it has {_unlike(_shapes(weights), fitting)}")
+        if weights is None:
             return None
-        return weights
+        try:
+            return rebuilt(self.probe(probing), encoder, classes, weights)
+        except ProbeError as error:
+            self.store.drop_probe(probing, str(error))
+            return None
 
     def probe(self, probing: Probing) -> Probe:
         """The probe that a question asks for."""
@@ -257,7 +260,6 @@ class Bench:
 
     def _pretrain(self, question: Pretraining) -> tuple[Card, dict[str, torch.Tensor]]:
         data = training_subset(self.data(question.dataset), question.recipe.images)
-        images = _all_images(data)
         method = self.catalog.label("methods", question.objective)
         source = self.catalog.label("datasets", question.dataset)
         name = f"pretraining {method} on {source}, seed {question.seed}"
@@ -267,26 +269,28 @@ class Bench:
             encoder = self.catalog.build("encoders", question.encoder)
             objective = self.catalog.build_objective(question.objective, encoder)
         dice = generator(question, "training", self.device)
-        pixels = torch.from_numpy(images).to(self.device)
-        data_sha256 = hashlib.sha256(images.tobytes()).hexdigest()
+        images, labels = (torch.from_numpy(part).to(self.device) for part in _joined(data))
+        known = TrainingSet(images, labels if objective.uses_labels else None)
+        data_sha256 = _training_sha256(data, objective.uses_labels)
         about = {**self._about(), "data": data_sha256, "first weights": fingerprint(objective)}
         with at_safe_points() as stop:
             states = self.store.training(question, about, stop)
             try:
                 losses = pretrain(
                     objective.to(self.device),
-                    pixels,
+                    known,
                     question.recipe,
                     dice,
-                    self.progress,
+                    Run(self.progress, states, self.device),
                     name,
-                    states,
                 )
             except TrainingError as error:
                 latest = states.latest()
                 kept = f"; the last good state is {latest}" if latest is not None else ""
                 raise TrainingError(f"{error}{kept}") from None
         seconds = states.seconds
+        exported = objective.exported()
+        encoder = exported.encoder
         card = Card(
             key=key(question),
             method=method,
@@ -296,7 +300,7 @@ class Bench:
             width=encoder.width,
             parameters=sum(weights.numel() for weights in encoder.parameters()),
             branches=branches(encoder),
-            evaluated_branch=CLEAN,
+            evaluated_branch=exported.branch,
             losses=tuple(losses),
             seconds=round(seconds, 3),
             data_sha256=data_sha256,
@@ -308,7 +312,7 @@ class Bench:
         self.say(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f} in {seconds:.0f} s")
         return card, weights
 
-    def _fit(self, question: Probing, encoder: Encoder, fitting: Shapes) -> dict[str, torch.Tensor]:
+    def _fit(self, question: Probing, encoder: Encoder) -> nn.Sequential:
         data = training_subset(self.data(question.dataset), question.images)
         method = self.probe(question)
         dice = generator(question, "probe", self.device)
@@ -317,17 +321,14 @@ class Bench:
             "data": f"{digest(data.train)} {digest(data.held_out)}",
             "encoder": fingerprint(encoder),
         }
-        with at_safe_points() if type(method).resume is not Probe.resume else nullcontext() as stop:
+        with at_safe_points() as stop:
             states = self.store.fitting(question, about, stop)
-            model = probe(method, encoder, data, dice, self.progress, states)
-        weights = _on_cpu(trained(model, method))
-        if _shapes(weights) != fitting:
-            raise ProbeError(
-                f"{type(method).__name__} gave a classifier with "
-                f"{_unlike(_shapes(weights), fitting)}"
-            )
+            fitted = probe(method, encoder, data, dice, Run(self.progress, states, self.device))
+        weights = _on_cpu(trained(fitted, method))
+        # What is evaluated is what would be read from disk.
+        model = rebuilt(method, encoder, len(data.classes), weights)
         self.store.save_probe(question, weights)
-        return weights
+        return model
 
     def _compute(self, question: Evaluation, limit: int | None, number: str) -> Result:
         card, _ = self.encoder(question.probing.pretraining)
@@ -461,8 +462,8 @@ def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> E
             _check_size(catalog, spec, weights)
             encoder = catalog.build("encoders", spec)
         assert isinstance(encoder, Encoder)
-        if len(card.branches) > 1:
-            add_adversarial_branch(encoder, momentum=0.01)  # no momentum is used in eval mode
+        for branch in card.branches[1:]:
+            add_branch(encoder, branch, momentum=0.01)  # no momentum is used in eval mode
         encoder.load_state_dict(weights)
     except (RuntimeError, ValueError) as error:
         raise SpecError(
@@ -514,16 +515,16 @@ def _on_cpu(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
 
 
-def _shapes(weights: Mapping[str, torch.Tensor]) -> Shapes:
-    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+def _joined(data: Data) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Images and labels of what encoders are trained on."""
+    parts = data.train, data.held_out
+    images, labels = [part.images for part in parts], [part.labels for part in parts]
+    return np.concatenate(images), np.concatenate(labels)
 
 
-def _unlike(shapes: Shapes, fitting: Shapes) -> str:
-    """What is wrong with shapes, and what should be there, in words."""
-    odd = {name: shape for name, shape in shapes.items() if fitting.get(name) != shape}
-    wanted = {name: shape for name, shape in fitting.items() if shapes.get(name) != shape}
-    return f"{f'shapes {odd}' if shapes else 'no weights'}, expected {wanted}"
-
-
-def _all_images(data: Data) -> npt.NDArray[np.uint8]:
-    return np.concatenate([data.train.images, data.held_out.images])
+def _training_sha256(data: Data, with_labels: bool) -> str:
+    images, labels = _joined(data)
+    found = hashlib.sha256(images.tobytes())
+    if with_labels:
+        found.update(labels.tobytes())
+    return found.hexdigest()

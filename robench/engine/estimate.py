@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from robench.contracts import Attack, Encoder
+from robench.contracts import Attack, Batch, Encoder
 from robench.engine.bench import Bench, radius
 from robench.grid.questions import Evaluation, Pretraining, Probing, generator
 from robench.grid.spec import Spec
@@ -126,11 +126,13 @@ def _pretraining(bench: Bench, question: Pretraining) -> float:
         objective = bench.catalog.build_objective(question.objective, encoder).to(bench.device)
     dice = generator(question, "estimate", bench.device)
     half = recipe.precision == "bf16"
+    rows = torch.arange(_SMALL[1], device=bench.device)
 
     def step(count: int) -> None:
         images = torch.rand(count, 3, size, size, generator=dice, device=bench.device)
         with torch.autocast(bench.device.type, dtype=torch.bfloat16, enabled=half):
-            loss = objective(images, dice)
+            labels = torch.zeros_like(rows[:count]) if objective.uses_labels else None
+            loss = objective(Batch(images, rows[:count], labels, 0, recipe.epochs, 0.0, dice))
         loss.backward()
 
     steps = recipe.epochs * (available // recipe.batch)

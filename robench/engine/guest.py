@@ -342,7 +342,7 @@ def _probed(
     method = catalog.build("probes", parse(guest.settings.probe))
     assert isinstance(method, Probe)
     dice = _generator(guest.settings, "probe", device)
-    return probe(method, guest.encoder, data, dice, progress).eval()
+    return probe(method, guest.encoder, data, dice, Run(progress, device=device)).eval()
 
 
 def _attacked(

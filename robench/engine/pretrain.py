@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor
 from torch.optim import Optimizer
 
-from robench.contracts import NO_CHECKPOINTS, Checkpoints, Objective, Progress, State
+from robench.contracts import Batch, Objective, Run, State, TrainingSet
 from robench.grid.recipe import Recipe
-from robench.tensors.allocation import keep_freed_memory
+from robench.tensors.convolution import quick_convolutions
 from robench.tensors.memory import is_out_of_memory
 from robench.tensors.optim import optimizer, stepwise, warmup_cosine
 
@@ -20,47 +20,43 @@ class TrainingError(Exception):
 
 def pretrain(
     objective: Objective,
-    images: Tensor,
+    data: TrainingSet,
     recipe: Recipe,
     generator: Generator,
-    progress: Progress,
+    run: Run,
     label: str,
-    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> list[float]:
     """Train in place and return the mean loss of each epoch.
 
-    ``images`` are stored pixels, uint8 [n, 3, H, W], on the objective's device, and ``generator``
-    is there too. The last, incomplete batch of an epoch is left out, since a contrastive loss
-    depends on the batch's size. Training goes on from what ``checkpoints`` have, to the same bits
-    as if it had never stopped; what an objective remembers belongs in its parameters and buffers.
-    Raises TrainingError when a loss is not finite, when memory does not suffice, or when there are
-    fewer images than a batch.
+    Objective, ``data`` and ``generator`` are on ``run.device``. The last, incomplete batch of an
+    epoch is omitted, since a contrastive loss depends on the batch's size. Training continues from
+    ``run.checkpoints``, to the same bits as without an interruption. Raises TrainingError for a
+    loss that is not finite, when memory runs out, and for fewer images than a batch.
     """
-    steps = len(images) // recipe.batch
+    steps = len(data) // recipe.batch
     if steps == 0:
         raise TrainingError(
-            f"{label}: {len(images)} training images are less than one batch of {recipe.batch}; "
+            f"{label}: {len(data)} training images are less than one batch of {recipe.batch}; "
             "take more images or a smaller batch"
         )
     descent = optimizer(
         recipe.optimizer,
-        objective.parameters(),
+        objective.parameter_groups(),
         recipe.lr,
         recipe.momentum,
         recipe.weight_decay,
     )
     objective.train()
     half = recipe.precision == "bf16"
-    keep_freed_memory()
     if half:
         # Channels-last is the layout that bfloat16 convolutions are fast in.
         objective.to(memory_format=torch.channels_last)
     course = _Course(
-        torch.empty(0, dtype=torch.int64, device=images.device),
-        torch.zeros(steps, device=images.device),
-        torch.zeros((), device=images.device, dtype=torch.float64),
+        torch.empty(0, dtype=torch.int64, device=run.device),
+        torch.zeros(steps, device=run.device),
+        torch.zeros((), device=run.device, dtype=torch.float64),
     )
-    found = checkpoints.load()
+    found = run.checkpoints.load()
     if found is not None:
         _restore(found, objective, descent, generator, course)
 
@@ -68,27 +64,36 @@ def pretrain(
         _check(course, recipe, label)  # a state that training cannot go on from is not kept
         return _state(objective, descent, generator, course)
 
-    for count in progress(range(recipe.epochs * steps), label):
+    total = recipe.epochs * steps
+    for count in run.progress(range(total), label):
         if count < course.done:
             continue
         epoch, step = divmod(count, steps)
         if step == 0:
-            course.order = torch.randperm(len(images), generator=generator, device=images.device)
+            objective.prepare(data, epoch, run)
+            course.order = torch.randperm(len(data), generator=generator, device=run.device)
         for group in descent.param_groups:
             group["lr"] = learning_rate(recipe, epoch, step / steps)
         rows = course.order[step * recipe.batch : (step + 1) * recipe.batch]
+        images = data.images[rows].float().div_(255)
+        labels = None if data.labels is None else data.labels[rows]
+        batch = Batch(images, rows, labels, epoch, recipe.epochs, count / total, generator)
         descent.zero_grad()
         try:
-            with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=half):
-                loss = objective(images[rows].float().div_(255), generator)
+            with (
+                quick_convolutions(objective),
+                torch.autocast(run.device.type, dtype=torch.bfloat16, enabled=half),
+            ):
+                loss = objective(batch)
             loss.backward()
             descent.step()
+            objective.after_step(batch)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             # Half the batch would be another loss: an image is told apart from all others in it.
             raise TrainingError(
-                f"{label}: memory does not suffice for a batch of {recipe.batch}, which is part of "
+                f"{label}: out of memory with a batch of {recipe.batch}, which is part of "
                 "the recipe; try a smaller encoder, --precision bf16, or another preset"
             ) from None
         course.steps[step] = loss.detach()
@@ -98,7 +103,7 @@ def pretrain(
             _check(course, recipe, label)
             course.losses.append(course.total.item() / steps)
             course.total.zero_()
-        checkpoints.save_if_due(state)
+        run.checkpoints.save_if_due(state)
     return course.losses
 
 
@@ -138,13 +143,21 @@ def _restore(
     generator: Generator,
     course: _Course,
 ) -> None:
-    objective.load_state_dict(
-        {
-            name.removeprefix("objective."): value
-            for name, value in state.tensors.items()
-            if name.startswith("objective.")
-        }
-    )
+    learned = {
+        name.removeprefix("objective."): value
+        for name, value in state.tensors.items()
+        if name.startswith("objective.")
+    }
+    # What `prepare` put in buffers may have another size than at the start, or be new.
+    trained = dict(objective.named_parameters())
+    for name in learned.keys() - trained.keys():
+        module, _, buffer = name.rpartition(".")
+        setattr(
+            objective.get_submodule(module),
+            buffer,
+            learned[name].to(course.total.device, copy=True),
+        )
+    objective.load_state_dict(learned)
     slots: dict[int, dict[str, Tensor]] = {}
     for name, value in state.tensors.items():
         if name.startswith("optimizer."):

@@ -1,56 +1,64 @@
-"""Fit a probe on a frozen encoder, and make sure that it stayed frozen."""
+"""Fit a probe on an encoder, and check that a frozen one stayed frozen."""
 
 import copy
 from collections import OrderedDict
+from collections.abc import Mapping
 
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
-from robench.contracts import (
-    NO_CHECKPOINTS,
-    Checkpoints,
-    Data,
-    Encoder,
-    Probe,
-    ProbeError,
-    Progress,
-)
+from robench.contracts import Data, Encoder, Probe, ProbeData, ProbeError, Run
 from robench.tensors.features import fingerprint
 from robench.tensors.modes import evaluating, only_evaluating
 
 
 def probe(
-    method: Probe,
-    encoder: Encoder,
-    data: Data,
-    generator: Generator,
-    progress: Progress,
-    checkpoints: Checkpoints = NO_CHECKPOINTS,
+    method: Probe, encoder: Encoder, data: Data, generator: Generator, run: Run
 ) -> nn.Sequential:
-    """The classifier, images [B, 3, H, W] to logits [B, K], that the probe fits on the data.
+    """Fit the classifier, images [B, 3, H, W] to logits [B, K], without the test part of the data.
 
-    A probe that finetunes is given a copy of the encoder. One that can goes on from what
-    ``checkpoints`` have. Raises ProbeError where the encoder was called in train mode, or its
-    parameters, buffers or BatchNorm branch changed on the way.
+    A probe that finetunes is given a copy of the encoder. Raises ProbeError where the encoder was
+    called in train mode, or its parameters, buffers or BatchNorm branch changed.
     """
+    given = ProbeData(data.train, data.held_out, len(data.classes))
     before = fingerprint(encoder)
     probed = copy.deepcopy(encoder).eval() if method.finetunes else encoder
     with evaluating(encoder), evaluating(probed), only_evaluating(encoder, ProbeError):
-        layer = method.resume(
-            probed, data.train, data.held_out, len(data.classes), generator, progress, checkpoints
-        )
+        layer = method.fit(probed, given, generator, run)
     if fingerprint(encoder) != before:
         raise ProbeError(
             f"{type(method).__name__} changed the encoder that it was to leave frozen; "
             "its numbers would not be a probe's"
         )
-    return classifier(probed, layer.eval())
-
-
-def classifier(encoder: Encoder, linear: nn.Module) -> nn.Sequential:
-    """Images to logits: the ``encoder``, and the ``linear`` layer on its features."""
-    return nn.Sequential(OrderedDict(encoder=encoder, linear=linear))
+    return _classifier(probed, layer.eval())
 
 
 def trained(model: nn.Sequential, method: Probe) -> nn.Module:
-    """What the probe trained of its classifier: all of it, or the linear layer."""
+    """The part of the classifier that the probe trained: all of it, or what is on the encoder."""
     return model if method.finetunes else model.get_submodule("linear")
+
+
+def rebuilt(
+    method: Probe, encoder: Encoder, classes: int, weights: Mapping[str, Tensor]
+) -> nn.Sequential:
+    """The classifier from the ``state_dict`` of its `trained` part, in eval mode.
+
+    Raises ProbeError for weights that do not fit.
+    """
+    try:
+        if method.finetunes:
+            encoder = copy.deepcopy(encoder)
+            encoder.load_state_dict(_of("encoder.", weights))
+            weights = _of("linear.", weights)
+        layer = method.rebuild(encoder.width, classes, weights)
+    except (RuntimeError, KeyError) as error:
+        told = " ".join(str(error).split())
+        raise ProbeError(f"{type(method).__name__} has weights that do not fit: {told}") from None
+    return _classifier(encoder, layer).eval()
+
+
+def _of(part: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(part): tensor for n, tensor in weights.items() if n.startswith(part)}
+
+
+def _classifier(encoder: Encoder, linear: nn.Module) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(encoder=encoder, linear=linear))

@@ -1,19 +1,18 @@
 """CLAE on its three bases (Ho & Vasconcelos 2020, arXiv 2010.12050)."""
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar
 
-from torch import Generator, Tensor
+from torch import Tensor
 
-from robench.contracts import Argument, Encoder, Objective, on_its_base
-from robench.grid.recipe import Recipe
-from robench.objectives.plain import CLAE_INSTANCE, CLAE_SIMCLR, Plain
+from robench.contracts import Batch, Encoder, Objective
+from robench.objectives.plain import CLAE_INSTANCE, CLAE_SIMCLR
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Linf
-from robench.tensors.bases import base_of
-from robench.tensors.batchnorm import ADVERSARIAL, add_adversarial_branch, through_branch
+from robench.tensors.batchnorm import ADVERSARIAL, add_branch, through_branch
+from robench.tensors.learners import LEARNERS, learner
 from robench.tensors.modes import frozen
+
+_BASES = {"simclr": LEARNERS["clae"], "plain": LEARNERS["plain"], "uel": LEARNERS["uel"]}
 
 
 class CLAE(Objective):
@@ -24,62 +23,54 @@ class CLAE(Objective):
     Adversaries have BatchNorm statistics of their own, with ``momentum``, in train mode for both
     the step and the loss; features for evaluation come from the clean ones.
 
-    Defaults are the authors' code's (SimCLR/main.py:22-40, run_cifar10.sh). Its eps 0.03 is in
-    units of images normalised with a standard deviation of 0.5, that is 0.015 in pixels of [0, 1];
-    and it does not ``clamp`` the adversary to the pixel range.
+    A number that is None is the base's own. Those of "simclr" are the authors' code's
+    (SimCLR/main.py:22-40, run_cifar10.sh): temperature 0.5, colour 1.0, crop 0.08, output 64. Its
+    eps 0.03 is in units of images normalised with a standard deviation of 0.5, that is 0.015 in
+    pixels of [0, 1]; and it does not ``clamp`` the adversary to the pixel range.
 
     On the bases "plain" and "uel" InfoNCE in one direction (Plain/main.py:57-83, 219-227) and the
-    instance-spreading loss (UEL/main.py:58-69, 214-226) take NT-Xent's place, in the step too.
-    Their 0.03 is in units of the standard deviation of each channel: 0.03 times its mean over the
-    channels, 0.2009, is 0.006027 in pixels. ``bases`` has the defaults that they change.
+    instance-spreading loss (UEL/main.py:58-69, 214-226) take NT-Xent's place, in the step too, with
+    temperature 0.1, colour 0.4, crop 0.2 and output 128. Their 0.03 is in units of the standard
+    deviation of each channel: 0.03 times its mean over the channels, 0.2009, is 0.006027 in pixels.
     """
 
-    paper: ClassVar[Recipe] = CLAE_SIMCLR
-    later: ClassVar[tuple[str, ...]] = ("base",)
-    bases: ClassVar[Mapping[str, Mapping[str, Argument]]] = {
-        "simclr": {},
-        # Plain/main.py:34-37 and 49, UEL/main.py:35-38 and 50.
-        "plain": {**Plain.bases["plain"], "output": 128, "eps": 0.006027},
-        "uel": {**Plain.bases["uel"], "output": 128, "eps": 0.006027},
-    }
+    recipe = CLAE_SIMCLR
 
-    @on_its_base
     def __init__(
         self,
         encoder: Encoder,
         *,
-        temperature: float = 0.5,
-        eps: float = 0.015,
+        temperature: float | None = None,
+        eps: float | None = None,
         alpha: float = 1.0,
         momentum: float = 0.01,
         clamp: bool = False,
-        hidden: int = 0,
-        output: int = 64,
-        colour: float = 1.0,
-        crop: float = 0.08,
+        hidden: int | None = None,
+        output: int | None = None,
+        colour: float | None = None,
+        crop: float | None = None,
         base: str = "simclr",
     ) -> None:
         super().__init__()
-        if temperature <= 0 or not 0 < eps <= 1 or not 0 < momentum <= 1:
+        given = {"temperature": temperature, "hidden": hidden, "output": output}
+        own = learner(base, _BASES, {**given, "colour": colour, "crop": crop})
+        if eps is None:
+            eps = 0.015 if base == "simclr" else 0.006027  # Plain/main.py:49, UEL/main.py:50
+        if own.temperature <= 0 or not 0 < eps <= 1 or not 0 < momentum <= 1:
             raise ValueError(
-                f"temperature={temperature} must be positive, "
+                f"temperature={own.temperature} must be positive, "
                 f"eps={eps} and momentum={momentum} in (0, 1]"
             )
-        made = base_of(base, tuple(self.bases))
-        add_adversarial_branch(encoder, momentum)
+        add_branch(encoder, ADVERSARIAL, momentum)
         self.encoder = encoder
-        self.projector = made.projector(encoder.width, hidden, output)
-        self.temperature, self.alpha, self.contrast = temperature, alpha, made.contrast
+        self.projector = own.projector(encoder.width, own.hidden, own.output)
+        self.temperature, self.alpha, self.contrast = own.temperature, alpha, own.contrast
         self.ball = Linf(eps, pixels=(0.0, 1.0) if clamp else (-math.inf, math.inf))
-        self.augment = made.views(colour, crop)
+        self.augment = own.views(own.colour, own.crop)
+        self.recipe = CLAE_SIMCLR if base == "simclr" else CLAE_INSTANCE
 
-    @classmethod
-    def schedule(cls, arguments: Mapping[str, Argument]) -> Recipe:
-        """The schedule of the branch of the authors' code that the base is."""
-        return cls.paper if arguments["base"] == "simclr" else CLAE_INSTANCE
-
-    def forward(self, images: Tensor, generator: Generator) -> Tensor:
-        first, second = (self.augment(images, generator) for _ in range(2))
+    def forward(self, batch: Batch) -> Tensor:
+        first, second = (self.augment(batch.images, batch.generator) for _ in range(2))
         anchor = self._embed(first)
         loss = self.contrast(anchor, self._embed(second), self.temperature)
         with through_branch(self.encoder, ADVERSARIAL):

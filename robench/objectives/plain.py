@@ -1,15 +1,12 @@
 """SimCLR, the contrastive baseline without any adversary (Chen et al. 2020, arXiv 2002.05709)."""
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from robench.contracts import Argument, Encoder, Objective, on_its_base
+from robench.contracts import Batch, Encoder, Objective
 from robench.grid.recipe import Recipe
 from robench.objectives.rocl import RoCL
-from robench.tensors.bases import base_of
+from robench.tensors.learners import LEARNERS, learner
 
 # CLAE's code where its --adv is not given, on each of its three bases.
 CLAE_SIMCLR = Recipe(epochs=100, batch=256, optimizer="adam", lr=3e-4, schedule="constant")
@@ -37,58 +34,41 @@ class Plain(Objective):
 
     Other bases are what the authors of the adversarial methods train without their adversary:
     "rocl" (RoCL's code, src/rocl_train.py:147-157), and CLAE's three branches: "clae" (its SimCLR),
-    "plain" (InfoNCE in one direction) and "uel" (instance spreading). ``bases`` has the defaults
-    that each of them changes.
+    "plain" (InfoNCE in one direction) and "uel" (instance spreading). A number that is None is the
+    base's own: ``hidden`` 2048 for rocl; ``colour`` 1.0 and ``output`` 64 for clae; ``temperature``
+    0.1, ``colour`` 0.4 and ``crop`` 0.2 for plain and uel.
     """
 
-    # RoCL's schedule, so that the baseline has RoCL's budget
-    # (src/argument.py:110-125, rocl_train.py:111-116).
-    paper: ClassVar[Recipe] = RoCL.paper
-    later: ClassVar[tuple[str, ...]] = ("base",)
-    bases: ClassVar[Mapping[str, Mapping[str, Argument]]] = {
-        "simclr": {},
-        # src/models/projector.py:9-10.
-        "rocl": {"hidden": 2048},
-        # SimCLR/main.py:22, modules/transformations/simclr.py:11.
-        "clae": {"colour": 1.0, "output": 64},
-        # Plain/main.py:34-37 and 128-133, UEL/main.py:35-38 and 113-118.
-        "plain": {"temperature": 0.1, "colour": 0.4, "crop": 0.2},
-        "uel": {"temperature": 0.1, "colour": 0.4, "crop": 0.2},
-    }
+    # google-research/simclr, README.md for CIFAR-10: lr 1.0 for each 256 images of a batch of 512
+    # (run.py:45-65, model_util.py:56-77).
+    recipe = Recipe(epochs=1000, batch=512, optimizer="lars", lr=2.0, weight_decay=1e-6, warmup=10)
 
-    @on_its_base
     def __init__(
         self,
         encoder: Encoder,
         *,
-        temperature: float = 0.5,
-        hidden: int = 0,
-        output: int = 128,
-        colour: float = 0.5,
-        crop: float = 0.08,
+        temperature: float | None = None,
+        hidden: int | None = None,
+        output: int | None = None,
+        colour: float | None = None,
+        crop: float | None = None,
         base: str = "simclr",
     ) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature} must be positive")
-        made = base_of(base, tuple(self.bases))
+        given = {"temperature": temperature, "hidden": hidden, "output": output}
+        own = learner(base, LEARNERS, {**given, "colour": colour, "crop": crop})
+        if own.temperature <= 0:
+            raise ValueError(f"temperature={own.temperature} must be positive")
         self.encoder = encoder
-        self.projector = made.projector(encoder.width, hidden, output)
-        self.temperature, self.contrast, self.joint = temperature, made.contrast, made.joint
-        self.augment = made.views(colour, crop)
+        self.projector = own.projector(encoder.width, own.hidden, own.output)
+        self.temperature, self.contrast, self.joint = own.temperature, own.contrast, own.joint
+        self.augment = own.views(own.colour, own.crop)
+        recipes = {"rocl": RoCL.recipe, "clae": CLAE_SIMCLR}
+        recipes |= dict.fromkeys(("plain", "uel"), CLAE_INSTANCE)
+        self.recipe = recipes.get(base, self.recipe)
 
-    @classmethod
-    def schedule(cls, arguments: Mapping[str, Argument]) -> Recipe:
-        """The schedule of the code that the base comes from."""
-        match arguments["base"]:
-            case "clae":
-                return CLAE_SIMCLR
-            case "plain" | "uel":
-                return CLAE_INSTANCE
-        return cls.paper
-
-    def forward(self, images: Tensor, generator: Generator) -> Tensor:
-        views = [self.augment(images, generator) for _ in range(2)]
+    def forward(self, batch: Batch) -> Tensor:
+        views = [self.augment(batch.images, batch.generator) for _ in range(2)]
         if self.joint:
             first, second = self.projector(self.encoder(torch.cat(views))).chunk(2)
         else:

@@ -1,19 +1,15 @@
 """RoCL, adversarial contrastive learning (Kim, Tack & Hwang 2020, arXiv 2006.07589)."""
 
-from typing import ClassVar
-
 import torch
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Encoder, Objective
+from robench.contracts import Batch, Encoder, Objective
 from robench.grid.recipe import Recipe
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Linf
 from robench.tensors.contrast import nt_xent
-from robench.tensors.early import differentiated
 from robench.tensors.folding import folded
-from robench.tensors.projector import projector
-from robench.tensors.views import rocl_views
+from robench.tensors.learners import projector, rocl_views
 
 
 class RoCL(Objective):
@@ -34,7 +30,7 @@ class RoCL(Objective):
     # Two GPUs of 256 images; peak 15 x 0.1 after 10 epochs from 0.1 (src/argument.py:110-125,
     # rocl_train.py:111-116). The cosine's period is all epochs, and handing over to it takes one
     # more at the peak (warmup_scheduler/scheduler.py:25-32).
-    paper: ClassVar[Recipe] = Recipe(
+    recipe = Recipe(
         epochs=1000,
         batch=512,
         optimizer="lars",
@@ -74,11 +70,10 @@ class RoCL(Objective):
         self.ball, self.step_size, self.steps = Linf(eps), step_size, steps
         self.augment = rocl_views(colour, crop)
 
-    def forward(self, images: Tensor, generator: Generator) -> Tensor:
-        first, second = (self.augment(images, generator) for _ in range(2))
-        adversary = self.adversary(first, second, generator)
+    def forward(self, batch: Batch) -> Tensor:
+        first, second = (self.augment(batch.images, batch.generator) for _ in range(2))
+        adversary = self.adversary(first, second, batch.generator)
         regulariser = self._contrast([adversary, second]) / self.lamda
-        regulariser = differentiated(regulariser, self.parameters())
         return self._contrast([first, second, adversary]) + regulariser
 
     def adversary(self, views: Tensor, targets: Tensor, generator: Generator) -> Tensor:

@@ -1,6 +1,5 @@
 """Adversarial full finetuning (AFF): the whole network by TRADES, from the pretrained encoder."""
 
-import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,23 +7,20 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
-from robench.contracts import Checkpoints, Encoder, ProbeError, Progress, Split, State
-from robench.probes._layers import zero_layer
-from robench.probes._pgd import PGD
-from robench.probes._resumable import Resumable
-from robench.probes._training import Schedule, crop_and_flip, descend, pixels
+from robench.contracts import Encoder, ProbeData, ProbeError, Run, Split
+from robench.probes._descent import descend
+from robench.probes._on_images import PGD, OnImages, crop_and_flip, pixels
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import ball
-from robench.tensors.batchnorm import BRANCHES, adopt_branch
+from robench.tensors.batchnorm import CLEAN, adopt_branch
 from robench.tensors.modes import evaluating, frozen
-from robench.within import Within
 
 _NOISE = 0.001  # where the climb starts: at the image itself the divergence has no gradient
 _TEST_STEPS = 20  # of the attack that epochs are compared by
 
 
 @dataclass(frozen=True)
-class AFF(Resumable):
+class AFF(OnImages):
     """Adversarial full finetuning: a copy of the encoder and a linear layer, by SGD on TRADES.
 
     The defaults are ACL's and RobustSSL's (ACL's train_trades.py:23-71; RobustSSL's
@@ -42,79 +38,67 @@ class AFF(Resumable):
     lr: float = 0.1
     epochs: int = 25
     batch: int = 128
-    momentum: float = 0.9
-    weight_decay: float = 2e-4
     decay: str = "15,20"
     eps: float = 8 / 255
     step_size: float = 2 / 255
     steps: int = 10
     beta: float = 6.0
-    branch: str = "clean"
+    branch: str = CLEAN
     select: bool = False
 
     def __post_init__(self) -> None:
-        self._schedule()
-        self._attack(self.steps)
+        super().__post_init__()
+        PGD(self.eps, self.step_size, self.steps)
         if self.beta < 0 or self.batch < 2:
             raise ValueError(
                 f"beta={self.beta} must not be negative and batch={self.batch} be at least 2"
             )
-        if self.branch not in BRANCHES:
-            raise ValueError(f"branch={self.branch} is unknown; choose {' or '.join(BRANCHES)}")
 
     def passes(self) -> float:
         # The target of the climb forward, its steps, and two passes back to the weights.
         return self.epochs * (self.steps + 3.5)
 
-    def resume(
-        self,
-        encoder: Encoder,
-        train: Split,
-        held_out: Split,
-        classes: int,
-        generator: Generator,
-        progress: Progress,
-        checkpoints: Checkpoints,
-    ) -> nn.Module:
+    def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
         try:
             adopt_branch(encoder, self.branch)
         except ValueError as error:
             raise ProbeError(f"aff(branch={self.branch}): {error}") from None
-        device = next(encoder.parameters()).device
-        layer = zero_layer(encoder.width, classes, device)
+        layer = self.start(encoder, data, generator, run)
         model = nn.Sequential(encoder, layer)
-        found = checkpoints.load()
-        best = -1.0 if found is None else found.values["best"]
-        kept = {} if found is None else dict(found.fixed)
+        parts = [data.train] if self.select else [data.train, data.held_out]
+        images, labels = pixels(parts, run.device)
+        best = torch.tensor(-1.0, dtype=torch.float64, device=run.device)
+        kept = [t.detach().clone() for t in model.state_dict().values()] if self.select else []
 
-        def selection() -> State:
-            return State({}, {"best": best}, kept)
-
-        def loss(images: Tensor, labels: Tensor) -> Tensor:
-            views = crop_and_flip(images, generator)
+        def loss(rows: Tensor) -> Tensor:
+            views = crop_and_flip(images[rows].float().div_(255), generator)
             adversary = self.adversary(model, views, generator)
-            return trades(model, views, adversary, labels, self.beta)
+            return trades(model, views, adversary, labels[rows], self.beta)
 
-        known = pixels([train] if self.select else [train, held_out], device)
+        def keep_the_best() -> None:
+            accuracy = self._withstood(model, data.held_out, generator) if self.select else -1.0
+            if accuracy > best:
+                best.fill_(accuracy)
+                for old, new in zip(kept, model.state_dict().values(), strict=True):
+                    old.copy_(new)
+
         model.train()
-        for _ in descend(
-            self._schedule(),
-            model.parameters(),
-            known,
+        descend(
+            self.sgd(model),
             loss,
+            len(labels),
+            self.batch,
+            self.epochs,
             generator,
-            progress,
-            "aff probe",
-            least=2,  # BatchNorm in train mode has no variance of one image
-            buffers=model.buffers(),
-            checkpoints=Within(checkpoints, selection, found),
-        ):
-            if self.select:
-                accuracy = self._withstood(model, held_out, generator)
-                if accuracy > best:
-                    best, kept = accuracy, copy.deepcopy(model.state_dict())
+            run,
+            "AFF probe",
+            falls=self.falls,
+            smallest=2,  # BatchNorm in train mode has no variance of one image
+            buffers=[*model.buffers(), best, *kept],
+            after_epoch=keep_the_best,
+        )
         if self.select:
-            model.load_state_dict(kept)
+            model.load_state_dict(dict(zip(model.state_dict(), kept, strict=True)))
         model.eval().requires_grad_(False)
         return layer
 
@@ -140,7 +124,7 @@ class AFF(Resumable):
         """The accuracy on a split under PGD."""
         device = next(model.parameters()).device
         images, labels = pixels([split], device)
-        attack, right = self._attack(_TEST_STEPS), 0
+        attack, right = PGD(self.eps, self.step_size, _TEST_STEPS), 0
         with evaluating(model), frozen(model):
             for start in range(0, len(labels), self.batch):
                 rows = slice(start, start + self.batch)
@@ -148,14 +132,6 @@ class AFF(Resumable):
                 with torch.no_grad():
                     right += int((model(attacked).argmax(1) == labels[rows]).sum())
         return right / len(labels)
-
-    def _attack(self, steps: int) -> PGD:
-        return PGD(self.eps, self.step_size, steps)
-
-    def _schedule(self) -> Schedule:
-        return Schedule(
-            self.lr, self.epochs, self.batch, self.momentum, self.weight_decay, self.decay
-        )
 
 
 def trades(

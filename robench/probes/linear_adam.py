@@ -1,22 +1,17 @@
 """CLAE's linear evaluation: a linear layer by Adam at one learning rate."""
 
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
-import torch
 from torch import Generator, nn
-from torch.nn.functional import cross_entropy
+from torch.optim import Adam
 
-from robench.contracts import Checkpoints, Encoder, Progress, Split
-from robench.journal import Journal
-from robench.probes._features import features
-from robench.probes._layers import uniform_layer
-from robench.probes._resumable import Resumable
-from robench.probes._steps import steps
+from robench.contracts import Encoder, Probe, ProbeData, Run
+from robench.probes._on_features import check_positive, fit_on_features
 
 
 @dataclass(frozen=True)
-class LinearAdam(Resumable):
+class LinearAdam(Probe):
     """Adam without a schedule on whole batches of images that are not augmented.
 
     Settings are those of CLAE's code on its SimCLR base (SimCLR/eval_lr.py:14-16, 153-159 and 205;
@@ -30,43 +25,10 @@ class LinearAdam(Resumable):
     batch: int = 256
 
     def __post_init__(self) -> None:
-        if min(self.lr, self.epochs, self.batch) <= 0:
-            raise ValueError(
-                f"lr={self.lr}, epochs={self.epochs} and batch={self.batch} must be positive"
-            )
+        check_positive(self.lr, self.epochs, self.batch)
 
-    def resume(
-        self,
-        encoder: Encoder,
-        train: Split,
-        held_out: Split,
-        classes: int,
-        generator: Generator,
-        progress: Progress,
-        checkpoints: Checkpoints,
-    ) -> nn.Module:
-        journal = Journal(checkpoints)
-        device = next(encoder.parameters()).device
-        parts = [features(encoder, part, 1024, progress, journal) for part in (train, held_out)]
-        inputs = torch.cat(parts)
-        labels = torch.tensor(np.concatenate([train.labels, held_out.labels]), device=device)
-        layer = uniform_layer(inputs.shape[1], classes, device, generator)
-        optimizer = torch.optim.Adam(layer.parameters(), self.lr)
-        batch = min(self.batch, len(inputs))
-        taken = steps(
-            len(inputs),
-            range(0, len(inputs) - batch + 1, batch),
-            self.epochs,
-            optimizer,
-            list(layer.parameters()),
-            generator,
-            progress,
-            "linear probe",
-            journal.within(),
+    def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
+        adam = partial(Adam, lr=self.lr)
+        return fit_on_features(
+            adam, encoder, data, self.batch, self.epochs, generator, run, whole_batches=True
         )
-        for _, rows, _ in taken:
-            optimizer.zero_grad()
-            loss = cross_entropy(layer(inputs[rows]), labels[rows])
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        return layer.requires_grad_(False)

@@ -4,16 +4,13 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Checkpoints, Encoder, Progress, Split
-from robench.probes._frozen import fit_layer
-from robench.probes._layers import uniform_layer
-from robench.probes._pgd import PGD
-from robench.probes._resumable import Resumable
-from robench.probes._training import Schedule, pixels
+from robench.contracts import Encoder, ProbeData, Run
+from robench.probes._descent import linear_layer
+from robench.probes._on_images import PGD, OnImages
 
 
 @dataclass(frozen=True)
-class RobustLinear(Resumable):
+class RobustLinear(OnImages):
     """RoCL's robust linear evaluation: SGD on PGD's images only; the encoder is frozen.
 
     RoCL's code (src/linear_eval.py:147-221 as src/total_process.sh:23 calls it: ``--adv_img`` and
@@ -28,7 +25,6 @@ class RobustLinear(Resumable):
     lr: float = 0.1
     epochs: int = 150
     batch: int = 1024
-    momentum: float = 0.9
     weight_decay: float = 5e-4
     decay: str = "31,51,101"
     eps: float = 0.0314
@@ -36,46 +32,13 @@ class RobustLinear(Resumable):
     steps: int = 10
 
     def __post_init__(self) -> None:
-        self._schedule()
-        self._attack()
+        super().__post_init__()
+        PGD(self.eps, self.step_size, self.steps)
 
-    def passes(self) -> float:
-        return self.epochs * (self.steps + 0.5)  # half: forward only
+    def start(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Linear:
+        return linear_layer(encoder.width, data.classes, run.device, generator)
 
-    def resume(
-        self,
-        encoder: Encoder,
-        train: Split,
-        held_out: Split,
-        classes: int,
-        generator: Generator,
-        progress: Progress,
-        checkpoints: Checkpoints,
-    ) -> nn.Module:
-        device = next(encoder.parameters()).device
-        layer = uniform_layer(encoder.width, classes, device, generator)
-        model, attack = nn.Sequential(encoder, layer), self._attack()
-
-        def see(images: Tensor, labels: Tensor) -> Tensor:
-            return attack(model, images, labels, generator)
-
-        known = pixels([train, held_out], device)
-        return fit_layer(
-            layer,
-            encoder,
-            known,
-            see,
-            self._schedule(),
-            generator,
-            progress,
-            "robust linear probe",
-            checkpoints,
-        )
-
-    def _attack(self) -> PGD:
-        return PGD(self.eps, self.step_size, self.steps)
-
-    def _schedule(self) -> Schedule:
-        return Schedule(
-            self.lr, self.epochs, self.batch, self.momentum, self.weight_decay, self.decay
-        )
+    def seen(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+    ) -> Tensor:
+        return PGD(self.eps, self.step_size, self.steps)(model, images, labels, generator)

@@ -2,17 +2,11 @@
 
 from dataclasses import dataclass
 
-from torch import Generator, Tensor, nn
-
-from robench.contracts import Checkpoints, Encoder, Progress, Split
-from robench.probes._frozen import fit_layer
-from robench.probes._layers import zero_layer
-from robench.probes._resumable import Resumable
-from robench.probes._training import Schedule, crop_and_flip, pixels
+from robench.probes._on_images import OnImages
 
 
 @dataclass(frozen=True)
-class SLF(Resumable):
+class SLF(OnImages):
     """Standard linear finetuning: SGD on crops and flips of clean images; the encoder is frozen.
 
     The defaults are DynACL's (test_LF.py:29-63), which RobustSSL keeps for CIFAR-10
@@ -24,46 +18,4 @@ class SLF(Resumable):
     lr: float = 0.01
     epochs: int = 25
     batch: int = 512
-    momentum: float = 0.9
-    weight_decay: float = 2e-4
     decay: str = "10,20"
-
-    def __post_init__(self) -> None:
-        self._schedule()
-
-    def passes(self) -> float:
-        return self.epochs * 0.5  # forward only
-
-    def resume(
-        self,
-        encoder: Encoder,
-        train: Split,
-        held_out: Split,
-        classes: int,
-        generator: Generator,
-        progress: Progress,
-        checkpoints: Checkpoints,
-    ) -> nn.Module:
-        device = next(encoder.parameters()).device
-        layer = zero_layer(encoder.width, classes, device)
-
-        def see(images: Tensor, labels: Tensor) -> Tensor:
-            return crop_and_flip(images, generator)
-
-        known = pixels([train, held_out], device)
-        return fit_layer(
-            layer,
-            encoder,
-            known,
-            see,
-            self._schedule(),
-            generator,
-            progress,
-            "slf probe",
-            checkpoints,
-        )
-
-    def _schedule(self) -> Schedule:
-        return Schedule(
-            self.lr, self.epochs, self.batch, self.momentum, self.weight_decay, self.decay
-        )

@@ -1,4 +1,4 @@
-"""A second BatchNorm for adversarial batches, in any encoder built from `nn.BatchNorm2d`."""
+"""Several BatchNorms in the place of one, for batches whose statistics must not mix."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,73 +7,92 @@ from typing import cast
 from torch import Tensor, nn
 
 CLEAN, ADVERSARIAL = "clean", "adversarial"
-BRANCHES = (CLEAN, ADVERSARIAL)
+
+_KINDS = nn.BatchNorm1d, nn.BatchNorm2d
 
 
-class DualBatchNorm2d(nn.Module):
-    """Two `nn.BatchNorm2d` side by side, affine parameters too; ``branch`` says which is used.
+class BranchedBatchNorm(nn.Module):
+    """BatchNorms side by side, affine parameters too; ``branch`` is the one in use.
 
-    "clean" is the layer that was there before; "adversarial" starts fresh, with a momentum of its
-    own.
+    "clean" is the layer that was there before; others start fresh.
     """
 
-    def __init__(self, clean: nn.BatchNorm2d, momentum: float) -> None:
+    def __init__(self, clean: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
         super().__init__()
         self.clean = clean
-        self.adversarial = nn.BatchNorm2d(clean.num_features, eps=clean.eps, momentum=momentum)
         self.branch = CLEAN
 
-    def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, (self.clean if self.branch == CLEAN else self.adversarial)(images))
+    @property
+    def in_use(self) -> nn.Module:
+        """The BatchNorm that batches go through."""
+        return cast(nn.Module, getattr(self, self.branch))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return cast(Tensor, self.in_use(maps))
 
 
-def add_adversarial_branch(encoder: nn.Module, momentum: float) -> None:
-    """Replace every BatchNorm2d in ``encoder`` by a dual one, in place."""
-    for module in list(encoder.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, nn.BatchNorm2d) and not isinstance(module, DualBatchNorm2d):
-                setattr(module, name, DualBatchNorm2d(child, momentum))
+def add_branch(module: nn.Module, branch: str, momentum: float) -> None:
+    """Give every BatchNorm1d and BatchNorm2d in ``module`` a fresh ``branch``, in place.
+
+    One that has the branch already is left as it is.
+    """
+    for part in list(module.modules()):
+        if isinstance(part, BranchedBatchNorm):
+            continue
+        for name, child in list(part.named_children()):
+            if isinstance(child, _KINDS):
+                child = BranchedBatchNorm(child)
+                setattr(part, name, child)
+            if isinstance(child, BranchedBatchNorm) and branch not in dict(child.named_children()):
+                clean = child.clean
+                fresh = type(clean)(clean.num_features, eps=clean.eps, momentum=momentum)
+                child.add_module(branch, fresh)
 
 
-def branches(encoder: nn.Module) -> tuple[str, ...]:
-    """The branches that the encoder has: ("clean",) or ("clean", "adversarial")."""
-    dual = any(isinstance(module, DualBatchNorm2d) for module in encoder.modules())
-    return BRANCHES if dual else (CLEAN,)
+def branches(module: nn.Module) -> tuple[str, ...]:
+    """The branches that every branched BatchNorm of the module has; ("clean",) without any."""
+    norms = _branched(module)
+    names = [name for name, _ in norms[0].named_children()] if norms else [CLEAN]
+    return tuple(name for name in names if all(hasattr(norm, name) for norm in norms))
 
 
-def use_branch(encoder: nn.Module, branch: str) -> None:
+def use_branch(module: nn.Module, branch: str) -> None:
     """Send everything through one branch from now on.
 
-    Raises ValueError where the encoder has no such branch.
+    Raises ValueError for a branch that the module does not have.
     """
-    _check(encoder, branch)
-    for module in encoder.modules():
-        if isinstance(module, DualBatchNorm2d):
-            module.branch = branch
+    _check(module, branch)
+    for norm in _branched(module):
+        norm.branch = branch
 
 
-def adopt_branch(encoder: nn.Module, branch: str) -> None:
+def adopt_branch(module: nn.Module, branch: str) -> None:
     """Give the clean branch the parameters and statistics of ``branch``.
 
-    Raises ValueError where the encoder has no such branch.
+    Raises ValueError for a branch that the module does not have.
     """
-    _check(encoder, branch)
-    for module in encoder.modules():
-        if isinstance(module, DualBatchNorm2d):
-            module.clean.load_state_dict(getattr(module, branch).state_dict())
+    _check(module, branch)
+    for norm in _branched(module):
+        norm.clean.load_state_dict(getattr(norm, branch).state_dict())
 
 
 @contextmanager
-def through_branch(encoder: nn.Module, branch: str) -> Iterator[None]:
-    """Send everything through ``branch`` inside the block, and through "clean" after it."""
-    use_branch(encoder, branch)
+def through_branch(module: nn.Module, branch: str) -> Iterator[None]:
+    """Send everything through ``branch`` inside the block, and as before after it."""
+    before = [(norm, norm.branch) for norm in _branched(module)]
+    use_branch(module, branch)
     try:
         yield
     finally:
-        use_branch(encoder, CLEAN)
+        for norm, used in before:
+            norm.branch = used
 
 
-def _check(encoder: nn.Module, branch: str) -> None:
-    if branch not in branches(encoder):
-        have = ", ".join(branches(encoder))
+def _branched(module: nn.Module) -> list[BranchedBatchNorm]:
+    return [part for part in module.modules() if isinstance(part, BranchedBatchNorm)]
+
+
+def _check(module: nn.Module, branch: str) -> None:
+    if branch not in branches(module):
+        have = ", ".join(branches(module))
         raise ValueError(f"no BatchNorm branch '{branch}'; this encoder has {have}")

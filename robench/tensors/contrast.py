@@ -1,8 +1,8 @@
-"""NT-Xent, the contrastive loss of SimCLR, over two or more views of a batch."""
+"""Contrastive losses over embeddings of unit length: NT-Xent, InfoNCE and instance spreading."""
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import cross_entropy, normalize
 
 
 def nt_xent(views: list[Tensor], temperature: float, *, stop_gradient: bool = False) -> Tensor:
@@ -18,21 +18,56 @@ def nt_xent(views: list[Tensor], temperature: float, *, stop_gradient: bool = Fa
     src/loss.py:55); the value stays the same.
     """
     with torch.autocast(views[0].device.type, enabled=False):
-        joined = torch.cat(views)
-        # Half precision would round similarities to three digits; wider types are kept as they are.
-        joined = joined if joined.dtype == torch.float64 else joined.float()
-        return _nt_xent(joined, len(views), temperature, stop_gradient)
+        similarity = _similarities(torch.cat(views), temperature, stop_gradient)
+        total = len(similarity)
+        each = total // len(views)
+        anchors = torch.arange(total, device=similarity.device)
+        shifts = range(1, len(views))
+        positives = torch.stack([(anchors + shift * each) % total for shift in shifts])
+        attraction = similarity[anchors, positives].sum()
+        repulsion = len(shifts) * similarity.logsumexp(1).sum()
+        return (repulsion - attraction) / total
 
 
-def _nt_xent(joined: Tensor, views: int, temperature: float, stop_gradient: bool) -> Tensor:
-    embeddings = normalize(joined, dim=1, eps=1e-8)
+def info_nce(anchors: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """The mean cross-entropy of each anchor [N, D] against the N keys, its own the right one.
+
+    -mean_i log softmax_j(a_i . k_j / temperature)_i: anchors are never compared with each other,
+    nor keys with all anchors. CLAE's Plain branch (Plain/main.py:69-83).
+    """
+    with torch.autocast(anchors.device.type, enabled=False):
+        double = torch.float64 in (anchors.dtype, keys.dtype)
+        wide = torch.float64 if double else torch.float32
+        similarity = _unit(anchors.to(wide)) @ _unit(keys.to(wide)).T / temperature
+        return cross_entropy(similarity, torch.arange(len(anchors), device=anchors.device))
+
+
+def instance_spreading(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Minus the mean, over both views, of log p(own) + sum over the others of log(1 - p(other)).
+
+    ``first`` and ``second`` are embeddings [N, D] of the same N images. p is the softmax over the
+    2N - 1 other embeddings, by ``temperature``; gradients reach the anchor's side of each
+    similarity only. UEL (Ye et al. 2019, arXiv 1904.03436; CLAE's UEL/BatchAverage.py:30-71).
+    """
+    with torch.autocast(first.device.type, enabled=False):
+        similarity = _similarities(torch.cat([first, second]), temperature, stop_gradient=True)
+        total = len(similarity)
+        rows = torch.arange(total, device=similarity.device)
+        own = (rows + total // 2) % total
+        log_p = similarity.log_softmax(1)
+        # Masked before log(1 - p), which is infinite where the right one is all but certain.
+        others = log_p.scatter(1, own[:, None], -torch.inf)
+        return -(log_p[rows, own].sum() + torch.log1p(-others.exp()).sum()) / total
+
+
+def _similarities(joined: Tensor, temperature: float, stop_gradient: bool) -> Tensor:
+    """Cosines over the temperature, [n, n], with -inf on the diagonal."""
+    embeddings = _unit(joined)
     others = embeddings.detach() if stop_gradient else embeddings
-    similarity = embeddings @ others.T / temperature
-    similarity.fill_diagonal_(-torch.inf)
-    total = len(embeddings)
-    each = total // views
-    anchors = torch.arange(total, device=embeddings.device)
-    positives = torch.stack([(anchors + shift * each) % total for shift in range(1, views)])
-    attraction = similarity[anchors, positives].sum()
-    repulsion = (views - 1) * similarity.logsumexp(1).sum()
-    return (repulsion - attraction) / total
+    return (embeddings @ others.T / temperature).fill_diagonal_(-torch.inf)
+
+
+def _unit(embeddings: Tensor) -> Tensor:
+    # Half precision would round similarities to three digits; float64 is kept.
+    wide = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
+    return normalize(wide, dim=1, eps=1e-8)

@@ -1,6 +1,7 @@
 """Convolutions of small maps as products of matrices, where a CPU's own kernels are slow."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -21,7 +22,24 @@ _BLOCK = 128
 """Columns of one product: of a wide one with up to a thousand rows, one thread does it all."""
 
 
-class Conv2d(nn.Conv2d):
+@contextmanager
+def quick_convolutions(module: nn.Module) -> Iterator[None]:
+    """Compute convolutions of small maps in ``module`` as products, inside the block.
+
+    Only under autocast on a CPU is anything different, and there but for rounding.
+    """
+    changed = [part for part in module.modules() if type(part) is nn.Conv2d]
+    for part in changed:
+        # By class, and not by replacing the layer: parameters, hooks and copies stay what they are.
+        part.__class__ = QuickConv2d
+    try:
+        yield
+    finally:
+        for part in changed:
+            part.__class__ = nn.Conv2d
+
+
+class QuickConv2d(nn.Conv2d):
     """`nn.Conv2d`, quicker under autocast on a CPU; anywhere else it is the very same."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's own name)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robench.tensors.batchnorm import DualBatchNorm2d
+from robench.tensors.batchnorm import BranchedBatchNorm
 from robench.tensors.modes import evaluating, full_precision
 
 
@@ -27,7 +27,7 @@ def fingerprint(module: nn.Module) -> str:
     """The SHA-256 of all that an answer rests on: equal before and after is unchanged.
 
     That is every parameter and buffer by name, those that are never saved too, and the branch that
-    each dual BatchNorm uses.
+    each branched BatchNorm uses.
     """
     digest = hashlib.sha256()
     tensors: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
@@ -37,6 +37,6 @@ def fingerprint(module: nn.Module) -> str:
         raw = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
         digest.update(raw.numpy().tobytes())
     for name, part in module.named_modules():
-        if isinstance(part, DualBatchNorm2d):
+        if isinstance(part, BranchedBatchNorm):
             digest.update(f"{name} {part.branch}".encode())
     return digest.hexdigest()

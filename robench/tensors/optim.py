@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ class LARS(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: Iterable[Tensor] | Iterable[dict[str, Any]],
         lr: float,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
@@ -62,9 +63,16 @@ class LARS(Optimizer):
 
 
 def optimizer(
-    name: str, parameters: Iterable[Tensor], lr: float, momentum: float, weight_decay: float
+    name: str,
+    parameters: Iterable[Tensor] | Iterable[dict[str, Any]],
+    lr: float,
+    momentum: float,
+    weight_decay: float,
 ) -> Optimizer:
-    """The optimiser of that name: "sgd", "adam" (which has no ``momentum``) or "lars"."""
+    """The optimizer of that name: "sgd", "adam" (which has no ``momentum``) or "lars".
+
+    ``parameters`` may be groups, as in `torch.optim`, whose own values come first.
+    """
     match name:
         case "sgd":
             return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
@@ -72,7 +80,7 @@ def optimizer(
             return Adam(parameters, lr=lr, weight_decay=weight_decay, fused=True)
         case "lars":
             return LARS(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
-    raise ValueError(f"no optimiser '{name}'; choose sgd, adam or lars")
+    raise ValueError(f"no optimizer '{name}'; choose sgd, adam or lars")
 
 
 def warmup_cosine(

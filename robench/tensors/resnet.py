@@ -7,9 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from robench.tensors.convolution import Conv2d
-from robench.tensors.recompute import is_large, sparingly
-
 NORMALIZATIONS: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {
     "half": ((0.5,), (0.5,)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
@@ -69,10 +66,10 @@ class BasicBlock(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            Conv2d(inputs, width, 3, stride, padding=1, bias=False),
+            nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            Conv2d(width, width, 3, padding=1, bias=False),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
         )
         self.shortcut = _shortcut(inputs, width, stride)
@@ -91,13 +88,13 @@ class Bottleneck(nn.Module):
         super().__init__()
         outputs = width * self.expansion
         self.body = nn.Sequential(
-            Conv2d(inputs, width, 1, bias=False),
+            nn.Conv2d(inputs, width, 1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            Conv2d(width, width, 3, stride, padding=1, bias=False),
+            nn.Conv2d(width, width, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            Conv2d(width, outputs, 1, bias=False),
+            nn.Conv2d(width, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
         self.shortcut = _shortcut(inputs, outputs, stride)
@@ -105,27 +102,6 @@ class Bottleneck(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return cast(Tensor, self.activation(self.body(images).add_(self.shortcut(images))))
-
-
-_BLOCKS = BasicBlock, Bottleneck
-
-
-class Network(nn.Sequential):
-    """Layers one after the other; the blocks of large batches spare memory."""
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's own name)
-        convolution, *layers = self
-        maps = cast(Tensor, convolution(input))
-        if self.training and torch.is_grad_enabled() and is_large(maps):
-            # What lies between the stem's BatchNorm and the first block need not be kept either.
-            first = next(i for i, layer in enumerate(layers) if isinstance(layer, _BLOCKS))
-            maps = sparingly(nn.Sequential(*layers[: first + 1]), maps)
-            for layer in layers[first + 1 :]:
-                maps = sparingly(layer, maps) if isinstance(layer, _BLOCKS) else layer(maps)
-            return maps
-        for layer in layers:
-            maps = layer(maps)
-        return maps
 
 
 class UnitLength(nn.Module):
@@ -183,7 +159,7 @@ class ResidualEncoder(nn.Module):
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         if embedding > 0:
             layers += [nn.Linear(inputs, embedding), UnitLength()]
-        self.network = Network(*layers)
+        self.network = nn.Sequential(*layers)
         self.width = embedding or inputs
 
     def forward(self, images: Tensor) -> Tensor:
@@ -194,9 +170,9 @@ def _stem(stem: str, width: int) -> list[nn.Module]:
     if stem not in STEMS:
         raise ValueError(f"stem={stem} is unknown; choose {', '.join(STEMS)}")
     if stem == IMAGENET:
-        convolution = Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        convolution = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
     else:
-        convolution = Conv2d(3, width, 3, padding=2 if stem == PADDED else 1, bias=False)
+        convolution = nn.Conv2d(3, width, 3, padding=2 if stem == PADDED else 1, bias=False)
     # Numbers are the names of weights, so a ReLU that is missing leaves its place.
     activation = nn.Identity() if stem == LINEAR else nn.ReLU(inplace=True)
     pooling = [nn.MaxPool2d(3, stride=2, padding=1)] if stem == IMAGENET else []
@@ -206,4 +182,4 @@ def _stem(stem: str, width: int) -> list[nn.Module]:
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    return nn.Sequential(Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))

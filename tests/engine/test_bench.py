@@ -211,7 +211,7 @@ def test_a_probe_of_other_classes_is_fitted_again(lab: Lab) -> None:
     more = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
     before = lab.answers()[0].cell.probe_sha256
     assert {result.cell.probe_sha256 for result in lab.answers(more)} == {before}
-    assert "is damaged (it has shapes" in lab.said[0]
+    assert "is damaged (Linear has weights that do not fit: " in lab.said[0]
 
 
 def test_changed_data_are_told_of(lab: Lab, monkeypatch: Any) -> None:
@@ -264,7 +264,7 @@ from torch import nn
 from robench.contracts import Probe
 @dataclass(frozen=True)
 class Own(Probe):
-    def fit(self, encoder, train, held_out, classes, generator, progress):
+    def fit(self, encoder, data, generator, run):
         FIT
 """
 
@@ -272,10 +272,10 @@ class Own(Probe):
 @pytest.mark.parametrize(
     ("fit", "message"),
     [
-        ("return nn.Linear(encoder.width, classes + 1)", "gave a classifier with"),
-        ("return nn.Sequential(nn.ReLU())", "gave a classifier with no weights"),
+        ("return nn.Linear(encoder.width, data.classes + 1)", "has weights that do not fit: "),
+        ("return nn.Sequential(nn.ReLU())", "Missing key(s) in state_dict"),
         (
-            "next(encoder.parameters()).data.zero_(); return nn.Linear(encoder.width, classes)",
+            "next(encoder.parameters()).data.zero_(); return nn.Linear(encoder.width, 4)",
             "changed the encoder",
         ),
     ],
@@ -342,7 +342,7 @@ def test_a_finetuned_encoder_of_other_shapes_is_made_again(lab: Lab) -> None:
     shutil.rmtree(lab.folder / "out")
     lab.said.clear()
     after = lab.answers(asked)
-    assert "it has shapes {'encoder.layers.0.weight': (4, 3, 5, 5)}, expected" in lab.said[0]
+    assert "AFF has weights that do not fit" in lab.said[0]
     assert all(same(one, other) for one, other in zip(before, after, strict=True))
     assert path.read_bytes() == first
 

@@ -3,16 +3,15 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from typing import ClassVar
 
 import pytest
 import torch
+from batches import RUN
 from torch import Generator, Tensor, nn
 
 from robench.catalog.catalog import Catalog
-from robench.contracts import Encoder, Objective
+from robench.contracts import Batch, Encoder, Objective, TrainingSet
 from robench.engine.pretrain import TrainingError, learning_rate, pretrain
-from robench.engine.progress import silent
 from robench.grid.recipe import Recipe
 from robench.grid.spec import parse
 from robench.objectives.rocl import RoCL
@@ -44,7 +43,7 @@ def images() -> Tensor:
 
 def train(objective: Objective, images: Tensor, recipe: Recipe, seed: int = 2) -> list[float]:
     dice = Generator().manual_seed(seed)
-    return pretrain(objective, images, recipe, dice, silent, "pretraining toy")
+    return pretrain(objective, TrainingSet(images), recipe, dice, RUN, "pretraining toy")
 
 
 class Stub(Encoder):
@@ -60,15 +59,15 @@ class Stub(Encoder):
 class Recorder(Objective):
     """Notes what it is given; its loss is the next of the given ones."""
 
-    paper: ClassVar[Recipe] = RECIPE
+    recipe = RECIPE
 
     def __init__(self, losses: list[float]) -> None:
         super().__init__()
         self.encoder = Stub()
         self.losses, self.seen = list(losses), []
 
-    def forward(self, images: Tensor, generator: Generator) -> Tensor:
-        self.seen.append(images)
+    def forward(self, batch: Batch) -> Tensor:
+        self.seen.append(batch.images)
         return self.encoder.scale * 0 + self.losses.pop(0)
 
 
@@ -115,9 +114,10 @@ def test_only_half_precision_casts(images: Tensor) -> None:
     seen = []
 
     class Caster(Recorder):
-        def forward(self, images: Tensor, generator: Generator) -> Tensor:
-            seen.append((images.flatten(1) @ images.flatten(1).T).dtype)
-            return super().forward(images, generator)
+        def forward(self, batch: Batch) -> Tensor:
+            rows = batch.images.flatten(1)
+            seen.append((rows @ rows.T).dtype)
+            return super().forward(batch)
 
     for precision in ("fp32", "bf16"):
         train(Caster([1.0] * 2), images, Recipe(epochs=1, batch=16, precision=precision))
@@ -210,7 +210,7 @@ class GradualWarmup:
 def test_every_epoch_of_rocl_has_its_authors_learning_rate() -> None:
     schedule = GradualWarmup(0.1, 15, 10, 1000)  # src/argument.py:110-111, 125
     theirs = [schedule.step() for _ in range(1000)]  # at the start of each epoch
-    ours = [learning_rate(RoCL.paper, epoch, 0.0) for epoch in range(1000)]
+    ours = [learning_rate(RoCL.recipe, epoch, 0.0) for epoch in range(1000)]
     assert ours == pytest.approx(theirs, rel=0, abs=1e-12)
     # By hand: 0.24 first, the peak at the end of the warm-up and once more, and no zero at the end.
     assert ours[0] == pytest.approx(0.24, abs=1e-12)
@@ -224,7 +224,7 @@ def test_every_epoch_of_rocl_has_its_authors_learning_rate() -> None:
 
 def test_rocl_keeps_its_rate_within_an_epoch() -> None:
     for epoch in (0, 10, 500):
-        assert learning_rate(RoCL.paper, epoch, 0.99) == learning_rate(RoCL.paper, epoch, 0.0)
+        assert learning_rate(RoCL.recipe, epoch, 0.99) == learning_rate(RoCL.recipe, epoch, 0.0)
 
 
 def test_torch_s_own_cosine_follows_the_same_path() -> None:
@@ -236,7 +236,7 @@ def test_torch_s_own_cosine_follows_the_same_path() -> None:
         theirs.append(descent.param_groups[0]["lr"])
         descent.step()
         cosine.step()
-    ours = [learning_rate(RoCL.paper, epoch, 0.0) for epoch in range(10, 1000)]
+    ours = [learning_rate(RoCL.recipe, epoch, 0.0) for epoch in range(10, 1000)]
     assert ours == pytest.approx(theirs, rel=0, abs=1e-12)
 
 
@@ -274,7 +274,7 @@ def test_clae_s_simclr_has_no_schedule(method: str) -> None:
 def test_momentum_and_weight_decay_reach_the_optimizer(images: Tensor) -> None:
     # One weight, gradient 1: SGD written out, as torch's SGD has it and the authors use it.
     class Slope(Recorder):
-        def forward(self, images: Tensor, generator: Generator) -> Tensor:
+        def forward(self, batch: Batch) -> Tensor:
             return self.encoder.scale * 1.0
 
     recipe = Recipe(
@@ -314,7 +314,7 @@ def test_a_constant_rate_is_constant_after_its_warm_up() -> None:
 def test_the_optimizer_follows_the_schedule(images: Tensor) -> None:
     # One weight, gradient 1 and no momentum: the path is the sum of the learning rates.
     class Slope(Recorder):
-        def forward(self, images: Tensor, generator: Generator) -> Tensor:
+        def forward(self, batch: Batch) -> Tensor:
             return self.encoder.scale * 1.0
 
     recipe = Recipe(4, 16, optimizer="sgd", lr=0.1, momentum=0.0, warmup=1, warmup_start=0.5)

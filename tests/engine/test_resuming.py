@@ -19,12 +19,14 @@ from robench.contracts import (
     NO_CHECKPOINTS,
     Attack,
     Attacked,
+    Batch,
     Checkpoints,
     Objective,
     Run,
     Split,
     State,
     Target,
+    TrainingSet,
 )
 from robench.engine.evaluate import Attempt, EvaluationError, evaluate
 from robench.engine.pretrain import TrainingError, pretrain
@@ -89,7 +91,8 @@ def train(
     objective: Objective, images: Tensor, recipe: Recipe, checkpoints: Checkpoints = NO_CHECKPOINTS
 ) -> list[float]:
     dice = Generator().manual_seed(2)
-    return pretrain(objective, images, recipe, dice, silent, "pretraining toy", checkpoints)
+    run = Run(silent, checkpoints)
+    return pretrain(objective, TrainingSet(images), recipe, dice, run, "pretraining toy")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -143,9 +146,9 @@ def test_no_state_is_kept_that_training_cannot_go_on_from(
     objective = make("plain")
     steps, forward = [], objective.forward
 
-    def failing(images: Tensor, generator: Generator) -> Tensor:
+    def failing(batch: Batch) -> Tensor:
         steps.append(1)
-        return forward(images, generator) * (torch.nan if len(steps) == 5 else 1)
+        return forward(batch) * (torch.nan if len(steps) == 5 else 1)
 
     objective.forward = failing  # type: ignore[method-assign]
     keeping = Killing(tmp_path, 0)
@@ -363,7 +366,7 @@ def test_a_training_that_memory_does_not_suffice_for_says_what_to_try(
     make: Callable[[str], Objective], images: Tensor
 ) -> None:
     objective = make("plain")
-    objective.forward = lambda images, generator: torch.empty(2**50)  # type: ignore[method-assign]
-    message = "memory does not suffice for a batch of 8, .*; try a smaller encoder, --precision"
+    objective.forward = lambda batch: torch.empty(2**50)  # type: ignore[method-assign]
+    message = "out of memory with a batch of 8, .*; try a smaller encoder, --precision"
     with pytest.raises(TrainingError, match=message):
         train(objective, images, RECIPE)

@@ -3,12 +3,13 @@
 import pytest
 import torch
 import transcription
+from batches import batch_of
 from torch import Generator
 
 from robench.grid.recipe import Recipe
 from robench.objectives.clae import CLAE
 from robench.tensors.batchnorm import ADVERSARIAL, through_branch
-from robench.tensors.views import instance_views
+from robench.tensors.learners import instance_views
 
 SETTINGS = [
     {"temperature": 0.5, "eps": 0.015, "alpha": 1.0},
@@ -20,7 +21,7 @@ SETTINGS = [
 def test_loss_and_gradients(build, views, fixed, weights, agree, setting):
     objective = fixed(build(CLAE, **setting), views)
     oracle = weights(objective)
-    loss = objective(views[0], Generator())
+    loss = objective(batch_of(views[0], Generator()))
     expected, adversary = transcription.clae(oracle, *views, **setting)
     agree(objective, loss, oracle, expected)
     # The oracle's adversary must have left the pixel range for this to have shown anything.
@@ -40,7 +41,7 @@ def test_loss_and_gradients(build, views, fixed, weights, agree, setting):
 def test_loss_and_gradients_on_other_bases(build, views, fixed, weights, agree, base, setting):
     objective = fixed(build(CLAE, **setting, base=base), views)
     oracle = weights(objective)
-    loss = objective(views[0], Generator())
+    loss = objective(batch_of(views[0], Generator()))
     expected, adversary = transcription.clae_on(oracle, *views, base=base, **setting)
     agree(objective, loss, oracle, expected)
     assert adversary.min() < 0
@@ -90,7 +91,7 @@ def test_clamped_the_adversary_stays_an_image(build, views):
 
 def test_adversaries_leave_the_clean_statistics_alone(build, views, fixed):
     objective, twin = build(CLAE), build(CLAE)
-    fixed(objective, views)(views[0], Generator())
+    fixed(objective, views)(batch_of(views[0], Generator()))
     for view in views:
         twin.encoder(view)
     for name, tensor in objective.encoder.state_dict().items():
@@ -102,7 +103,7 @@ def test_adversaries_leave_the_clean_statistics_alone(build, views, fixed):
 
 def test_features_come_from_the_clean_branch_afterwards(build, views, fixed):
     objective = fixed(build(CLAE), views)
-    objective(views[0], Generator())
+    objective(batch_of(views[0], Generator()))
     assert {objective.encoder.norm1.branch, objective.encoder.norm2.branch} == {"clean"}
 
 
@@ -121,8 +122,8 @@ def test_the_authors_numbers(build):
     assert [tuple(objective.projector[i].weight.shape) for i in (0, 2)] == [(5, 5), (64, 5)]
     assert objective.augment.jitter == (0.8, 0.8, 0.8, 0.2)
     assert objective.augment.crop_scale == (0.08, 1.0)
-    assert CLAE.paper == Recipe(epochs=100, batch=256, lr=3e-4, schedule="constant")
-    assert (CLAE.paper.optimizer, CLAE.paper.weight_decay, CLAE.paper.warmup) == ("adam", 0, 0)
+    assert CLAE.recipe == Recipe(epochs=100, batch=256, lr=3e-4, schedule="constant")
+    assert (CLAE.recipe.optimizer, CLAE.recipe.weight_decay, CLAE.recipe.warmup) == ("adam", 0, 0)
 
 
 @pytest.mark.parametrize(

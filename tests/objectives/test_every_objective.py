@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
+from batches import batch_of
 from torch import Generator, Tensor
 
 from robench.catalog.catalog import Catalog
 from robench.contracts import Encoder, Objective
 from robench.grid.recipe import Recipe
-from robench.grid.spec import Spec
 from robench.tensors.modes import preserved_random_state
 
 NAMES = Catalog().names("methods")
@@ -46,44 +46,12 @@ def test_the_folder_holds_the_three_methods() -> None:
 
 
 def test_it_has_a_paper_s_schedule(make: Make) -> None:
-    assert isinstance(make().paper, Recipe)
-
-
-ON_BASES = [
-    (name, base)
-    for name in NAMES
-    for base in getattr(Catalog().component("methods", name), "bases", {})
-]
-
-
-@pytest.mark.parametrize(("name", "base"), ON_BASES)
-def test_from_python_it_has_the_defaults_of_its_base(name: str, base: str, images: Tensor) -> None:
-    catalog = Catalog()
-    resolved = catalog.resolve("methods", Spec(name, (("base", base),)))
-
-    def built(how: Callable[[Encoder], Objective]) -> Objective:
-        torch.manual_seed(0)
-        return how(catalog.build("encoders", "resnet8(width=4)"))
-
-    method = catalog.component("methods", name)
-    with preserved_random_state():
-        typed = built(lambda encoder: catalog.build_objective(resolved, encoder))
-        called = built(lambda encoder: method(encoder, base=base))
-        warmer = built(lambda encoder: method(encoder, base=base, temperature=0.7))
-    assert called.augment == typed.augment
-    assert str(called) == str(typed)
-    assert called(images, dice()).item() == typed(images, dice()).item()
-    assert warmer.temperature == 0.7
-    assert warmer.augment == typed.augment
-
-
-def test_both_methods_have_bases() -> None:
-    assert {name for name, _ in ON_BASES} >= {"plain", "clae"}
+    assert isinstance(make().recipe, Recipe)
 
 
 def test_its_loss_is_a_finite_scalar_that_reaches_every_weight(make: Make, images: Tensor) -> None:
     objective = make()
-    loss = objective(images, dice())
+    loss = objective(batch_of(images, dice()))
     assert loss.shape == ()
     assert loss.isfinite()
     loss.backward()
@@ -96,12 +64,12 @@ def test_its_loss_is_a_finite_scalar_that_reaches_every_weight(make: Make, image
 def test_every_weight_is_reached_in_half_precision_too(make: Make, images: Tensor) -> None:
     objective = make()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = objective(images, dice())
+        loss = objective(batch_of(images, dice()))
     assert loss.dtype == torch.float32
     loss.backward()
     half = {name: parameter.grad for name, parameter in objective.named_parameters()}
     exact = make()
-    exact(images, dice()).backward()
+    exact(batch_of(images, dice())).backward()
     for name, parameter in exact.named_parameters():
         assert half[name] is not None, name
         if parameter.dim() > 1:
@@ -113,7 +81,7 @@ def test_its_dice_are_the_generator_alone(make: Make, images: Tensor) -> None:
     objectives = [make() for _ in range(3)]
     torch.manual_seed(99)
     losses = [
-        objective(images, dice(seed)).item()
+        objective(batch_of(images, dice(seed))).item()
         for objective, seed in zip(objectives, (2, 2, 3), strict=True)
     ]
     assert losses[0] == losses[1]
@@ -123,7 +91,7 @@ def test_its_dice_are_the_generator_alone(make: Make, images: Tensor) -> None:
 def test_it_leaves_the_global_random_state(make: Make, images: Tensor) -> None:
     objective = make()
     before = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()  # noqa: NPY002
-    objective(images, dice())
+    objective(batch_of(images, dice()))
     after = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()  # noqa: NPY002
     assert torch.equal(after[0], before[0])
     assert after[1:] == before[1:]
@@ -135,7 +103,7 @@ def test_it_leaves_the_images_the_modes_and_the_weights(make: Make, images: Tens
     first.eval()  # a part with a mode of its own
     modes = {name: module.training for name, module in objective.named_modules()}
     weights = {name: p.detach().clone() for name, p in objective.named_parameters()}
-    objective(images, dice())
+    objective(batch_of(images, dice()))
     assert torch.equal(images, kept)
     assert not images.requires_grad
     assert {name: module.training for name, module in objective.named_modules()} == modes
@@ -147,5 +115,5 @@ def test_it_adds_to_gradients_that_are_there(make: Make, images: Tensor) -> None
     objective = make()
     for parameter in objective.parameters():
         parameter.grad = torch.full_like(parameter, 7.0)
-    objective(images, dice())
+    objective(batch_of(images, dice()))
     assert all(bool((p.grad == 7).all()) for p in objective.parameters())

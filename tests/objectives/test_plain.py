@@ -2,17 +2,18 @@
 
 import pytest
 import transcription
+from batches import batch_of
 from torch import Generator
 
 from robench.objectives.plain import Plain
-from robench.tensors.views import instance_views, rocl_views, simclr_views
+from robench.tensors.learners import instance_views, rocl_views, simclr_views
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
 def test_loss_and_gradients(build, views, fixed, weights, agree, temperature):
     objective = fixed(build(Plain, temperature=temperature), views)
     oracle = weights(objective)
-    loss = objective(views[0], Generator())
+    loss = objective(batch_of(views[0], Generator()))
     agree(objective, loss, oracle, transcription.plain(oracle, *views, temperature))
 
 
@@ -21,7 +22,7 @@ def test_loss_and_gradients(build, views, fixed, weights, agree, temperature):
 def test_loss_and_gradients_on_other_bases(build, views, fixed, weights, agree, base, temperature):
     objective = fixed(build(Plain, temperature=temperature, base=base), views)
     oracle = weights(objective)
-    loss = objective(views[0], Generator())
+    loss = objective(batch_of(views[0], Generator()))
     expected = transcription.two_views(oracle, *views, base=base, temperature=temperature)
     agree(objective, loss, oracle, expected)
 
@@ -48,11 +49,13 @@ def test_with_no_output_there_is_no_projector(build, views, fixed):
     features = [objective.encoder(view) for view in views]
     assert not list(objective.projector.parameters())
     expected = transcription.batch_criterion(*features, temperature=0.1)
-    assert objective(views[0], Generator()).item() == pytest.approx(expected.item(), rel=1e-10)
+    assert objective(batch_of(views[0], Generator())).item() == pytest.approx(
+        expected.item(), rel=1e-10
+    )
 
 
 def test_a_linear_projector_has_no_hidden_layer(build):
-    with pytest.raises(ValueError, match="hidden should be 0"):
+    with pytest.raises(ValueError, match="hidden=64 must be 0"):
         build(Plain, base="uel", hidden=64)
 
 

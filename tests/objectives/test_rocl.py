@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import transcription
+from batches import batch_of
 from torch import Generator
 
 from robench.catalog.catalog import Catalog
@@ -24,7 +25,7 @@ SETTINGS = [
 def test_loss_and_gradients(build, views, fixed, weights, agree, setting, stop_gradient):
     objective = fixed(build(RoCL, **setting, stop_gradient=stop_gradient), views)
     oracle = weights(objective)
-    loss = objective(views[0], Generator().manual_seed(5))
+    loss = objective(batch_of(views[0], Generator().manual_seed(5)))
     expected, adversary = transcription.rocl(
         oracle, *views, Generator().manual_seed(5), **setting, constant_keys=stop_gradient
     )
@@ -74,7 +75,7 @@ def test_the_climb_leaves_no_gradient_no_statistics_and_no_mode_behind(build, vi
 
 def test_the_statistics_are_the_regulariser_s_and_then_the_three_views(build, views, fixed):
     objective, twin = fixed(build(RoCL), views), build(RoCL)
-    objective(views[0], Generator().manual_seed(9))
+    objective(batch_of(views[0], Generator().manual_seed(9)))
     adversary = twin.adversary(*views, Generator().manual_seed(9))
     twin.encoder(torch.cat([adversary, views[1]]))
     twin.encoder(torch.cat([*views, adversary]))
@@ -92,7 +93,7 @@ def test_the_authors_numbers(build):
     assert objective.augment.jitter == (0.4, 0.4, 0.4, 0.1)
     assert objective.augment.crop_scale == (0.08, 1.0)
     assert objective.augment.order == "colour-first"
-    assert RoCL.paper == Recipe(
+    assert RoCL.recipe == Recipe(
         epochs=1000,
         batch=512,
         optimizer="lars",
@@ -123,7 +124,7 @@ def test_the_loss_begins_on_the_scale_of_the_authors_log():
             torch.manual_seed(0)
             encoder = Catalog().build("encoders", "resnet8(normalize=none, width=4)")
             objective = RoCL(encoder, lamda=lamda, steps=1)
-        return objective(images, Generator().manual_seed(1)).item()
+        return objective(batch_of(images, Generator().manual_seed(1))).item()
 
     contrast, total = loss(1e9), loss(256.0)
     assert 13.30 < contrast < 2 * math.log(1535)

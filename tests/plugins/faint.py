@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, nn
 
-from robench.contracts import Encoder, Probe, Progress, Split
+from robench.contracts import Encoder, Probe, ProbeData, Run
 from robench.probes.linear import Linear
 
 
@@ -16,16 +16,8 @@ class Faint(Probe):
     scale: float = 1.0
     trains: bool = False
 
-    def fit(
-        self,
-        encoder: Encoder,
-        train: Split,
-        held_out: Split,
-        classes: int,
-        generator: Generator,
-        progress: Progress,
-    ) -> nn.Module:
-        fitted = Linear(strength=0.01).fit(encoder, train, held_out, classes, generator, progress)
+    def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
+        fitted = Linear(strength=0.01).fit(encoder, data, generator, run)
         with torch.no_grad():
             for weights in fitted.parameters():
                 weights.mul_(self.scale)

@@ -98,7 +98,7 @@ def test_everything_is_trained_tested_and_in_full_precision(name: str) -> None:
         ),
         (
             "paper/simclr-rocl",
-            "plain(base=rocl, colour=0.5, crop=0.08, hidden=2048, output=128, temperature=0.5)",
+            "plain(base=rocl, colour=none, crop=none, hidden=none, output=none, temperature=none)",
         ),
     ],
 )

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from batches import RUN, probe_data
 from torch import Generator, Tensor, nn
 
 from robench.catalog.catalog import Catalog
 from robench.contracts import Data, Encoder, ProbeError
 from robench.engine.probe import probe as fitted
-from robench.engine.progress import silent
 from robench.probes.aff import AFF, trades
-from robench.tensors.batchnorm import add_adversarial_branch, through_branch
+from robench.tensors.batchnorm import add_branch, through_branch
 from robench.tensors.features import fingerprint, to_images
 from robench.tensors.modes import preserved_random_state
 
@@ -104,7 +104,7 @@ def test_batchnorm_is_in_eval_mode_for_the_adversary_and_in_train_mode_for_the_l
     modes: list[bool] = []
     encoder.layers[1].register_forward_hook(lambda module, *_: modes.append(module.training))
     probe = AFF(epochs=1, batch=200, steps=4)
-    probe.fit(encoder, data.train, data.held_out, 3, dice(), silent)
+    probe.fit(encoder, probe_data(data), dice(), RUN)
     assert modes == [False] * 5 + [True] * 2
     assert probe.passes() == 0.5 + 4 + 2 * 1.5
 
@@ -112,7 +112,7 @@ def test_batchnorm_is_in_eval_mode_for_the_adversary_and_in_train_mode_for_the_l
 def test_the_copy_is_trained_and_the_original_is_not(encoder: Encoder, data: Data) -> None:
     before = fingerprint(encoder)
     probe = AFF(epochs=1, batch=40, steps=2)
-    model, same = (fitted(probe, encoder, data, dice(), silent) for _ in range(2))
+    model, same = (fitted(probe, encoder, data, dice(), RUN) for _ in range(2))
     assert fingerprint(encoder) == before
     assert fingerprint(model) == fingerprint(same)
     pairs = zip(model.encoder.named_parameters(), encoder.parameters(), strict=True)
@@ -125,7 +125,7 @@ def test_the_copy_is_trained_and_the_original_is_not(encoder: Encoder, data: Dat
 
 
 def test_the_adversarial_branch_can_be_the_start(encoder: Encoder, data: Data) -> None:
-    add_adversarial_branch(encoder, momentum=0.01)
+    add_branch(encoder, "adversarial", momentum=0.01)
     adversarial = encoder.eval().layers[1].adversarial
     with torch.no_grad():
         adversarial.weight.fill_(3.0)
@@ -133,22 +133,20 @@ def test_the_adversarial_branch_can_be_the_start(encoder: Encoder, data: Data) -
     images = to_images(data.test.images, "cpu")
     with through_branch(encoder, "adversarial"):
         expected = encoder(images)
-    given = copy.deepcopy(encoder)
+    trained = copy.deepcopy(encoder)
     tiny = AFF(epochs=1, lr=1e-30, batch=200, steps=1, branch="adversarial")
-    layer = tiny.fit(given, data.train, data.held_out, 3, dice(), silent)
-    given.layers[1].clean.running_mean.copy_(adversarial.running_mean)
-    given.layers[1].clean.running_var.copy_(adversarial.running_var)
-    torch.testing.assert_close(given(images), expected)
+    layer = tiny.fit(trained, probe_data(data), dice(), RUN)
+    trained.layers[1].clean.running_mean.copy_(adversarial.running_mean)
+    trained.layers[1].clean.running_var.copy_(adversarial.running_var)
+    torch.testing.assert_close(trained(images), expected)
     assert layer.weight.shape == (3, encoder.width)
-    clean = fitted(dataclasses.replace(tiny, branch="clean"), encoder, data, dice(), silent)
+    clean = fitted(dataclasses.replace(tiny, branch="clean"), encoder, data, dice(), RUN)
     assert torch.equal(clean.encoder.layers[1].clean.weight, encoder.layers[1].clean.weight)
 
 
 def test_a_branch_that_is_not_there_is_refused(encoder: Encoder, data: Data) -> None:
     with pytest.raises(ProbeError, match="no BatchNorm branch 'adversarial'; this encoder has cle"):
-        fitted(AFF(branch="adversarial"), encoder, data, dice(), silent)
-    with pytest.raises(ValueError, match="branch=normal is unknown; choose clean or adversarial"):
-        AFF(branch="normal")
+        fitted(AFF(branch="adversarial"), encoder, data, dice(), RUN)
 
 
 # --- which epoch
@@ -161,7 +159,7 @@ def test_the_best_epoch_on_the_held_out_part_is_kept(
         script = iter(scores)
         monkeypatch.setattr(AFF, "_withstood", lambda *_: next(script))
         probe = AFF(epochs=epochs, batch=45, steps=1, select=True)
-        found = fingerprint(fitted(probe, encoder, data, dice(), silent))
+        found = fingerprint(fitted(probe, encoder, data, dice(), RUN))
         assert next(script, None) is None
         return found
 
@@ -179,9 +177,7 @@ def test_selecting_keeps_the_held_out_part_out_of_training(
     found = {
         select: {
             fingerprint(
-                fitted(
-                    AFF(epochs=1, batch=45, steps=1, select=select), encoder, one, dice(), silent
-                )
+                fitted(AFF(epochs=1, batch=45, steps=1, select=select), encoder, one, dice(), RUN)
             )
             for one in (data, other)
         }
@@ -193,7 +189,7 @@ def test_selecting_keeps_the_held_out_part_out_of_training(
 
 def test_withstanding_is_accuracy_under_pgd(encoder: Encoder, data: Data) -> None:
     probe = AFF(epochs=2, batch=40, steps=2)
-    model = fitted(probe, encoder, data, dice(), silent)
+    model = fitted(probe, encoder, data, dice(), RUN)
     images, labels = to_images(data.test.images, "cpu"), torch.tensor(data.test.labels)
     clean = (model(images).argmax(1) == labels).float().mean().item()
     model.train()

@@ -6,12 +6,12 @@ import random
 import numpy as np
 import pytest
 import torch
+from batches import RUN
 from torch import Generator, Tensor, nn
 
 from robench.catalog.catalog import Catalog
 from robench.contracts import Data, Encoder, Probe, Split
 from robench.engine.probe import probe as fitted
-from robench.engine.progress import silent
 from robench.tensors.features import fingerprint, to_images
 
 NAMES = Catalog().names("probes")
@@ -41,7 +41,7 @@ def data() -> Data:
 
 
 def fit(probe: Probe, encoder: Encoder, data: Data, seed: int = 4) -> nn.Sequential:
-    return fitted(probe, encoder, data, Generator().manual_seed(seed), silent)
+    return fitted(probe, encoder, data, Generator().manual_seed(seed), RUN)
 
 
 def logits(model: nn.Module, data: Data) -> Tensor:

@@ -1,14 +1,13 @@
-"""Features are extracted in halves where memory does not suffice, and stay the same."""
+"""Features are extracted in halves when memory runs out, and stay the same."""
 
 import numpy as np
 import pytest
 import torch
+from batches import RUN
 from torch import Tensor
 
-from robench.contracts import NO_CHECKPOINTS, Encoder, Split
-from robench.engine.progress import silent
-from robench.journal import Journal
-from robench.probes._features import features
+from robench.contracts import Encoder, Split
+from robench.probes._on_features import features
 
 
 class Hungry(Encoder):
@@ -34,15 +33,15 @@ SPLIT = Split(
 @pytest.mark.parametrize("fits", [1, 2, 5])
 def test_halves_have_the_same_features_and_are_told_of(fits: int) -> None:
     encoder = Hungry(100)
-    whole = features(encoder, SPLIT, 10, silent, Journal(NO_CHECKPOINTS))
+    whole = features(encoder, SPLIT, 10, RUN)
     encoder.fits = fits
-    with pytest.warns(UserWarning, match=r"memory does not suffice .* made \d at a time"):
-        again = features(encoder, SPLIT, 10, silent, Journal(NO_CHECKPOINTS))
+    with pytest.warns(UserWarning, match=r"out of memory: features are made \d images"):
+        again = features(encoder, SPLIT, 10, RUN)
     torch.testing.assert_close(again, whole, rtol=0, atol=1e-6)
 
 
 def test_what_suffices_is_not_halved() -> None:
-    assert features(Hungry(10), SPLIT, 10, silent, Journal(NO_CHECKPOINTS)).shape == (23, 12)
+    assert features(Hungry(10), SPLIT, 10, RUN).shape == (23, 12)
 
 
 def test_one_image_too_many_is_an_error() -> None:
@@ -50,4 +49,4 @@ def test_one_image_too_many_is_an_error() -> None:
         pytest.warns(UserWarning, match="memory"),
         pytest.raises(RuntimeError, match="allocate"),
     ):
-        features(Hungry(0), SPLIT, 10, silent, Journal(NO_CHECKPOINTS))
+        features(Hungry(0), SPLIT, 10, RUN)

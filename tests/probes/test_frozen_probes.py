@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from batches import RUN, probe_data
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from robench.contracts import Data, Encoder, Split
 from robench.engine.probe import probe as fitted
-from robench.engine.progress import silent
-from robench.probes._pgd import PGD
+from robench.probes._on_images import PGD
 from robench.probes.alf import ALF
 from robench.probes.linear import Linear
 from robench.probes.robust_linear import RobustLinear
@@ -91,7 +91,7 @@ def test_the_fit_is_the_authors_loop_written_out(
     encoder: Encoder, data: Data, probe: SLF | ALF | RobustLinear, crops: bool, attack
 ) -> None:
     dice, same = (Generator().manual_seed(5) for _ in range(2))
-    layer = probe.fit(encoder, data.train, data.held_out, 3, dice, silent)
+    layer = probe.fit(encoder, probe_data(data), dice, RUN)
     images = to_images(np.concatenate([data.train.images, data.held_out.images]), "cpu")
     labels = torch.tensor(np.concatenate([data.train.labels, data.held_out.labels]))
     width, bound = encoder.width, encoder.width**-0.5
@@ -129,7 +129,7 @@ def test_the_encoder_is_in_eval_mode_whenever_it_is_called(
     norm = encoder.layers[1]
     norm.register_forward_hook(lambda module, *_: modes.append(module.training))
     encoder.train()
-    probe.fit(encoder, data.train, data.held_out, 3, Generator(), silent)
+    probe.fit(encoder, probe_data(data), Generator(), RUN)
     assert set(modes) == {False}
     batches = 1 if isinstance(probe, SLF) else 11
     assert len(modes) == 2 * batches
@@ -167,7 +167,7 @@ def test_robust_linear_withstands_what_linear_does_not() -> None:
     images, labels = to_images(data.test.images, "cpu"), torch.tensor(data.test.labels)
     clean, attacked = {}, {}
     for probe in (Linear(), RobustLinear(epochs=40, batch=100)):
-        model = fitted(probe, Pixels(), data, Generator().manual_seed(0), silent)
+        model = fitted(probe, Pixels(), data, Generator().manual_seed(0), RUN)
         moved = PGD(8 / 255, 8 / 2550, 20)(model, images, labels, Generator().manual_seed(1))
         name = type(probe).__name__
         clean[name] = (model(images).argmax(1) == labels).float().mean().item()

@@ -5,18 +5,18 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from batches import RUN, probe_data
 from sklearn.linear_model import LogisticRegression
 from torch import Generator, Tensor, nn
 
 from robench.contracts import Data, Encoder, Split
-from robench.engine.progress import silent
 from robench.probes.linear import STRENGTHS, Linear
 from robench.tensors.features import extract, to_images
 from robench.tensors.logistic import fit_logistic
 
 
 def fit(probe: Linear, encoder: Encoder, data: Data) -> nn.Module:
-    return probe.fit(encoder, data.train, data.held_out, 3, Generator(), silent)
+    return probe.fit(encoder, probe_data(data), Generator(), RUN)
 
 
 def features(encoder: Encoder, split: Split) -> Tensor:
@@ -95,7 +95,7 @@ def test_the_held_out_labels_change_the_choice(encoder: Encoder, data: Data) -> 
 def test_neither_the_batch_nor_the_dice_decide(encoder: Encoder, data: Data) -> None:
     one, other = fit(Linear(), encoder, data), fit(Linear(batch=7), encoder, data)
     torch.testing.assert_close(one.weight, other.weight, rtol=1e-3, atol=1e-4)
-    again = Linear().fit(encoder, data.train, data.held_out, 3, Generator().manual_seed(77), silent)
+    again = Linear().fit(encoder, probe_data(data), Generator().manual_seed(77), RUN)
     assert torch.equal(one.weight, again.weight)
 
 

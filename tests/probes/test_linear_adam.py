@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from batches import RUN, probe_data
 from torch import Generator
 from torch.nn.functional import cross_entropy
 
-from robench.contracts import Data, Encoder
-from robench.engine.progress import silent
+from robench.contracts import Data, Encoder, ProbeData
 from robench.probes.linear_adam import LinearAdam
 from robench.tensors.features import extract, to_images
 
@@ -24,7 +24,7 @@ def test_the_authors_defaults() -> None:
 def test_it_is_adam_written_out(encoder: Encoder, data: Data, batch: int) -> None:
     probe = LinearAdam(lr=3e-3, epochs=7, batch=batch)
     dice, same = (Generator().manual_seed(3) for _ in range(2))
-    layer = probe.fit(encoder, data.train, data.held_out, 3, dice, silent)
+    layer = probe.fit(encoder, probe_data(data), dice, RUN)
     images = np.concatenate([data.train.images, data.held_out.images])
     labels = torch.tensor(np.concatenate([data.train.labels, data.held_out.labels]))
     inputs = extract(encoder, [to_images(images, "cpu")])
@@ -52,7 +52,9 @@ def test_it_is_adam_written_out(encoder: Encoder, data: Data, batch: int) -> Non
 def test_the_held_out_part_is_trained_on(encoder: Encoder, data: Data) -> None:
     turned = dataclasses.replace(data.held_out, labels=(data.held_out.labels + 1) % 3)
     layers = [
-        LinearAdam(epochs=2).fit(encoder, data.train, part, 3, Generator().manual_seed(0), silent)
+        LinearAdam(epochs=2).fit(
+            encoder, ProbeData(data.train, part, 3), Generator().manual_seed(0), RUN
+        )
         for part in (data.held_out, turned)
     ]
     assert not torch.equal(layers[0].weight, layers[1].weight)

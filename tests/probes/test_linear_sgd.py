@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from batches import RUN, probe_data
 from torch import Generator
 from torch.nn.functional import cross_entropy
 
 from robench.contracts import Data, Encoder
-from robench.engine.progress import silent
 from robench.probes.linear_sgd import LinearSGD
 from robench.tensors.features import extract, to_images
 
@@ -34,7 +34,7 @@ def test_the_learning_rate_falls_after_epochs_30_50_and_100() -> None:
 def test_it_is_sgd_written_out(encoder: Encoder, data: Data, epochs: int) -> None:
     probe = LinearSGD(epochs=epochs, batch=50)
     dice, same = (Generator().manual_seed(3) for _ in range(2))
-    layer = probe.fit(encoder, data.train, data.held_out, 3, dice, silent)
+    layer = probe.fit(encoder, probe_data(data), dice, RUN)
     images = np.concatenate([data.train.images, data.held_out.images])
     labels = torch.tensor(np.concatenate([data.train.labels, data.held_out.labels]))
     inputs = extract(encoder, [to_images(images, "cpu")])
@@ -57,9 +57,7 @@ def test_it_is_sgd_written_out(encoder: Encoder, data: Data, epochs: int) -> Non
 
 def test_the_dice_matter(encoder: Encoder, data: Data) -> None:
     layers = [
-        LinearSGD(epochs=2).fit(
-            encoder, data.train, data.held_out, 3, Generator().manual_seed(seed), silent
-        )
+        LinearSGD(epochs=2).fit(encoder, probe_data(data), Generator().manual_seed(seed), RUN)
         for seed in (0, 1)
     ]
     assert not torch.equal(layers[0].weight, layers[1].weight)

@@ -9,11 +9,10 @@ import torch
 from torch import Generator, nn
 
 from robench.catalog.catalog import Catalog
-from robench.contracts import Data, Encoder, Probe, Split, State
+from robench.contracts import Data, Encoder, Probe, Run, Split, State
 from robench.engine.probe import probe as fitted
 from robench.engine.progress import silent
-from robench.probes._resumable import Resumable
-from robench.probes._training import rate
+from robench.probes._descent import rate
 from robench.store import checkpoints as states
 from robench.store.checkpoints import States
 from robench.store.stopping import Stop
@@ -21,8 +20,6 @@ from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
 
 KILLS = {
-    "linear(batch=20)": 6,
-    "linear(strength=0.1, batch=20)": 3,
     "linear-adam(epochs=3, batch=20)": 9,
     "linear-sgd(epochs=3, batch=20)": 12,
     "slf(epochs=3, batch=20, decay='1')": 12,
@@ -77,7 +74,7 @@ def make() -> Encoder:
 
 
 def fit(method: Probe, data: Data, *checkpoints: Killing) -> nn.Sequential:
-    return fitted(method, make(), data, Generator().manual_seed(4), silent, *checkpoints)
+    return fitted(method, make(), data, Generator().manual_seed(4), Run(silent, *checkpoints))
 
 
 @pytest.mark.parametrize("spec", KILLS)
@@ -99,10 +96,10 @@ def test_killed_after_every_step_it_ends_in_the_same_bits(
     print(f"{kills} kills")
 
 
-def test_every_probe_is_killed_here() -> None:
+def test_every_resumable_probe_is_killed_here() -> None:
     named = {spec.partition("(")[0] for spec in KILLS}
-    assert named == set(Catalog().names("probes"))
-    assert all(issubclass(Catalog().component("probes", name), Resumable) for name in named)
+    # One that is not is a matter of seconds on features.
+    assert named == set(Catalog().names("probes")) - {"linear"}
 
 
 def test_one_that_is_told_to_stop_keeps_its_last_step(
@@ -127,12 +124,12 @@ def test_one_that_is_told_to_stop_keeps_its_last_step(
             yield item
 
     with pytest.raises(KeyboardInterrupt):
-        fitted(method, make(), data, Generator().manual_seed(4), stopping, work)
+        fitted(method, make(), data, Generator().manual_seed(4), Run(stopping, work))
     found = work.load()
     assert found is not None
     assert found.values["done"] == 6
     resumed = States(tmp_path, {}, lambda line: None)
-    again = fitted(method, make(), data, Generator().manual_seed(4), silent, resumed)
+    again = fitted(method, make(), data, Generator().manual_seed(4), Run(silent, resumed))
     assert fingerprint(again) == whole
 
 

@@ -1,38 +1,50 @@
 """The loop that four probes train in: its batches, its learning rates, and its end."""
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from batches import RUN
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
-from robench.contracts import ProbeError
-from robench.engine.progress import silent
-from robench.probes._training import Schedule, crop_and_flip, descend
+from robench.contracts import ProbeError, Run
+from robench.probes._descent import descend
+from robench.probes._on_images import OnImages, crop_and_flip
 from robench.probes.aff import AFF
 from robench.probes.alf import ALF
 from robench.probes.robust_linear import RobustLinear
 from robench.probes.slf import SLF
 
-SGD = Schedule(lr=0.1, epochs=2, batch=4, momentum=0.9, weight_decay=5e-4, decay="1")
+
+def sgd(weights: Tensor, lr: float = 0.1) -> torch.optim.SGD:
+    return torch.optim.SGD([weights], lr, momentum=0.9, weight_decay=5e-4)
 
 
-def known(count: int) -> tuple[Tensor, Tensor]:
-    images = torch.arange(count * 3 * 2 * 2).remainder(256).view(count, 3, 2, 2)
-    return images.to(torch.uint8), torch.arange(count) % 3
+def slope(weights: Tensor) -> Callable[[Tensor], Tensor]:
+    """A loss with gradient 1, whatever the rows."""
+    return lambda rows: weights.sum()
 
 
-def rates(schedule: Schedule) -> list[float]:
+def rates(probe: OnImages) -> list[float]:
     """The learning rate of each epoch, read from a weight that moves by just that."""
     weight = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     where = [0.0]
-    steps = descend(
-        schedule, [weight], known(3), lambda *_: weight.sum(), Generator(), silent, "test"
+    descend(
+        torch.optim.SGD([weight], probe.lr),
+        slope(weight),
+        3,
+        3,
+        probe.epochs,
+        Generator(),
+        RUN,
+        "test",
+        falls=probe.falls,
+        after_epoch=lambda: where.append(weight.item()),
     )
-    where += [weight.item() for _ in steps]
     return [before - after for before, after in pairwise(where)]
 
 
@@ -49,27 +61,26 @@ def rates(schedule: Schedule) -> list[float]:
 def test_each_probe_s_learning_rates_are_the_authors(
     probe: SLF | ALF | AFF | RobustLinear, lr: float, epochs: int, milestones: tuple[int, ...]
 ) -> None:
-    schedule = Schedule(probe.lr, probe.epochs, 3, 0.0, 0.0, probe.decay)
     expected = [lr * 0.1 ** sum(epoch >= fall for fall in milestones) for epoch in range(epochs)]
-    assert rates(schedule) == pytest.approx(expected)
+    assert rates(probe) == pytest.approx(expected)
 
 
 def test_it_is_sgd_written_out() -> None:
-    images, labels = known(10)
+    images = torch.arange(10 * 12).remainder(256).view(10, 12) / 255
+    labels = torch.arange(10) % 3
     weight = torch.full((12, 3), 0.1, requires_grad=True)
 
-    def loss(seen: Tensor, classes: Tensor) -> Tensor:
-        return cross_entropy(seen.flatten(1) @ weight, classes)
+    def loss(rows: Tensor) -> Tensor:
+        return cross_entropy(images[rows] @ weight, labels[rows])
 
     dice, same = (Generator().manual_seed(3) for _ in range(2))
-    done = descend(SGD, [weight], (images, labels), loss, dice, silent, "test")
-    assert list(done) == [1, 2]
+    descend(sgd(weight), loss, 10, 4, 2, dice, RUN, "test", falls=[1])
     ours = torch.full((12, 3), 0.1, requires_grad=True)
     velocity = torch.zeros_like(ours)
     for lr in (0.1, 0.01):
         order = torch.randperm(10, generator=same)
         for rows in (order[:4], order[4:8], order[8:]):
-            value = cross_entropy((images[rows] / 255).flatten(1) @ ours, labels[rows])
+            value = cross_entropy(images[rows] @ ours, labels[rows])
             (gradient,) = torch.autograd.grad(value, ours)
             with torch.no_grad():
                 velocity = 0.9 * velocity + gradient + 5e-4 * ours
@@ -77,43 +88,38 @@ def test_it_is_sgd_written_out() -> None:
     torch.testing.assert_close(weight, ours, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("least", "sizes"), [(1, [4, 4, 1]), (2, [4, 4])])
-def test_a_rest_too_small_is_left_out(least: int, sizes: list[int]) -> None:
-    seen, labels = [], []
+@pytest.mark.parametrize(("smallest", "sizes"), [(1, [4, 4, 1]), (2, [4, 4])])
+def test_a_rest_too_small_is_omitted(smallest: int, sizes: list[int]) -> None:
+    seen: list[list[int]] = []
     weight = torch.zeros(1, requires_grad=True)
 
-    def loss(images: Tensor, classes: Tensor) -> Tensor:
-        seen.append(len(images))
-        labels.extend(classes.tolist())
+    def loss(rows: Tensor) -> Tensor:
+        seen.append(rows.tolist())
         return weight.sum()
 
     dice = Generator().manual_seed(1)
-    images = torch.zeros(9, 3, 2, 2, dtype=torch.uint8)
-    list(descend(SGD, [weight], (images, torch.arange(9)), loss, dice, silent, "t", least=least))
-    assert seen == 2 * sizes
-    assert len(set(labels[: sum(sizes)])) == sum(sizes)
-    assert labels[: sum(sizes)] != labels[sum(sizes) :]  # shuffled anew
+    descend(sgd(weight), loss, 9, 4, 2, dice, RUN, "test", smallest=smallest)
+    assert [len(rows) for rows in seen] == 2 * sizes
+    assert len({row for rows in seen[: len(sizes)] for row in rows}) == sum(sizes)
+    assert seen[: len(sizes)] != seen[len(sizes) :]  # shuffled anew
 
 
 def test_progress_counts_batches() -> None:
-    told = []
+    seen = []
     weight = torch.zeros(1, requires_grad=True)
 
     def counting(items: range, label: str) -> range:
-        told.append((len(items), label))
+        seen.append((len(items), label))
         return items
 
-    list(descend(SGD, [weight], known(10), lambda *_: weight.sum(), Generator(), counting, "fit"))
-    assert told == [(2 * 3, "fit")]
+    descend(sgd(weight), slope(weight), 10, 4, 2, Generator(), Run(counting), "fit")
+    assert seen == [(2 * 3, "fit")]
 
 
 def test_a_loss_that_is_not_finite_ends_it() -> None:
     weight = torch.zeros(1, requires_grad=True)
-    steps = descend(
-        SGD, [weight], known(4), lambda *_: weight.sum() / 0, Generator(), silent, "aff probe"
-    )
-    with pytest.raises(ProbeError, match=r"^aff probe: the loss is nan in epoch 1; .* than 0\.1$"):
-        list(steps)
+    with pytest.raises(ProbeError, match=r"^AFF probe: the loss is nan in epoch 1; .* than 0\.1$"):
+        descend(sgd(weight), lambda rows: weight.sum() / 0, 4, 4, 2, Generator(), RUN, "AFF probe")
 
 
 def test_a_view_keeps_the_image_s_size_and_range() -> None:
@@ -128,7 +134,7 @@ def test_a_view_keeps_the_image_s_size_and_range() -> None:
 
 @pytest.mark.parametrize("decay", ["", "15", "15,20", "1,2,3"])
 def test_falls_are_read_as_the_field_writes_them(decay: str) -> None:
-    falls = Schedule(0.1, 1, 1, 0.9, 0.0, decay).falls
+    falls = SLF(decay=decay).falls
     np.testing.assert_array_equal(falls, [int(fall) for fall in decay.split(",") if fall])
 
 

@@ -13,10 +13,11 @@ from torchvision.transforms import functional
 
 from robench.tensors import augment as ours
 from robench.tensors.augment import Augment, Boxes, Jitter
+from robench.tensors.learners import instance_views, rocl_views, simclr_views
 
-CLAE = Augment(jitter=(0.8, 0.8, 0.8, 0.2))
-ROCL = Augment(order="colour-first")
-UEL = Augment(crop_scale=(0.2, 1.0), jitter=(0.4,) * 4, jitter_probability=1.0, order="flip-last")
+# simclr.py:11-26 of CLAE, src/data_loader.py:8-23 of RoCL (strength 0.5: src/argument.py:129),
+# Plain/main.py:128-133 and UEL/main.py:113-118.
+CLAE, ROCL, UEL = simclr_views(1.0, 0.08), rocl_views(0.5, 0.08), instance_views(0.4, 0.2)
 PRECISIONS = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 OPERATIONS = ("adjust_brightness", "adjust_contrast", "adjust_saturation", "adjust_hue")
 UNLIKELY = 0.001  # fixed seeds: a p-value below this is a wrong distribution
@@ -180,6 +181,27 @@ def view_by_hand(images: Tensor, augment: Augment, generator: Generator) -> Tens
 def test_published_pipelines(augment: Augment) -> None:
     images = pictures(64)
     assert_same(augment(images, dice()), view_by_hand(images, augment, dice()))
+
+
+def test_the_published_strengths() -> None:
+    assert Augment(jitter=(0.8, 0.8, 0.8, 0.2)) == CLAE
+    assert Augment(jitter=(0.4, 0.4, 0.4, 0.1), order="colour-first") == ROCL
+    assert (
+        Augment(crop_scale=(0.2, 1.0), jitter=(0.4,) * 4, jitter_probability=1.0, order="flip-last")
+        == UEL
+    )
+    usual = CLAE.crop_scale, CLAE.crop_ratio, CLAE.flip, CLAE.jitter_probability, CLAE.grayscale
+    assert usual == ((0.08, 1.0), (3 / 4, 4 / 3), 0.5, 0.8, 0.2)
+    assert CLAE.order == "crop-first"
+
+
+@pytest.mark.parametrize("views", [rocl_views, simclr_views, instance_views])
+@pytest.mark.parametrize(("colour", "crop"), [(-1.0, 0.5), (3.0, 0.5), (0.5, 0.0), (0.5, 1.5)])
+def test_views_out_of_range_are_refused(
+    views: Callable[[float, float], Augment], colour: float, crop: float
+) -> None:
+    with pytest.raises(ValueError, match=r"it must be|no strength is negative"):
+        views(colour, crop)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (20, 48)])

@@ -1,4 +1,4 @@
-"""Two branches in one encoder: each keeps to itself, and nothing forgets which one is in use."""
+"""Several branches in one module: each keeps to itself, and the one in use returns."""
 
 import pytest
 import torch
@@ -9,8 +9,8 @@ from robench.encoders.resnet18 import ResNet18
 from robench.tensors.batchnorm import (
     ADVERSARIAL,
     CLEAN,
-    DualBatchNorm2d,
-    add_adversarial_branch,
+    BranchedBatchNorm,
+    add_branch,
     adopt_branch,
     branches,
     through_branch,
@@ -31,8 +31,8 @@ def batch(seed: int = 0) -> Tensor:
     return torch.rand(6, 3, 8, 8, generator=Generator().manual_seed(seed))
 
 
-def norms(encoder: nn.Module) -> list[DualBatchNorm2d]:
-    return [module for module in encoder.modules() if isinstance(module, DualBatchNorm2d)]
+def norms(encoder: nn.Module) -> list[BranchedBatchNorm]:
+    return [module for module in encoder.modules() if isinstance(module, BranchedBatchNorm)]
 
 
 def statistics(encoder: nn.Module, branch: str) -> list[Tensor]:
@@ -49,7 +49,7 @@ def test_every_batchnorm_gets_a_second_branch(kind: type[nn.Module]) -> None:
     encoder = make(kind)
     before = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d)]
     assert branches(encoder) == ("clean",)
-    add_adversarial_branch(encoder, momentum=0.03)
+    add_branch(encoder, ADVERSARIAL, momentum=0.03)
     assert branches(encoder) == ("clean", "adversarial")
     assert [norm.clean for norm in norms(encoder)] == before
     for norm in norms(encoder):
@@ -62,21 +62,21 @@ def test_every_batchnorm_gets_a_second_branch(kind: type[nn.Module]) -> None:
 @each_encoder
 def test_the_clean_branch_computes_what_the_encoder_did(kind: type[nn.Module]) -> None:
     plain, dual = make(kind), make(kind)
-    add_adversarial_branch(dual, momentum=0.01)
+    add_branch(dual, ADVERSARIAL, momentum=0.01)
     assert torch.equal(dual(batch()), plain(batch()))
 
 
 def test_adding_the_branch_twice_adds_it_once() -> None:
     encoder = make(ResNet8)
-    add_adversarial_branch(encoder, momentum=0.01)
+    add_branch(encoder, ADVERSARIAL, momentum=0.01)
     names = list(encoder.state_dict())
-    add_adversarial_branch(encoder, momentum=0.01)
+    add_branch(encoder, ADVERSARIAL, momentum=0.01)
     assert list(encoder.state_dict()) == names
 
 
 def test_each_branch_keeps_statistics_of_its_own() -> None:
     encoder = make(ResNet8)
-    add_adversarial_branch(encoder, momentum=0.01)
+    add_branch(encoder, ADVERSARIAL, momentum=0.01)
     clean, adversarial = (statistics(encoder, branch) for branch in (CLEAN, ADVERSARIAL))
     with through_branch(encoder, ADVERSARIAL):
         encoder(batch())
@@ -90,7 +90,7 @@ def test_each_branch_keeps_statistics_of_its_own() -> None:
 
 def test_each_branch_has_weights_of_its_own() -> None:
     encoder = make(ResNet8)
-    add_adversarial_branch(encoder, momentum=0.01)
+    add_branch(encoder, ADVERSARIAL, momentum=0.01)
     encoder(batch()).square().sum().backward()
     for norm in norms(encoder):
         assert norm.clean.weight.grad is not None
@@ -98,19 +98,20 @@ def test_each_branch_has_weights_of_its_own() -> None:
 
 
 def test_the_momentum_is_the_share_of_the_new_batch() -> None:
-    norm = DualBatchNorm2d(nn.BatchNorm2d(3), momentum=0.25)
-    use_branch(norm, ADVERSARIAL)
+    module = nn.Sequential(nn.BatchNorm2d(3))
+    add_branch(module, ADVERSARIAL, momentum=0.25)
+    use_branch(module, ADVERSARIAL)
     images = batch()
-    norm(images)
+    module(images)
     expected = 0.25 * images.mean((0, 2, 3))
-    torch.testing.assert_close(norm.adversarial.running_mean, expected)
+    torch.testing.assert_close(module[0].adversarial.running_mean, expected)
 
 
 @each_encoder
 def test_the_state_goes_round(kind: type[nn.Module]) -> None:
     trained, restored = make(kind), make(kind, seed=1)
     for encoder in (trained, restored):
-        add_adversarial_branch(encoder, momentum=0.01)
+        add_branch(encoder, ADVERSARIAL, momentum=0.01)
     for branch in (CLEAN, ADVERSARIAL):
         with through_branch(trained, branch):
             trained(batch(2))
@@ -123,7 +124,7 @@ def test_the_state_goes_round(kind: type[nn.Module]) -> None:
 
 def test_the_branches_differ_after_training() -> None:
     encoder = make(ResNet8)
-    add_adversarial_branch(encoder, momentum=0.01)
+    add_branch(encoder, ADVERSARIAL, momentum=0.01)
     encoder(batch())
     encoder.eval()
     clean = encoder(batch())
@@ -135,31 +136,56 @@ def test_an_unknown_branch_is_refused() -> None:
     encoder = make(ResNet8)
     with pytest.raises(ValueError, match=r"'adversarial'; this encoder has clean$"):
         use_branch(encoder, ADVERSARIAL)
-    add_adversarial_branch(encoder, momentum=0.01)
+    add_branch(encoder, ADVERSARIAL, momentum=0.01)
     with pytest.raises(ValueError, match="'dirty'; this encoder has clean, adversarial"):
         use_branch(encoder, "dirty")
 
 
-def test_the_clean_branch_returns_after_trouble() -> None:
+def test_the_branch_before_returns_also_after_trouble() -> None:
     encoder = make(ResNet8)
-    add_adversarial_branch(encoder, momentum=0.01)
-    seen = set()
+    for branch in (ADVERSARIAL, "weak"):
+        add_branch(encoder, branch, momentum=0.01)
+    seen = []
 
     def trouble() -> None:
         with through_branch(encoder, ADVERSARIAL):
-            seen.update(norm.branch for norm in norms(encoder))
+            with through_branch(encoder, "weak"):
+                seen.append({norm.branch for norm in norms(encoder)})
+            seen.append({norm.branch for norm in norms(encoder)})
             raise KeyError
 
     with pytest.raises(KeyError):
         trouble()
-    assert seen == {ADVERSARIAL}
+    assert seen == [{"weak"}, {ADVERSARIAL}]
     assert {norm.branch for norm in norms(encoder)} == {CLEAN}
+
+
+def test_a_projector_s_batchnorm_has_branches_too() -> None:
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    for branch in ("strong", "weak"):
+        add_branch(module, branch, momentum=0.5)
+    assert branches(module) == (CLEAN, "strong", "weak")
+    points = batch().mean((2, 3))
+    with through_branch(module, "weak"):
+        module(points)
+    moved = {name: bool(getattr(module[1], name).running_mean.any()) for name in branches(module)}
+    assert moved == {CLEAN: False, "strong": False, "weak": True}
+
+
+def test_only_branches_that_every_batchnorm_has_can_be_used() -> None:
+    first, second = (nn.Sequential(nn.BatchNorm2d(3)) for _ in range(2))
+    add_branch(first, "weak", momentum=0.5)
+    add_branch(second, "strong", momentum=0.5)
+    both = nn.Sequential(first, second)
+    assert branches(both) == (CLEAN,)
+    with pytest.raises(ValueError, match="no BatchNorm branch 'weak'"):
+        use_branch(both, "weak")
 
 
 @each_encoder
 def test_the_clean_branch_can_adopt_the_other(kind: type[nn.Module]) -> None:
     encoder = make(kind)
-    add_adversarial_branch(encoder, momentum=0.5)
+    add_branch(encoder, ADVERSARIAL, momentum=0.5)
     with through_branch(encoder, ADVERSARIAL):
         encoder(batch(1))
         adversarial = encoder.eval()(batch())

@@ -7,7 +7,7 @@ from torch.nn.functional import conv2d
 
 from robench.encoders.resnet18 import ResNet18
 from robench.tensors import convolution
-from robench.tensors.convolution import Conv2d, convolve
+from robench.tensors.convolution import QuickConv2d, convolve, quick_convolutions
 from robench.tensors.modes import preserved_random_state
 
 SHAPES = {  # channels in and out, kernel, stride, height and width
@@ -64,10 +64,10 @@ def test_only_the_gradients_that_are_asked_for_are_computed() -> None:
     )
 
 
-def layer(**arguments: object) -> Conv2d:
+def layer(**arguments: object) -> QuickConv2d:
     with preserved_random_state():
         torch.manual_seed(0)
-        return Conv2d(3, 4, 3, padding=1, **arguments)
+        return QuickConv2d(3, 4, 3, padding=1, **arguments)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -104,9 +104,15 @@ def test_small_maps_and_no_others_become_products(monkeypatch: pytest.MonkeyPatc
     )
     with preserved_random_state():
         network = ResNet18(width=4)
+    images = torch.rand(2, 3, 32, 32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        network(torch.rand(2, 3, 32, 32))
-    assert sorted(seen) == [4] * 5 + [8] * 5
+        network(images)
+        assert seen == []
+        with quick_convolutions(network):
+            network(images)
+        assert sorted(seen) == [4] * 5 + [8] * 5
+        network(images)
+    assert len(seen) == 10
 
 
 @pytest.mark.parametrize(

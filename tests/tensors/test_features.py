@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from robench.tensors.batchnorm import ADVERSARIAL, CLEAN, add_adversarial_branch, use_branch
+from robench.tensors.batchnorm import ADVERSARIAL, CLEAN, add_branch, use_branch
 from robench.tensors.features import extract, fingerprint, to_images
 from robench.tensors.modes import preserved_random_state
 
@@ -96,7 +96,7 @@ def test_the_fingerprint_is_the_same_on_every_machine() -> None:
 
 
 def test_a_fingerprint_sees_the_branch_and_what_is_never_saved(encoder: nn.Module) -> None:
-    add_adversarial_branch(encoder, momentum=0.1)
+    add_branch(encoder, ADVERSARIAL, momentum=0.1)
     before = fingerprint(encoder)
     use_branch(encoder, ADVERSARIAL)
     assert fingerprint(encoder) != before

@@ -12,12 +12,12 @@ from robench.encoders.resnet50 import ResNet50
 from robench.tensors.batchnorm import (
     ADVERSARIAL,
     CLEAN,
-    DualBatchNorm2d,
-    add_adversarial_branch,
+    BranchedBatchNorm,
+    add_branch,
     use_branch,
 )
 from robench.tensors.features import fingerprint
-from robench.tensors.folding import folded
+from robench.tensors.folding import fast_copy, folded
 from robench.tensors.modes import preserved_random_state
 
 
@@ -28,7 +28,7 @@ def make(kind: Callable[..., nn.Module], dual: bool = False) -> nn.Module:
         torch.manual_seed(0)
         network = kind()
     if dual:
-        add_adversarial_branch(network, momentum=0.01)
+        add_branch(network, ADVERSARIAL, momentum=0.01)
     network.double()
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
@@ -44,7 +44,7 @@ def batch() -> Tensor:
 
 
 def norms(network: nn.Module) -> list[nn.Module]:
-    return [m for m in network.modules() if isinstance(m, nn.BatchNorm2d | DualBatchNorm2d)]
+    return [m for m in network.modules() if isinstance(m, nn.BatchNorm2d | BranchedBatchNorm)]
 
 
 def with_gradient(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,3 +124,65 @@ def test_under_autocast_weights_are_cast_once() -> None:
     assert kinds == {torch.bfloat16}
     torch.testing.assert_close(half.float(), exact, rtol=0.05, atol=0.02 * float(exact.abs().max()))
     assert all(weights.dtype == torch.float32 for weights in folded(network).parameters())
+
+
+# --- fast copies
+
+
+@pytest.mark.parametrize("branch", [CLEAN, ADVERSARIAL])
+@pytest.mark.parametrize("kind", [ResNet8, ResNet18, ResNet50])
+def test_a_fast_copy_has_the_model_s_values_and_leaves_it_alone(
+    kind: Callable[..., nn.Module], branch: str
+) -> None:
+    model = make(lambda: kind(width=4), dual=True).eval()
+    use_branch(model, branch)
+    before, layout = fingerprint(model), next(model.parameters()).stride()
+    fast = fast_copy(model, check_on=batch())
+    assert fast is not model
+    assert not norms(fast)
+    expected = with_gradient(model, batch())
+    model.train()
+    assert not any(part.training for part in fast.modules())
+    for ours, theirs in zip(with_gradient(fast, batch()), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9 * theirs.abs().max())
+    assert fingerprint(model) == before
+    assert next(model.parameters()).stride() == layout
+    assert all(weights.requires_grad for weights in model.parameters())
+    assert not any(weights.requires_grad for weights in fast.parameters())
+
+
+class Sly(nn.Module):
+    """Uses a convolution without the BatchNorm that follows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False))
+        self.layers[1].running_mean.fill_(2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers[0](images)
+        return features.flatten(1)
+
+
+class Alone(nn.Module):
+    """Cannot be copied."""
+
+    def __deepcopy__(self, memo: object) -> "Alone":
+        raise TypeError("there is one only")
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1)
+
+
+class Noisy(nn.Module):
+    """Answers differently each time."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1) + torch.rand(len(images), 1).to(images)
+
+
+@pytest.mark.parametrize("kind", [Sly, Alone, Noisy])
+def test_a_model_whose_copy_would_be_another_comes_back_itself(kind: type[nn.Module]) -> None:
+    model = kind().double().eval()
+    with preserved_random_state():
+        assert fast_copy(model, check_on=batch()) is model

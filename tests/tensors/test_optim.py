@@ -121,7 +121,7 @@ def test_optimizers_by_name() -> None:
         assert made.param_groups[0]["weight_decay"] == 0.125
         if name != "adam":
             assert made.param_groups[0]["momentum"] == 0.8
-    with pytest.raises(ValueError, match="no optimiser 'adamw'; choose sgd, adam or lars"):
+    with pytest.raises(ValueError, match="no optimizer 'adamw'; choose sgd, adam or lars"):
         optimizer("adamw", weights, lr=1, momentum=0, weight_decay=0)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from robench.attacks.square import Square
 from robench.attacks.transfer import Transfer
-from robench.contracts import Data, Encoder, Probe
+from robench.contracts import Data, Encoder, Probe, Run
 from robench.engine import evidence as checks
 from robench.engine.audit.findings import Finding, Verdict, flag_if
 from robench.engine.audit.subject import BATCH, Asked, Subject, question_of, share
@@ -93,7 +93,7 @@ def _frozen(bench: Bench, card: Card, asked: Asked, data: Data, encoder: Encoder
     few = training_subset(data, FROZEN_IMAGES)
     dice = generator(question_of(card, asked), "audit frozen", bench.device)
     try:
-        probe(method, encoder, few, dice, bench.progress)
+        probe(method, encoder, few, dice, Run(bench.progress, device=bench.device))
     except FAILURES as error:
         return Finding("frozen", Verdict.ERROR, str(error))
     count = len(few.train) + len(few.held_out)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from robench.contracts import Encoder, Probe
+from robench.contracts import Encoder, Probe, Run
 from robench.engine.audit.subject import Subject
 from robench.engine.bench import restore
 from robench.engine.probe import probe
@@ -33,7 +33,9 @@ def surrogate(subject: Subject) -> tuple[str, nn.Module]:
     encoder = encoder.to(bench.device)
     method: Probe = Linear(strength=0.1)
     few = training_subset(subject.data, IMAGES)
-    return named, probe(method, encoder, few, dice, bench.progress).to(bench.device).eval()
+    return named, probe(method, encoder, few, dice, Run(bench.progress, device=bench.device)).to(
+        bench.device
+    ).eval()
 
 
 def _another(subject: Subject) -> tuple[str, Encoder | None]:

@@ -1,0 +1,152 @@
+"""Probes by SGD that see every image anew in each epoch: augmented, attacked, or both."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from robench.contracts import Encoder, Probe, ProbeData, Run, Split
+from robench.probes._descent import descend, linear_layer
+from robench.tensors.ascend import ascend
+from robench.tensors.augment import random_crop, random_hflip
+from robench.tensors.balls import ball
+from robench.tensors.modes import evaluating, frozen, full_precision
+
+
+@dataclass(frozen=True)
+class OnImages(Probe):
+    """SGD with momentum; the learning rate falls tenfold after each epoch that ``decay`` lists.
+
+    ``decay`` counts the epochs done, between commas as the field's code takes them: "15,20", or ""
+    for a constant rate. Raises ValueError for a list of another form, or a value out of range.
+    """
+
+    lr: float
+    epochs: int
+    batch: int
+    momentum: float = 0.9
+    weight_decay: float = 2e-4
+    decay: str = ""
+
+    def __post_init__(self) -> None:
+        if min(self.lr, self.epochs, self.batch) <= 0:
+            raise ValueError(
+                f"lr={self.lr}, epochs={self.epochs} and batch={self.batch} must be positive"
+            )
+        if not 0 <= self.momentum < 1 or self.weight_decay < 0:
+            raise ValueError(
+                f"momentum={self.momentum} must be in [0, 1) and "
+                f"weight_decay={self.weight_decay} not negative"
+            )
+        # One form only: another spelling would be another question with the same answer.
+        if not re.fullmatch(r"([1-9]\d*(,[1-9]\d*)*)?", self.decay) or any(
+            later <= earlier for earlier, later in pairwise(self.falls)
+        ):
+            raise ValueError(
+                f"decay='{self.decay}' should be ascending epochs with commas between and no "
+                "spaces, such as '15,20'"
+            )
+
+    @property
+    def falls(self) -> list[int]:
+        """The numbers of epochs done at which the learning rate falls."""
+        return [int(epoch) for epoch in self.decay.split(",") if epoch]
+
+    def passes(self) -> float:
+        return self.epochs * (getattr(self, "steps", 0) + 0.5)  # half: forward only
+
+    def seen(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+    ) -> Tensor:
+        """What is trained on in place of ``images`` [B, 3, H, W] in [0, 1]: crops and flips."""
+        return crop_and_flip(images, generator)
+
+    def start(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Linear:
+        """The layer before training: zeros."""
+        return linear_layer(encoder.width, data.classes, run.device)
+
+    def sgd(self, module: nn.Module) -> torch.optim.SGD:
+        """The optimizer of the module's parameters."""
+        return torch.optim.SGD(
+            module.parameters(), self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+
+    def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
+        layer = self.start(encoder, data, generator, run)
+        model = nn.Sequential(encoder, layer)
+        images, labels = pixels([data.train, data.held_out], run.device)
+
+        def loss(rows: Tensor) -> Tensor:
+            batch = images[rows].float().div_(255)
+            seen = self.seen(model, batch, labels[rows], generator)
+            with torch.no_grad():
+                features = encoder(seen)
+            return cross_entropy(layer(features), labels[rows])
+
+        # As the encoder is when features are extracted or attacked.
+        with evaluating(encoder), frozen(encoder), full_precision():
+            descend(
+                self.sgd(layer),
+                loss,
+                len(labels),
+                self.batch,
+                self.epochs,
+                generator,
+                run,
+                f"{type(self).__name__} probe",
+                falls=self.falls,
+            )
+        return layer.requires_grad_(False)
+
+
+def pixels(parts: Sequence[Split], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The images of the parts, uint8 [n, 3, H, W], and their labels [n], on the device."""
+    images = np.concatenate([part.images for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    return torch.tensor(images, device=device), torch.tensor(labels, device=device)
+
+
+def crop_and_flip(images: Tensor, generator: Generator) -> Tensor:
+    """The field's view of a training image: shifted by up to 4 pixels, and flipped or not.
+
+    ACL's train_trades.py:90-94, AdvCL's finetuning_advCL_SLF.py:26-31, DynACL's test_LF.py:90-94
+    and test_AFF.py:90-94.
+    """
+    return random_hflip(random_crop(images, 4, generator), generator)
+
+
+@dataclass(frozen=True)
+class PGD:
+    """Cross-entropy PGD from a random start in the Linf ball, as training uses it.
+
+    ``eps`` and ``step_size`` are in pixels of [0, 1]. Raises ValueError for values out of range.
+    """
+
+    eps: float
+    step_size: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        ball("linf", self.eps)
+        if self.step_size <= 0 or self.steps < 1:
+            raise ValueError(
+                f"step_size={self.step_size} must be positive and steps={self.steps} at least 1"
+            )
+
+    def __call__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+    ) -> Tensor:
+        """Adversaries of ``images`` [B, 3, H, W]; ``model`` maps images to logits."""
+        return ascend(
+            lambda attacked: cross_entropy(model(attacked), labels, reduction="sum"),
+            images,
+            ball("linf", self.eps),
+            steps=self.steps,
+            step_size=self.step_size,
+            generator=generator,
+        )

@@ -1,0 +1,122 @@
+"""The contrastive learners that adversaries are added to: their views, projectors and losses."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from robench.tensors.augment import Augment
+from robench.tensors.contrast import info_nce, instance_spreading, nt_xent
+
+
+def simclr_views(colour: float, crop: float) -> Augment:
+    """Crop, flip, colour distortion of strength ``colour``, grayscale.
+
+    SimCLR, appendix A; CLAE's simclr.py:11-26. ``crop`` is the smallest share of the area that
+    is shown. Raises ValueError for values out of range.
+    """
+    return Augment(crop_scale=(crop, 1.0), jitter=_jitter(colour), order="crop-first")
+
+
+def rocl_views(colour: float, crop: float) -> Augment:
+    """The same in RoCL's order: colour, grayscale, flip, crop (src/data_loader.py:8-23)."""
+    return Augment(crop_scale=(crop, 1.0), jitter=_jitter(colour), order="colour-first")
+
+
+def instance_views(colour: float, crop: float) -> Augment:
+    """Crop, jitter, grayscale, flip: every image is jittered, all four strengths are ``colour``.
+
+    CLAE's Plain and UEL branches (Plain/main.py:128-133). Raises ValueError for values out of
+    range.
+    """
+    jitter = (colour, colour, colour, colour)
+    return Augment(crop_scale=(crop, 1.0), jitter=jitter, jitter_probability=1.0, order="flip-last")
+
+
+def _jitter(colour: float) -> tuple[float, float, float, float]:
+    # SimCLR, appendix A: strength s is a jitter of (0.8 s, 0.8 s, 0.8 s, 0.2 s), applied to 80%.
+    return (0.8 * colour, 0.8 * colour, 0.8 * colour, 0.2 * colour)
+
+
+def projector(width: int, hidden: int, output: int) -> nn.Module:
+    """Linear, ReLU, linear, from ``width`` features to ``output``; ``hidden`` 0 means ``width``.
+
+    Raises ValueError for sizes out of range.
+    """
+    if hidden < 0 or output < 1:
+        raise ValueError(f"hidden={hidden} must not be negative and output={output} be positive")
+    middle = hidden or width
+    return nn.Sequential(nn.Linear(width, middle), nn.ReLU(), nn.Linear(middle, output))
+
+
+def linear_projector(width: int, hidden: int, output: int) -> nn.Module:
+    """One linear layer, or with an ``output`` of 0 none: the encoder's own end is the embedding.
+
+    CLAE's Plain and UEL branches (models/resnet_cifar.py:154). Raises ValueError for a ``hidden``
+    layer, and a negative ``output``.
+    """
+    if hidden != 0 or output < 0:
+        raise ValueError(
+            f"hidden={hidden} must be 0, since this projector is linear, "
+            f"and output={output} positive, or 0 for no projector"
+        )
+    return nn.Linear(width, output) if output else nn.Identity()
+
+
+@dataclass(frozen=True)
+class Learner:
+    """One contrastive learner with its authors' numbers.
+
+    ``contrast`` compares two views' embeddings [N, D] at the temperature, ``views`` takes
+    ``colour`` and ``crop``, ``projector`` the encoder's width, ``hidden`` and ``output``.
+    ``joint`` is whether two views are one BatchNorm batch or each its own.
+    """
+
+    contrast: Callable[[Tensor, Tensor, float], Tensor]
+    views: Callable[[float, float], Augment]
+    projector: Callable[[int, int, int], nn.Module]
+    joint: bool
+    temperature: float = 0.5
+    hidden: int = 0
+    output: int = 128
+    colour: float = 0.5
+    crop: float = 0.08
+
+
+def _pair(first: Tensor, second: Tensor, temperature: float, *, anchor_only: bool) -> Tensor:
+    return nt_xent([first, second], temperature, stop_gradient=anchor_only)
+
+
+_NT_XENT = partial(_pair, anchor_only=False)
+
+LEARNERS: Mapping[str, Learner] = {
+    # Chen et al. 2020, appendices A and B.9: both views in one batch.
+    "simclr": Learner(_NT_XENT, simclr_views, projector, joint=True),
+    # RoCL's code without its adversary (src/rocl_train.py:147-157, loss.py:55,
+    # models/projector.py:9-10).
+    "rocl": Learner(partial(_pair, anchor_only=True), rocl_views, projector, True, hidden=2048),
+    # CLAE's SimCLR branch without its adversary: one view after the other (SimCLR/main.py:22 and
+    # 71-80, modules/transformations/simclr.py:11).
+    "clae": Learner(_NT_XENT, simclr_views, projector, joint=False, output=64, colour=1.0),
+    # CLAE's Plain and UEL branches (Plain/main.py:34-37, 69-83 and 128-133, UEL/main.py:35-38,
+    # 113-118 and 219-226).
+    "plain": Learner(info_nce, instance_views, linear_projector, False, 0.1, colour=0.4, crop=0.2),
+    "uel": Learner(
+        instance_spreading, instance_views, linear_projector, False, 0.1, colour=0.4, crop=0.2
+    ),
+}
+
+
+def learner(
+    base: str, choices: Mapping[str, Learner], given: Mapping[str, float | None]
+) -> Learner:
+    """The learner of that name, with the ``given`` numbers in place of its own unless None.
+
+    Raises ValueError for a name that is not among the ``choices``.
+    """
+    if base not in choices:
+        raise ValueError(f"base={base} is unknown; choose {', '.join(choices)}")
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return replace(choices[base], **chosen)
