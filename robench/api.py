@@ -1,24 +1,31 @@
 """The functions behind the command line and ``robench.run(...)`` in a notebook."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-import torch
-
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan, reach, schedules
 from robench.catalog.request import Names, Places, Request, keywords, specs
-from robench.catalog.scale import scale
+from robench.catalog.scale import size
 from robench.contracts import Encoder, Progress
 from robench.engine.bench import Bench, find_card, restore
+from robench.engine.places import Say, find_device, make_bench, open_store
 from robench.engine.progress import bar
+from robench.engine.reporting import (
+    latest,
+    left_out,
+    scales,
+    size_of,
+    stored,
+    stored_method,
+    write_report,
+)
 from robench.grid.questions import Evaluation
-from robench.grid.records import Card, Curve, Examples, Result
-from robench.grid.spec import SpecError, nearest, parse, parse_number
-from robench.store.store import Store, StoreError, published
+from robench.grid.records import Result
+from robench.grid.spec import SpecError, parse, parse_number
+from robench.store.store import Store
 from robench.trust.review import review
 
 if TYPE_CHECKING:
@@ -29,9 +36,6 @@ if TYPE_CHECKING:
     from robench.report.compare import Comparison
     from robench.report.table import Table
     from robench.reproduction import Reproduction
-
-Say = Callable[[str], None]
-"""Takes one line of a message."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,7 @@ def evaluate(
 
 
 def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Results:
-    """Answer the evaluations, and report on them and on what else is stored at the same scale.
+    """Answer the evaluations, and report on them and on what else is stored of the same size.
 
     Stored cells in the place of one of them in the table stay out of the report. Flags that show
     only beside other cells are written into the cells of the results folder.
@@ -215,7 +219,7 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
 
     bench.store.prepare()
     answered = list(bench.answers(evaluations, limit))
-    scales = {scale(evaluation, limit, bench.catalog) for evaluation in evaluations}
+    sizes = {size(evaluation, limit, bench.catalog) for evaluation in evaluations}
     with bench.reporting():  # the last of several processes to write has read what all have found
         stored = list(bench.store.results())
         reviewed = review(stored)
@@ -224,7 +228,7 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
                 bench.store.amend(after.cell)
         known = {result.cell.key: result for result in reviewed}
         results = tuple(known.get(result.cell.key, result) for result in answered)
-        others = (r for r in known.values() if _scale(r, bench.catalog) in scales)
+        others = (one for one in known.values() if size_of(one, bench.catalog) in sizes)
         reported = one_each([*others, *results])
         if reported:
             write_report(bench.store, reported, bench.catalog)
@@ -258,7 +262,7 @@ def worst_case(attacks: Names, *, request: Request, places: Places, say: Say = p
     store, catalog = _stored_cells(request, places, say)
     results = latest(store, catalog, say)
     worst = worst_cases(results, [str(spec) for spec in specs("attacks", attacks)])
-    return pivot([*results, *worst], scale=_scale(results[0], catalog))
+    return pivot([*results, *worst], scale=scales(results, catalog))
 
 
 @keywords(Request, "preset")
@@ -284,22 +288,12 @@ def compare(
     store, catalog = _stored_cells(request, places, say)
     results = stored(store)
     methods = sorted({result.labels.method for result in results})
-    a, b = (_stored_method(typed, methods, catalog) for typed in (method_a, method_b))
+    a, b = (stored_method(typed, methods, catalog) for typed in (method_a, method_b))
     if worst_case is not None:
         results += worst_cases(results, [str(spec) for spec in specs("attacks", worst_case)])
-    made = comparing.compare(results, a, b, lambda result: _scale(result, catalog))
-    left = [
-        f"{count} of {one} that {other} has no partner for"
-        for count, one, other in zip(made.without_partner, (a, b), (b, a), strict=True)
-        if count
-    ]
-    if made.replaced:
-        left.append(f"{made.replaced} with the place of a later one")
-    if left:
-        say(
-            f"compared {sum(len(row.seeds) for row in made.rows)} pairs of cells; "
-            f"left out {'; '.join(left)}"
-        )
+    made = comparing.compare(results, a, b, lambda result: size_of(result, catalog))
+    if line := left_out(made):
+        say(line)
     return made
 
 
@@ -307,88 +301,6 @@ def _stored_cells(request: Request, places: Places, warn: Say) -> tuple[Store, C
     catalog = Catalog(places.plugins)
     catalog.preset(request.preset)
     return open_store(request.preset, places, warn), catalog
-
-
-def _stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
-    """The label of a method with stored answers."""
-    spec = parse(typed)
-    if str(spec) in known:
-        return str(spec)
-    try:
-        label = catalog.label("methods", catalog.resolve("methods", spec))
-    except SpecError:
-        label = ""  # such as a plug-in's that is not at hand, or a mistyped one
-    if label in known:
-        return label
-    of_that_name = [one for one in known if parse(one).name == spec.name]
-    hint = f"did you mean {' or '.join(of_that_name)}?" if of_that_name else nearest(typed, known)
-    raise SpecError(f"no stored cells of method '{typed}'; {hint}")
-
-
-def stored(store: Store) -> list[Result]:
-    """Every stored answer, the latest last, with the flags that all of them ask for.
-
-    Raises SpecError where there is none.
-    """
-    from robench.report.results import latest_last
-
-    results = latest_last(review(store.results()))
-    if not results:
-        raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
-    return results
-
-
-def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[Result]:
-    """The stored answers at the scale of the latest, one for each place in the table.
-
-    ``say`` is told, in a line, what is left out. Raises SpecError where nothing is stored.
-    """
-    from robench.report.results import one_each
-
-    results = stored(store)
-    scales = [_scale(result, catalog) for result in results]
-    at_latest = [r for r, own in zip(results, scales, strict=True) if own == scales[-1]]
-    reported = one_each(at_latest)
-    others = Counter(own for own in scales if own != scales[-1])
-    left = [f"{count} at {other}" for other, count in others.items()]
-    if len(reported) < len(at_latest):
-        left.append(f"{len(at_latest) - len(reported)} with the place of a later one")
-    if left:
-        say(f"reported {len(reported)} cells at {scales[-1]}; left out {'; '.join(left)}")
-    return reported
-
-
-def _scale(result: Result, catalog: Catalog) -> str:
-    return scale(result.cell.evaluation, result.cell.limit, catalog)
-
-
-def write_report(store: Store, results: Sequence[Result], catalog: Catalog) -> list[Path]:
-    """Write tables and figures on the results into the store's results folder; returns the paths.
-
-    Raises StoreError where they cannot be written.
-    """
-    from robench.report.write import write
-
-    results = sorted(results, key=lambda result: result.cell.key)
-    trained = dict.fromkeys(result.cell.evaluation.probing.pretraining for result in results)
-    cards = [card for card in map(store.card, trained) if card is not None]
-    examples = (store.examples(result.cell) for result in results)
-    try:
-        return write(
-            results,
-            [curve(card) for card in cards],
-            [shown for shown in examples if isinstance(shown, Examples)],
-            store.out,
-            scale="; ".join(sorted({_scale(r, catalog) for r in results})),
-            metrics={name: catalog.metric(name) for name in catalog.names("metrics")},
-        )
-    except OSError as error:
-        raise StoreError(f"cannot write the report to {store.out}: {error}") from None
-
-
-def curve(card: Card) -> Curve:
-    """How the pretraining of a card went."""
-    return Curve(card.method, card.source, card.encoder, card.pretraining.seed, card.losses)
 
 
 @keywords(Places, "zoo", "plugins")
@@ -446,46 +358,3 @@ def audit(
         autoattack=autoattack,
     )
     return audit(bench, card, asked)
-
-
-def make_bench(places: Places, store: Store, progress: Progress, say: Say) -> Bench:
-    """A bench at these places.
-
-    Raises SpecError for a plug-in or a device that cannot be used.
-    """
-    catalog, device = Catalog(places.plugins), find_device(places.device)
-    return Bench(catalog, store, places.root, device, progress, say)
-
-
-def open_store(preset: str, places: Places, warn: Say) -> Store:
-    """The store of a run: ``out``, or the preset's folder under ``results``.
-
-    A published folder is only read, unless ``out`` names it: new cells go to ``<folder>.own``.
-    """
-    if places.out is not None:
-        return Store(places.out, places.zoo, warn)
-    folder = Path("results") / preset
-    if published(folder):
-        own = folder.with_name(f"{folder.name}.own")
-        return Store(own, places.zoo, warn, shelf=folder)
-    return Store(folder, places.zoo, warn)
-
-
-def find_device(name: str) -> torch.device:
-    """The device of that name; "auto" is the first GPU, or else the CPU.
-
-    Raises SpecError for a device that is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        hint = nearest(name, ["auto", "cpu", "cuda", "cuda:0"])
-        raise SpecError(f"no device '{name}'; {hint}") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise SpecError(f"device '{name}' is not there: torch sees {count} GPUs; use --device cpu")
-    if device.type not in ("cpu", "cuda"):
-        raise SpecError(f"device '{name}' is not supported; choose auto, cpu, cuda or cuda:0")
-    return device

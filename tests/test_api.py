@@ -195,6 +195,20 @@ def test_a_run_reports_what_else_is_stored_at_its_scale(tmp_path: Path) -> None:
     assert len(list(Path("out/cells").glob("*.json"))) == 3  # two have grown
 
 
+def test_methods_with_settings_of_their_own_share_a_table(tmp_path: Path) -> None:
+    finished(tmp_path)
+    own = toy_run(methods="mirror(noise=0.2)", settings={"mirror.lr": 0.01}, attacks="clean")
+    recipe = own[0].cell.evaluation.probing.pretraining.recipe
+    assert recipe.lr == 0.01
+    with without_figures():
+        api.report(out="out", plugins=TOYS, say=pytest.fail)
+    methods = pd.read_csv("out/results.csv")["method"]
+    assert set(methods) == {"mirror", "mirror(noise=0.2)"}
+    caption, *_ = Path("out/table.md").read_text().splitlines()
+    assert "lr 0.01" in caption
+    assert "lr 0.002" in caption
+
+
 def test_a_report_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
     finished(tmp_path)
     (tmp_path / "out" / "table.md").unlink()

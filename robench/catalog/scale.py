@@ -10,20 +10,31 @@ from robench.grid.spec import Spec, SpecError
 
 
 def scale(evaluation: Evaluation, limit: int | None, catalog: Catalog) -> str:
-    """The size of an evaluation's training and test, in words; one scale makes a table.
+    """How an evaluation's encoder is trained, and how much is tested, in words.
 
     ``limit`` is the number of test images (None: all).
     """
+    recipe = evaluation.probing.pretraining.recipe
+    return _scale(evaluation, limit, catalog, words(recipe))
+
+
+def size(evaluation: Evaluation, limit: int | None, catalog: Catalog) -> str:
+    """The same without settings such as the learning rate; one size makes a table."""
+    recipe = evaluation.probing.pretraining.recipe
+    brief = f"{_epochs(recipe)} of {_count(recipe.images)} images ({recipe.precision})"
+    return _scale(evaluation, limit, catalog, brief)
+
+
+def _scale(evaluation: Evaluation, limit: int | None, catalog: Catalog, trained: str) -> str:
     probing, recipe = evaluation.probing, evaluation.probing.pretraining.recipe
-    tested = f"probes on {_count(probing.images)}, {_count(limit)} test images"
     own = _own(catalog, probing.pretraining.objective)
     if own is not None and recipe == replace(
         resized(own, recipe.epochs), images=recipe.images, precision=recipe.precision
     ):
         epochs = "" if recipe.epochs == own.epochs else f", cut to {_epochs(recipe)}"
         images = f"{_count(recipe.images)} images"
-        return f"each method's own schedule{epochs} on {images} ({recipe.precision}), {tested}"
-    return f"{words(recipe)}, {tested}"
+        trained = f"each method's own schedule{epochs} on {images} ({recipe.precision})"
+    return f"{trained}, probes on {_count(probing.images)}, {_count(limit)} test images"
 
 
 def words(recipe: Recipe) -> str:

@@ -58,7 +58,7 @@ def test_the_table_is_aligned_and_says_what_its_numbers_are() -> None:
     assert caption.startswith(
         "plain against rocl(steps=10): accuracy (%) on the same test images. Throughout: data "
         "shapes10 → shapes10, encoder resnet8, probe linear, seeds 0,1,2, images 400, scale 1 epoch"
-        " of all images in batches of 64"
+        " of all images (fp32)"
     )
     assert head.split("  ")[0] == "attack"
     assert [row.split("  ")[0] for row in rows] == ["clean", "pgd 8/255", "square 8/255"]
