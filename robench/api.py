@@ -21,6 +21,7 @@ from robench.engine.reporting import (
     stored,
     stored_method,
     write_report,
+    write_text,
 )
 from robench.grid.questions import Evaluation
 from robench.grid.records import Result
@@ -128,17 +129,13 @@ def reproduce(
     DataError or StoreError, before any compute, for what does not exist or cannot be read or
     written.
     """
-    from robench.report.files import replace
     from robench.reproduction import reproduce, texts
 
     task, bench = reproduction(table, scale, request, places, progress, say, warn or say)
     made = reproduce(task, bench)
     with bench.reporting():
         for name, text in texts(made).items():
-            try:
-                replace(bench.store.out / name, text.encode())
-            except OSError as error:
-                raise StoreError(f"cannot write {bench.store.out / name}: {error}") from None
+            write_text(bench.store.out / name, text)
     return made
 
 

@@ -330,18 +330,15 @@ def compare(
 ) -> None:
     """Compare two methods image by image: difference, interval and p; nothing is computed."""
     from robench import api
+    from robench.engine.reporting import write_text
     from robench.report import compare as comparing
-    from robench.report.files import replace as replace_file
     from robench.report.render import frame_csv, terminal, terminal_width
 
     made = api.compare(
         method_a, method_b, worst_case=attacks, request=request, places=places, say=_note
     )
     if file is not None:
-        try:
-            replace_file(file, frame_csv(comparing.frame(made)).encode())
-        except OSError as error:
-            raise SpecError(f"cannot write {file}: {error.strerror or error}") from None
+        write_text(file, frame_csv(comparing.frame(made)))
     click.echo(terminal(comparing.table(made), terminal_width()), nl=False)
 
 

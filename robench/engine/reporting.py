@@ -115,3 +115,13 @@ def write_report(store: Store, results: Sequence[Result], catalog: Catalog) -> l
         )
     except OSError as error:
         raise StoreError(f"cannot write the report to {store.out}: {error}") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file. Raises StoreError where that cannot be done."""
+    from robench.report.files import replace
+
+    try:
+        replace(path, text.encode())
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
