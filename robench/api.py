@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import plan, reach, schedules
+from robench.catalog.plan import plan, reach
 from robench.catalog.request import Names, Places, Request, keywords, specs
-from robench.catalog.scale import size
+from robench.catalog.scale import schedules, size
 from robench.contracts import Encoder, Progress
 from robench.engine.bench import Bench, find_card, restore
 from robench.engine.places import Say, find_device, make_bench, open_store

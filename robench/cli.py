@@ -286,7 +286,8 @@ def list_presets() -> None:
 def show(name: str, structured: bool) -> None:
     """Show all that the preset NAME sets: its sources, and where it parts from paper and code."""
     from robench.catalog.catalog import Catalog
-    from robench.catalog.plan import plan, schedules
+    from robench.catalog.plan import plan
+    from robench.catalog.scale import schedules
     from robench.report.preset import as_json, as_text, shown
 
     catalog, request = Catalog(), Request(preset=name)

@@ -8,7 +8,7 @@ from functools import partial
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.request import Request as Request
-from robench.catalog.scale import agrees, words
+from robench.catalog.scale import agrees, paired
 from robench.catalog.scale import scale as scale
 from robench.catalog.settings import changed
 from robench.grid.questions import Evaluation, Pretraining, Probing
@@ -36,7 +36,7 @@ def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation
 
     pairings: dict[Spec, Pairing] = {}
     for typed in request.methods or tuple(map(parse, preset.methods)):
-        pairing = _pairing(preset, catalog, catalog.resolve("methods", typed, own))
+        pairing = paired(preset, catalog, catalog.resolve("methods", typed, own))
         usual = (*map(parse, pairing.arguments), *own)
         pairings[catalog.resolve("methods", typed, usual)] = pairing
     methods = list(pairings)
@@ -79,43 +79,6 @@ def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation
 def reach(request: Request, catalog: Catalog) -> int | None:
     """The number of test images that each evaluation covers; None for all."""
     return request.limit or catalog.preset(request.preset).limit
-
-
-def schedules(evaluations: Iterable[Evaluation], request: Request, catalog: Catalog) -> list[str]:
-    """A line for each schedule in a plan: its methods, and whether it is the preset's or theirs."""
-    preset, methods = catalog.preset(request.preset), dict[str, dict[str, None]]()
-    for training in dict.fromkeys(evaluation.probing.pretraining for evaluation in evaluations):
-        method, own = training.objective, catalog.schedule(training.objective)
-        given = _pairing(preset, catalog, method).recipe
-        if given is not None:
-            origin = f"preset {request.preset}'s"
-            if own is not None and own != given:
-                origin += ", not the method's own"
-        elif own is not None:
-            origin = f"the method's own, as preset {request.preset} sets none"
-        else:
-            origin = "typed"
-        typed = request.recipe(partial(agrees, method=method, catalog=catalog))
-        changes = ", ".join(f"{key}={value}" for key, value in typed.items())
-        line = f"{words(training.recipe)}; {origin}{f', with {changes}' if changes else ''}"
-        methods.setdefault(line, {})[catalog.label("methods", method)] = None
-    return [f"Schedule of {', '.join(names)}: {line}" for line, names in methods.items()]
-
-
-def _pairing(preset: Preset, catalog: Catalog, method: Spec) -> Pairing:
-    """The settings of a method: the first of those paired with it, or else the preset's."""
-    found = [
-        pairing
-        for pairing in preset.pairings
-        if any(agrees(parse(named), method, catalog) for named in pairing.methods)
-    ]
-    return Pairing(
-        (str(method),),
-        encoders=next((p.encoders for p in found if p.encoders), preset.encoders),
-        probes=next((p.probes for p in found if p.probes), preset.probes),
-        recipe=next((p.recipe for p in found if p.recipe), preset.recipe),
-        arguments=next((p.arguments for p in found if p.arguments), ()),
-    )
 
 
 def _check_settings(request: Request, methods: Sequence[Spec], catalog: Catalog) -> None:

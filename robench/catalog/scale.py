@@ -1,12 +1,37 @@
-"""How large a training and a test are, in words."""
+"""How methods are trained: by whose schedule, and for how long, in words."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 from robench.catalog.catalog import Catalog
+from robench.catalog.request import Request
 from robench.catalog.settings import resized
 from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
-from robench.grid.spec import Spec, SpecError
+from robench.grid.spec import Spec, SpecError, parse
+from robench.presets import Pairing, Preset
+
+
+def schedules(evaluations: Iterable[Evaluation], request: Request, catalog: Catalog) -> list[str]:
+    """A line for each schedule in a plan: its methods, and whether it is the preset's or theirs."""
+    preset, methods = catalog.preset(request.preset), dict[str, dict[str, None]]()
+    for training in dict.fromkeys(evaluation.probing.pretraining for evaluation in evaluations):
+        method, own = training.objective, catalog.schedule(training.objective)
+        given = paired(preset, catalog, method).recipe
+        if given is not None:
+            origin = f"preset {request.preset}'s"
+            if own is not None and own != given:
+                origin += ", not the method's own"
+        elif own is not None:
+            origin = f"the method's own, as preset {request.preset} sets none"
+        else:
+            origin = "typed"
+        typed = request.recipe(partial(agrees, method=method, catalog=catalog))
+        changes = ", ".join(f"{key}={value}" for key, value in typed.items())
+        line = f"{words(training.recipe)}; {origin}{f', with {changes}' if changes else ''}"
+        methods.setdefault(line, {})[catalog.label("methods", method)] = None
+    return [f"Schedule of {', '.join(names)}: {line}" for line, names in methods.items()]
 
 
 def scale(evaluation: Evaluation, limit: int | None, catalog: Catalog) -> str:
@@ -65,3 +90,19 @@ def agrees(named: Spec, method: Spec, catalog: Catalog) -> bool:
     """Whether the method has that name, and every argument that ``named`` gives."""
     full = catalog.arguments("methods", method)
     return named.name == method.name and set(named.arguments) <= set(full.items())
+
+
+def paired(preset: Preset, catalog: Catalog, method: Spec) -> Pairing:
+    """The settings of a method: the first of those paired with it, or else the preset's."""
+    found = [
+        pairing
+        for pairing in preset.pairings
+        if any(agrees(parse(named), method, catalog) for named in pairing.methods)
+    ]
+    return Pairing(
+        (str(method),),
+        encoders=next((p.encoders for p in found if p.encoders), preset.encoders),
+        probes=next((p.probes for p in found if p.probes), preset.probes),
+        recipe=next((p.recipe for p in found if p.recipe), preset.recipe),
+        arguments=next((p.arguments for p in found if p.arguments), ()),
+    )

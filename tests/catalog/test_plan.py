@@ -8,9 +8,9 @@ import pytest
 from commands import PLUGINS
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import plan, schedules
+from robench.catalog.plan import plan
 from robench.catalog.request import Request
-from robench.catalog.scale import scale
+from robench.catalog.scale import scale, schedules
 from robench.grid.recipe import Recipe
 from robench.grid.spec import Spec, SpecError, parse_list, parse_number
 
