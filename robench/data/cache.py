@@ -8,7 +8,6 @@ changed source is another cache.
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -35,8 +34,7 @@ def cached(
     written, in ``$XDG_CACHE_HOME/robench``; where neither can, the data set stays in memory.
     Raises DataError where a file cannot be read, and what ``build`` raises.
     """
-    stem = re.sub(r"[^a-z0-9]+", "_", source.stem.lower()).strip("_")[:40]
-    label = f"{kind}-{stem}-{_digest([_name(source, root)])[:8]}"
+    label = f"{kind}-{_digest([_name(source, root)])[:8]}"
     name = f"{label}-{_digest([_FORMAT, *(_facts(path, root) for path in sorted(files))])}"
     places = [place / name for place in _places(root)]
     for place in places:

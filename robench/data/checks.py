@@ -36,15 +36,11 @@ def check_data(data: Data, where: str) -> None:
         split: Split = getattr(data, name)
         images, part = split.images, f"{where}, {name}"
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
-            raise DataError(
-                f"{part}: images are {images.dtype} {list(images.shape)}, expected uint8 pixels "
-                "in 0 to 255, [n, 3, H, W]"
-            )
+            found = f"images are {images.dtype} {list(images.shape)}"
+            raise DataError(f"{part}: {found}, expected uint8 pixels in 0 to 255, [n, 3, H, W]")
         if images.shape[1:] != size:
-            raise DataError(
-                f"{part}: images are {images.shape[2]}×{images.shape[3]} pixels, the training "
-                f"images {size[1]}×{size[2]}; expected one size"
-            )
+            sizes = [f"{height}×{width}" for height, width in (images.shape[2:], size[1:])]
+            raise DataError(f"{part}: images are {sizes[0]} pixels, the training images {sizes[1]}")
         if len(images) == 0:
             raise DataError(f"{part}: no images in it, expected at least one")
         if len(split.labels) != len(images):
@@ -86,10 +82,11 @@ def existing(path: str, root: Path) -> Path:
     Raises DataError, which names both places, where it is in neither.
     """
     given = Path(path).expanduser()
-    for place in (given, root / given):
+    places = dict.fromkeys((Path.cwd() / given, root / given))  # one where it is absolute
+    for place in places:
         if path and place.exists():
             return place
-    looked = f"{given}" if given.is_absolute() else f"{Path.cwd() / given} and {root / given}"
+    looked = " and ".join(map(str, places))
     raise DataError(f"'{path}' does not exist (looked for {looked}); give a full path")
 
 

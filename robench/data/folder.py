@@ -1,6 +1,5 @@
 """Image folders: one folder a class, with or without a ``train`` and a ``test`` folder above."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,64 +18,48 @@ Listing = dict[str, list[Path]]
 """The image files of each class."""
 
 
-@dataclass(frozen=True)
-class ImageFolder:
-    """The files in an image folder, before one is opened.
-
-    Without ``test``, a fixed fifth of ``train`` is the test part; without ``val``, a fixed tenth of
-    the rest is held out.
-    """
-
-    train: Listing
-    test: Listing | None = None
-    val: Listing | None = None
-
-    @property
-    def files(self) -> list[Path]:
-        parts = (self.train, self.test or {}, self.val or {})
-        return [file for part in parts for files in part.values() for file in files]
-
-    def read(self, size: int, progress: Progress) -> Data:
-        """Read the images, their shorter side scaled to ``size`` and the centre square kept.
-
-        Raises DataError for a file that is not an image, with its name.
-        """
-        # A class keeps its number where it is missing in test or val.
-        numbers = {name: number for number, name in enumerate(self.train)}
-        train = _read(self.train, numbers, size, progress, "train")
-        if self.test is None:
-            train = by_content(train)
-            kept, tested = hold_out(train.labels, TEST)
-            if len(tested) == 0:
-                raise DataError("no class has two images, so there are none to test on; add some")
-            return in_three(take(train, kept), take(train, tested), tuple(numbers))
-        test = _read(self.test, numbers, size, progress, "test")
-        val = _read(self.val, numbers, size, progress, "val") if self.val else None
-        return in_three(train, test, tuple(numbers), held_out=val)
-
-
-def scan(folder: Path) -> ImageFolder:
-    """List the image folder; classes are in the order of their names.
+def scan(folder: Path) -> dict[str, Listing]:
+    """List the parts "train", "test" and "val", or only "train", with classes in order of name.
 
     Raises DataError for fewer than two classes, for only one of ``train`` and ``test``, and for a
     class that ``train`` lacks.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is a file; expected a folder with train/CLASS/IMAGE")
-    train, test, val = (folder / part for part in ("train", "test", "val"))
-    if not train.is_dir() and not test.is_dir():
-        return ImageFolder(_list(folder))
-    for part in (train, test):
-        if not part.is_dir():
-            raise DataError(f"{folder} has no folder {part.name}/; expected train/ and test/")
-    listed = {p: _list(p, 2 if p == train else 1) for p in (train, test, val) if p.is_dir()}
-    for part, listing in listed.items():
-        for name in sorted(listing.keys() - listed[train].keys()):
-            raise DataError(f"{part / name} is a class that {train} does not have")
-    return ImageFolder(*listed.values())
+    names = [name for name in ("train", "test", "val") if (folder / name).is_dir()]
+    missing = {"train", "test"} - set(names)
+    if len(missing) == 1:
+        raise DataError(f"{folder} has no folder {missing.pop()}/; expected train/ and test/")
+    parts = {"train": _list(folder)} if missing else {name: _list(folder / name) for name in names}
+    for part, listing in parts.items():
+        for name in listing:
+            if name not in parts["train"]:
+                raise DataError(f"{folder / part / name} is a class that train/ does not have")
+    if len(parts["train"]) < 2:
+        raise DataError(f"{folder} has {len(parts['train'])} classes, expected at least two")
+    return parts
 
 
-def _list(folder: Path, least: int = 2) -> Listing:
+def read(parts: dict[str, Listing], size: int, progress: Progress) -> Data:
+    """Read the images, their shorter side scaled to ``size`` and the centre square kept.
+
+    Without "test", a fixed fifth of "train" is the test part; without "val", a fixed tenth of the
+    rest is held out. Raises DataError for a file that is not an image, with its name.
+    """
+    # By the classes of train: one that is missing in test or val shifts no label.
+    numbers = {name: number for number, name in enumerate(parts["train"])}
+    splits = {part: _read(parts[part], numbers, size, progress, part) for part in parts}
+    train = splits["train"]
+    if "test" in splits:
+        return in_three(train, splits["test"], tuple(numbers), held_out=splits.get("val"))
+    train = by_content(train)
+    kept, tested = hold_out(train.labels, TEST)
+    if len(tested) == 0:
+        raise DataError("no class has two images, so there are none to test on; add some")
+    return in_three(take(train, kept), take(train, tested), tuple(numbers))
+
+
+def _list(folder: Path) -> Listing:
     classes: Listing = {}
     for inside in _visible(folder):
         if not inside.is_dir():
@@ -87,8 +70,6 @@ def _list(folder: Path, least: int = 2) -> Listing:
                 raise DataError(f"{file} is not an image; images belong directly in {inside}")
         if not classes[inside.name]:
             raise DataError(f"{inside} has no images; add some or remove it")
-    if len(classes) < least:
-        raise DataError(f"{folder} has {len(classes)} class folders, expected at least {least}")
     return classes
 
 
@@ -102,15 +83,14 @@ def _visible(folder: Path) -> list[Path]:
 def _read(
     listing: Listing, numbers: dict[str, int], size: int, progress: Progress, part: str
 ) -> Split:
-    files = [file for inside in listing.values() for file in inside]
-    labels = [numbers[name] for name, inside in listing.items() for _ in inside]
+    rows = [(numbers[name], file) for name, files in listing.items() for file in files]
 
     def load(row: int) -> Image.Image:
+        _, path = rows[row]
         try:
-            encoded = read_limited(files[row], _MOST_BYTES)
+            return fitted(decode(read_limited(path, _MOST_BYTES), str(path)), size)
         except OSError as error:
-            raise unreadable(files[row], error) from None
-        return fitted(decode(encoded, str(files[row])), size)
+            raise unreadable(path, error) from None
 
-    images = stack(load, len(files), size, progress, f"Decoding {part}")
-    return Split(images, np.array(labels, dtype=np.int64))
+    images = stack(load, len(rows), size, progress, f"Decoding {part}")
+    return Split(images, np.array([number for number, _ in rows], dtype=np.int64))

@@ -11,7 +11,7 @@ Legend: n pictures, S pixels a side; positions run over -1..1; a field is one nu
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,6 @@ from numpy.random import Generator
 from robench.contracts import Data, Split
 
 Array = npt.NDArray[np.floating[Any]]
-
-SIZES = (8, 64)  # the least and the most pixels a side
 
 _WAVES = 6  # as many as the most directions of a material
 _AT_ONCE = 500  # pictures; their fields stay in the processor's cache
@@ -56,10 +54,8 @@ MATERIALS = {
     "grainy": Material(0.73, 4.5, _ANY, 0.2),
 }
 
-Outline = Callable[[Array, Array], Array]
-"""How far inside it the points (across, down) lie, about in its own radii; negative outside."""
-
-OUTLINES: dict[str, Outline] = {
+# How far inside it the points (across, down) lie, about in its own radii; negative outside.
+OUTLINES: dict[str, Callable[[Array, Array], Array]] = {
     "disk": lambda x, y: 0.9 - np.hypot(x, y),
     "square": lambda x, y: 0.8 - np.maximum(abs(x), abs(y)),
     "triangle": lambda x, y: np.minimum(0.7 - y, 0.55 + 0.45 * y - 0.9 * abs(x)),
@@ -86,8 +82,7 @@ GROUNDS = {
 }
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """A class: one of ``MATERIALS`` in one of ``OUTLINES``, on that outline's ground."""
 
     material: str
@@ -99,23 +94,22 @@ class Kind:
 
 def check_size(size: int) -> None:
     """Raise ValueError for pictures too small to show a pattern or too large to draw in seconds."""
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise ValueError(f"size={size}: drawn pictures are {SIZES[0]} to {SIZES[1]} pixels a side")
+    if not 8 <= size <= 64:
+        raise ValueError(f"size={size}: drawn pictures are 8 to 64 pixels a side")
 
 
 def make(
     kinds: Sequence[Kind], size: int, seed: int, *, train: int, held_out: int, test: int
 ) -> Data:
-    """Draw a data set of ``size`` by ``size`` pixels: so many pictures for each of its parts.
+    """Draw a data set of ``size`` by ``size`` pixels, with so many pictures in each part.
 
     Classes take turns, so they are balanced where their number divides the part's.
     """
-    return Data(
-        train=split(kinds, train, size, np.random.default_rng([seed, 0])),
-        held_out=split(kinds, held_out, size, np.random.default_rng([seed, 1])),
-        test=split(kinds, test, size, np.random.default_rng([seed, 2])),
-        classes=tuple(str(kind) for kind in kinds),
-    )
+    drawn = [
+        split(kinds, count, size, np.random.default_rng([seed, part]))
+        for part, count in enumerate((train, held_out, test))
+    ]
+    return Data(drawn[0], drawn[1], drawn[2], tuple(map(str, kinds)))
 
 
 def split(kinds: Sequence[Kind], count: int, size: int, rng: Generator) -> Split:
@@ -139,8 +133,10 @@ def draw(kinds: Sequence[Kind], size: int, rng: Generator) -> npt.NDArray[np.uin
     shape = silhouette([kind.outline for kind in kinds], u, v)
     scene = blend(scene, surface(materials, 2.0, u, v, rng), shape)
     scene = light(scene, x, y, rng)
-    scene = grain(scene, materials, x, y, rng)
-    scene = noise(scene, rng)
+    faint = uniform(rng, n, 5 / 255, 12 / 255)  # the object's pattern, finer, all over the scene
+    scene = scene + (waves(materials, 1.8, x, y, rng) * faint)[:, None]
+    # A sensor's noise, three grey levels.
+    scene = scene + np.float32(3 / 255) * rng.standard_normal(scene.shape, np.float32)
     return np.round(255 * scene.clip(0, 1)).astype(np.uint8)
 
 
@@ -177,12 +173,6 @@ def surface(
     dark, bright = palette(np.array([m.hue for m in materials]), rng)
     pattern = waves(materials, 1.0, x, y, rng)
     return blend(dark, bright, 0.5 + 0.5 * np.tanh(depth * pattern))
-
-
-def grain(scene: Array, materials: Sequence[Material], x: Array, y: Array, rng: Generator) -> Array:
-    """The scene with the object's pattern once more all over it, finer and faint."""
-    faint = uniform(rng, len(scene), 5 / 255, 12 / 255)
-    return scene + (waves(materials, 1.8, x, y, rng) * faint)[:, None]
 
 
 def waves(materials: Sequence[Material], finer: float, x: Array, y: Array, rng: Generator) -> Array:
@@ -236,11 +226,6 @@ def light(scene: Array, x: Array, y: Array, rng: Generator) -> Array:
     lamp = 1 + uniform(rng, n, -0.3, 0.3) * x + uniform(rng, n, -0.3, 0.3) * y
     contrast, exposure = uniform(rng, n, 0.7, 1.1), uniform(rng, n, 0.38, 0.62)
     return exposure[:, None] + (scene * lamp[:, None] - 0.5) * contrast[:, None]
-
-
-def noise(scene: Array, rng: Generator) -> Array:
-    """The scene as a sensor sees it, three grey levels off."""
-    return scene + np.float32(3 / 255) * rng.standard_normal(scene.shape, np.float32)
 
 
 def blend(below: Array, above: Array, share: Array) -> Array:

@@ -6,7 +6,7 @@ from pathlib import Path
 from robench.contracts import Data, Dataset, Progress
 from robench.data.cache import cached
 from robench.data.checks import existing
-from robench.data.folder import scan
+from robench.data.folder import read, scan
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Folder(Dataset):
 
     def load(self, root: Path, progress: Progress) -> Data:
         path = existing(self.path, root)
-        images = scan(path)
+        parts = scan(path)
+        files = [file for part in parts.values() for inside in part.values() for file in inside]
         kind = f"folder{self.size}"
-        return cached(kind, path, images.files, root, lambda: images.read(self.size, progress))
+        return cached(kind, path, files, root, lambda: read(parts, self.size, progress))
