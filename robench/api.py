@@ -209,7 +209,8 @@ def evaluate(
 def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Results:
     """Answer the evaluations, and report on them and on what else is stored of the same size.
 
-    Stored cells in the place of one of them in the table stay out of the report.
+    Stored cells in the place of one of them in the table stay out of the report. Flags that show
+    only beside other cells are written into the cells of the results folder.
     """
     from robench.report.results import one_each
 
@@ -217,13 +218,18 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
     answered = list(bench.answers(evaluations, limit))
     sizes = {size(evaluation, limit, bench.catalog) for evaluation in evaluations}
     with bench.reporting():  # the last of several processes to write has read what all have found
-        reviewed = review(bench.store.results(), bench.catalog.attack)
+        stored = list(bench.store.results())
+        reviewed = review(stored)
+        for before, after in zip(stored, reviewed, strict=True):
+            if after is not before:
+                bench.store.amend(after.cell)
         known = {result.cell.key: result for result in reviewed}
         results = tuple(known.get(result.cell.key, result) for result in answered)
         others = (one for one in known.values() if size_of(one, bench.catalog) in sizes)
         reported = one_each([*others, *results])
         if reported:
-            write_report(bench.store, reported, bench.catalog)
+            methods = list(dict.fromkeys(result.labels.method for result in results))
+            write_report(bench.store, reported, bench.catalog, methods)
     missing = len(evaluations) - len(results)
     return Results(results, tuple(bench.failures), bench.store.out, missing)
 
@@ -237,7 +243,8 @@ def report(*, request: Request, places: Places, say: Say = print) -> list[Path]:
     nothing is stored.
     """
     store, catalog = _stored_cells(request, places, say)
-    return write_report(store, latest(store, catalog, say), catalog)
+    methods = catalog.preset(request.preset).methods
+    return write_report(store, latest(store, catalog, say), catalog, methods)
 
 
 @keywords(Request, "preset")
@@ -254,7 +261,11 @@ def worst_case(attacks: Names, *, request: Request, places: Places, say: Say = p
     store, catalog = _stored_cells(request, places, say)
     results = latest(store, catalog, say)
     worst = worst_cases(results, [str(spec) for spec in specs("attacks", attacks)])
-    return pivot([*results, *worst], scale=scales(results, catalog))
+    return pivot(
+        [*results, *worst],
+        scale=scales(results, catalog),
+        methods=catalog.preset(request.preset).methods,
+    )
 
 
 @keywords(Request, "preset")
@@ -278,7 +289,7 @@ def compare(
     from robench.report.worst_case import worst_cases
 
     store, catalog = _stored_cells(request, places, say)
-    results = stored(store, catalog)
+    results = stored(store)
     methods = sorted({result.labels.method for result in results})
     a, b = (stored_method(typed, methods, catalog) for typed in (method_a, method_b))
     if worst_case is not None:

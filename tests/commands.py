@@ -62,7 +62,7 @@ def files(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 def without_figures() -> AbstractContextManager[object]:
     """Reports write tables only: drawing takes longer than everything else on toys."""
-    return mock.patch("robench.report.figures.picture.save", return_value=[])
+    return mock.patch("robench.report.write.save_figures", return_value=[])
 
 
 @cache

@@ -35,14 +35,14 @@ def stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
     raise SpecError(f"no stored cells of method '{typed}'; {hint}")
 
 
-def stored(store: Store, catalog: Catalog) -> list[Result]:
+def stored(store: Store) -> list[Result]:
     """Every stored result, the latest last, with the flags that show only beside others.
 
     Raises SpecError where there is none.
     """
     from robench.report.results import latest_last
 
-    results = latest_last(review(store.results(), catalog.attack))
+    results = latest_last(review(store.results()))
     if not results:
         raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
     return results
@@ -55,7 +55,7 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
     """
     from robench.report.results import one_each
 
-    results = stored(store, catalog)
+    results = stored(store)
     sizes = [size_of(result, catalog) for result in results]
     alike = [result for result, own in zip(results, sizes, strict=True) if own == sizes[-1]]
     reported = one_each(alike)
@@ -93,10 +93,12 @@ def scales(results: Sequence[Result], catalog: Catalog) -> str:
     return "; ".join(sorted(own))
 
 
-def write_report(store: Store, results: Sequence[Result], catalog: Catalog) -> list[Path]:
+def write_report(
+    store: Store, results: Sequence[Result], catalog: Catalog, methods: Sequence[str] = ()
+) -> list[Path]:
     """Write tables and figures on the results into the store's results folder; returns the paths.
 
-    Raises StoreError where they cannot be written.
+    ``methods`` come first, in their order. Raises StoreError where they cannot be written.
     """
     from robench.report.write import write
 
@@ -111,6 +113,7 @@ def write_report(store: Store, results: Sequence[Result], catalog: Catalog) -> l
             [shown for shown in examples if isinstance(shown, Examples)],
             store.out,
             scale=scales(results, catalog),
+            methods=methods,
             metrics={name: catalog.metric(name) for name in catalog.names("metrics")},
         )
     except OSError as error:
@@ -119,9 +122,9 @@ def write_report(store: Store, results: Sequence[Result], catalog: Catalog) -> l
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file. Raises StoreError where that cannot be done."""
-    from robench.report.files import replace
+    from robench.report.write import save
 
     try:
-        replace(path, text.encode())
+        save(path, text.encode())
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from None

@@ -111,23 +111,30 @@ def attack_order(attack: str, norm: str, eps: str) -> tuple[object, ...]:
     return (attack != CLEAN, natural(attack), (known, norm), radius(eps))
 
 
-def result_order(result: Result) -> tuple[object, ...]:
+def method_order(method: str, methods: Iterable[str]) -> tuple[object, ...]:
+    """A sort key: as in ``methods`` by name, without arguments; what is not in there comes last."""
+    names = [name.partition("(")[0] for name in (*methods, method)]
+    return (names.index(names[-1]), natural(method))
+
+
+def result_order(result: Result, methods: Iterable[str] = ()) -> tuple[object, ...]:
     """A sort key: method, source, target, encoder, probe, attack, norm, eps, seed, n, key."""
     labels = result.labels
-    names = (labels.method, labels.source, labels.target, labels.encoder, labels.probe)
+    names = (labels.source, labels.target, labels.encoder, labels.probe)
     attack = attack_order(labels.attack, result.norm, result.eps)
-    return (*map(natural, names), *attack, result.seed, result.n, result.cell.key)
+    method = method_order(labels.method, methods)
+    return (*method, *map(natural, names), *attack, result.seed, result.n, result.cell.key)
 
 
 # --- frames
 
 
-def frame(results: Iterable[Result]) -> pd.DataFrame:
-    """One row per result, in a fixed order; accuracy and its 95% Wilson interval are fractions.
+def frame(results: Iterable[Result], methods: Sequence[str] = ()) -> pd.DataFrame:
+    """One row per result, ``methods`` first; accuracy and its 95% Wilson interval are fractions.
 
     Raises ValueError where there are no results.
     """
-    rows = [_row(result) for result in sorted(results, key=result_order)]
+    rows = [_row(result) for result in sorted(results, key=lambda r: result_order(r, methods))]
     if not rows:
         raise ValueError("there are no results to report; `robench run` makes some")
     return pd.DataFrame(rows)
@@ -155,11 +162,13 @@ def _row(result: Result) -> dict[str, object]:
     }
 
 
-def metric_frame(results: Iterable[Result], metrics: Mapping[str, Metric]) -> pd.DataFrame:
+def metric_frame(
+    results: Iterable[Result], metrics: Mapping[str, Metric], methods: Sequence[str] = ()
+) -> pd.DataFrame:
     """One row per result, in the order of `frame`: its key, then each metric of its outcome."""
     rows = [
         {"key": result.cell.key}
         | {name: metric(result.outcome) for name, metric in metrics.items()}
-        for result in sorted(results, key=result_order)
+        for result in sorted(results, key=lambda r: result_order(r, methods))
     ]
     return pd.DataFrame(rows)

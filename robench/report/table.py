@@ -19,6 +19,7 @@ from robench.report.results import (
     Seeds,
     attack_order,
     grouped,
+    method_order,
     natural,
     paired,
     place,
@@ -148,8 +149,8 @@ class Column(NamedTuple):
     n: int
 
 
-def pivot(results: Iterable[Result], *, scale: str) -> Table:
-    """Methods down, clean and attacked accuracy across, mean and standard deviation over seeds.
+def pivot(results: Iterable[Result], *, scale: str, methods: Sequence[str] = ()) -> Table:
+    """Methods down, ``methods`` first, clean and attacked accuracy across, averaged over seeds.
 
     The best unflagged value for each source, target and column is marked, and so is every value
     that an exact McNemar test on the same images does not distinguish from it. Accuracies on
@@ -168,7 +169,7 @@ def pivot(results: Iterable[Result], *, scale: str) -> Table:
     if not results:
         raise ValueError("there are no results to report; `robench run` makes some")
     places = grouped(results, lambda result: (_line(result), _column(result)), seed)
-    lines = sorted({line for line, _ in places}, key=_line_order)
+    lines = sorted({line for line, _ in places}, key=lambda line: _line_order(line, methods))
     columns = _columns(places)
     names = _names(lines)
     groups = []
@@ -227,9 +228,9 @@ def _column(result: Result) -> Column:
     return Column(result.labels.attack, result.norm, result.eps, result.n)
 
 
-def _line_order(line: Labels) -> tuple[object, ...]:
-    names = (line.source, line.target, line.method, line.encoder, line.probe)
-    return tuple(map(natural, names))
+def _line_order(line: Labels, methods: Sequence[str]) -> tuple[object, ...]:
+    method = method_order(line.method, methods)
+    return (natural(line.source), natural(line.target), *method, natural(line.encoder), line.probe)
 
 
 def _columns(places: Mapping[tuple[Labels, Column], Seeds]) -> list[Column]:

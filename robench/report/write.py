@@ -1,17 +1,19 @@
-"""The whole report: the tidy table, the table of a paper, and the figures."""
+"""The whole report in one folder: the long frame, the table of a paper, and the figures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+import pandas as pd
+
 from robench.contracts import Metric
+from robench.files import atomic_write
 from robench.grid.records import Curve, Examples, Result
-from robench.report.figures import eps_curve, picture, pretraining, trade_off, transfer
+from robench.report.figures import eps_curve, pretraining, style, trade_off, transfer
 from robench.report.figures import examples as example_images
 from robench.report.figures.points import points, strongest
-from robench.report.files import replace
 from robench.report.render import comma_separated, frame_csv, latex, markdown
-from robench.report.results import frame, metric_frame
+from robench.report.results import frame, method_order, metric_frame, natural
 from robench.report.table import pivot
 
 
@@ -22,38 +24,67 @@ def write(
     out: Path,
     *,
     scale: str,
+    methods: Sequence[str] = (),
     metrics: Mapping[str, Metric] = MappingProxyType({}),
 ) -> list[Path]:
-    """Write the report on ``results`` into the folder ``out``; the paths of all its files.
+    """Write the report on ``results`` into the folder ``out``, and return the paths of its files.
 
     ``curves`` and ``examples`` go into the figures of pretrainings and of example images, ``scale``
-    into the table's caption; each of the ``metrics`` is a column of ``metrics.csv``. A file whose
-    content would be the same is left alone, and a figure that has nothing to show any more is
-    removed. ``examples`` may be more than are shown: the strongest attack's are.
+    into the table's caption; ``methods`` come first everywhere, in their order; each of the
+    ``metrics`` is a column of ``metrics.csv``. The strongest attack's ``examples`` are shown.
 
     Raises ValueError where there are no results, or two for the same place in the table.
     """
-    tidy = frame(results)
-    texts = {"results.csv": frame_csv(tidy)}
-    table = pivot(results, scale=scale)
-    texts |= {
+    tidy, table = frame(results, methods), pivot(results, scale=scale, methods=methods)
+    curves = sorted(
+        curves,
+        key=lambda c: (method_order(c.method, methods), natural(c.source), c.encoder, c.seed),
+    )
+    examples = sorted(examples, key=lambda one: method_order(one.labels.method, methods))
+    texts = {
+        "results.csv": frame_csv(tidy),
         "table.md": markdown(table),
         "table.csv": comma_separated(table),
         "table.tex": latex(table),
     }
     if metrics:
-        texts["metrics.csv"] = frame_csv(metric_frame(results, metrics))
+        texts["metrics.csv"] = frame_csv(metric_frame(results, metrics, methods))
     for name, text in texts.items():
-        replace(out / name, text.encode())
+        save(out / name, text.encode())
+    figures = save_figures(points(tidy), curves, examples, out / "figures")
+    return [*(out / name for name in texts), *figures]
 
-    averaged = points(tidy)
-    optional = [
-        trade_off.picture(averaged),
-        eps_curve.picture(averaged),
-        transfer.picture(averaged),
-        pretraining.picture(curves),
-    ]
-    pictures = [one for one in optional if one is not None] + example_images.pictures(
-        examples, strongest(averaged)
-    )
-    return [*(out / name for name in texts), *picture.save(pictures, out / "figures")]
+
+def save_figures(
+    points: pd.DataFrame, curves: Sequence[Curve], examples: Sequence[Examples], folder: Path
+) -> list[Path]:
+    """Draw every figure that has something to show, and remove those that have not any more."""
+    with style.paper():
+        drawn = {
+            "trade_off": trade_off.draw(points),
+            "eps_curve": eps_curve.draw(points),
+            "transfer": transfer.draw(points),
+            "pretraining": pretraining.draw(curves),
+        }
+        for place, page in enumerate(example_images.draw(examples, strongest(points)), start=1):
+            drawn["examples" if place == 1 else f"examples_{place}"] = page
+        files = {
+            folder / f"{name}.{ending}": content
+            for name, figure in drawn.items()
+            if figure is not None
+            for ending, content in style.files(figure).items()
+        }
+    for path, content in files.items():
+        save(path, content)
+    for pattern in ("trade_off", "eps_curve", "transfer", "pretraining", "examples*"):
+        for path in [*folder.glob(f"{pattern}.png"), *folder.glob(f"{pattern}.pdf")]:
+            if path not in files:
+                path.unlink()
+    return list(files)
+
+
+def save(path: Path, content: bytes) -> None:
+    """Make ``content`` the file's content, in one step; a file that has it is left alone."""
+    if not path.is_file() or path.read_bytes() != content:
+        with atomic_write(path) as file:
+            file.write(content)

@@ -5,7 +5,7 @@ import pytest
 from stored import SQUARE, planted
 
 from robench.grid.spec import SpecError
-from robench.report.compare import compare
+from robench.report.compare import compare, table
 
 A = [1, 1, 1, 1, 0, 0, 1, 0]
 B = [1, 0, 0, 1, 0, 1, 0, 0]
@@ -28,6 +28,20 @@ def test_a_row_has_both_accuracies_their_difference_and_p():
     assert row.interval.low < 25 < row.interval.high
     assert row.p == row.p_holm == pytest.approx(10 / 16)
     assert row.question.scale == "1 epochs"
+
+
+def test_a_transfer_and_its_reverse_are_two_questions():
+    shares = {("a", "b"): (0.8, 0.3), ("b", "a"): (0.5, 0.6)}
+    made = compared(
+        *(
+            planted(share, method, source=source, target=target)
+            for (source, target), both in shares.items()
+            for method, share in zip(("plain", "rocl"), both, strict=True)
+        )
+    )
+    rows = {(r.question.source, r.question.target): (r.a.value, r.b.value) for r in made.rows}
+    assert rows == {("a", "b"): (80, 30), ("b", "a"): (50, 60)}
+    assert [row.names[0] for row in table(made).rows] == ["a → b", "b → a"]
 
 
 def test_turning_the_two_around_turns_the_sign():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import Done, files, robench
-from stored import SQUARE, planted, store_in
+from stored import PGD, SQUARE, planted, store_in
 
 from robench.grid.records import Result
 
@@ -22,10 +22,10 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"robench.engine.bench.{stage}", pytest.fail)
 
 
-def right(share: float, dice: int, n: int = 400) -> Iterable[bool]:
+def right(share: float, draw: int, n: int = 400) -> Iterable[bool]:
     """Some images are hard for all; each answer has a little luck of its own."""
     hard = np.random.default_rng(99).uniform(size=n)
-    return (hard + 0.05 * np.random.default_rng(dice).normal(size=n) < share).tolist()
+    return (hard + 0.05 * np.random.default_rng(draw).normal(size=n) < share).tolist()
 
 
 def grid(seeds: Iterable[int] = (0, 1, 2)) -> list[Result]:
@@ -34,9 +34,7 @@ def grid(seeds: Iterable[int] = (0, 1, 2)) -> list[Result]:
         planted(right(share, 10 * seed + place + len(method)), method, attack, seed=seed)
         for method, shares in levels.items()
         for seed in seeds
-        for place, (attack, share) in enumerate(
-            zip(("clean", "pgd(eps=8/255, norm=linf, steps=20)", SQUARE), shares, strict=True)
-        )
+        for place, (attack, share) in enumerate(zip(("clean", PGD, SQUARE), shares, strict=True))
     ]
 
 

@@ -4,21 +4,23 @@ import csv
 import io
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from commands import robench
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stored import grid, planted
 
 from robench.engine.guest import OWN, Row, Settings
 from robench.engine.guest import table as guest_table
 from robench.report import compare as comparing
 from robench.report import render
 from robench.report.compare import compare
-from robench.report.figures import eps_curve, picture
+from robench.report.figures import eps_curve, style
 from robench.report.figures.points import points
 from robench.report.results import frame
-from robench.report.table import pivot
+from robench.report.table import Table, pivot
 from robench.report.write import write
 
 EVIL = (
@@ -67,25 +69,25 @@ def letters(text: str) -> str:
     return "".join(filter(str.isalnum, text))
 
 
-def tabled(result, name: str):
-    odd = result(method=name, encoder=name, flags=(name,))
-    return pivot([odd, result(method=name, encoder=name, attack="pgd")], scale=name)
+def tabled(name: str) -> Table:
+    odd = planted(0.5, name, "clean", encoder=name, flags=(name,))
+    return pivot([odd, planted(0.5, name, "pgd", encoder=name)], scale=name)
 
 
 @pytest.mark.parametrize("name", EVIL)
-def test_markdown_shows_it(result, name: str) -> None:
-    text = render.markdown(tabled(result, name))
+def test_markdown_shows_it(name: str) -> None:
+    text = render.markdown(tabled(name))
     assert set(Tags(text).seen) == {"sup", "/sup"}
     lines = text.splitlines()
-    assert len(lines) == len(render.markdown(tabled(result, "plain")).splitlines())
+    assert len(lines) == len(render.markdown(tabled("plain")).splitlines())
     assert all(len(re.findall(r"(?<!\\)\|", line)) in (0, 4) for line in lines)
     assert text.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("name", EVIL)
-def test_latex_shows_it(result, name: str) -> None:
-    text = render.latex(tabled(result, name))
-    plain = render.latex(tabled(result, "plain"))
+def test_latex_shows_it(name: str) -> None:
+    text = render.latex(tabled(name))
+    plain = render.latex(tabled("plain"))
     commands = set(re.findall(r"\\[A-Za-z]+", text)) - set(re.findall(r"\\[A-Za-z]+", plain))
     written = {r"\textbackslash", r"\textasciitilde", r"\textasciicircum", r"\textbar"}
     assert commands <= written | {r"\textless", r"\textgreater"}
@@ -99,10 +101,10 @@ def test_latex_shows_it(result, name: str) -> None:
 
 @pytest.mark.parametrize("name", EVIL[:-1])  # no DataFrame holds half a character
 def test_no_field_of_a_csv_file_begins_as_a_formula(
-    tmp_path, monkeypatch: pytest.MonkeyPatch, result, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("robench.report.figures.picture.save", lambda pictures, folder: [])
-    results = [result(0.5, method=name, flags=(name,)), result(0.4, method="b")]
+    monkeypatch.setattr("robench.report.write.save_figures", lambda *_: [])
+    results = [planted(0.5, name, flags=(name,)), planted(0.4, "b")]
     write(results, [], [], tmp_path, scale="")
     texts = [(tmp_path / file).read_text() for file in ("results.csv", "table.csv")]
     texts.append(render.frame_csv(comparing.frame(compare(results, name, "b", lambda _: name))))
@@ -117,8 +119,8 @@ def test_no_field_of_a_csv_file_begins_as_a_formula(
             assert field.isprintable()
 
 
-def test_numbers_below_zero_stay_numbers(result) -> None:
-    made = compare([result(0.4, method="a"), result(0.5, method="b")], "a", "b", lambda _: "")
+def test_numbers_below_zero_stay_numbers() -> None:
+    made = compare([planted(0.4, "a"), planted(0.5, "b")], "a", "b", lambda _: "")
     (row,) = csv.DictReader(io.StringIO(render.frame_csv(comparing.frame(made))))
     assert float(row["difference"]) == -10
 
@@ -138,13 +140,23 @@ def test_any_text_is_one_line_without_tags_commands_and_formulas(text: str) -> N
     assert render.csv_escape(text)[:1] not in {"=", "+", "-", "@"}
 
 
+@pytest.mark.parametrize("name", EVIL)
+def test_a_terminal_gets_lines_and_no_codes(name: str) -> None:
+    text = render.terminal(tabled(name))
+    assert len(text.splitlines()) == len(render.terminal(tabled("plain")).splitlines())
+    boxed = render.terminal(tabled(name), 100)
+    for shown in (text, re.sub("\x1b\\[[0-9;]*m", "", boxed)):
+        assert shown.replace("\n", "").isprintable()
+    assert max(map(len, re.sub("\x1b\\[[0-9;]*m", "", boxed).splitlines())) <= 100
+
+
 # It draws a figure, which takes about a second.
-def test_a_figure_takes_no_name_for_a_formula(tmp_path, grid) -> None:
+def test_a_figure_takes_no_name_for_a_formula() -> None:
     names = (r"$\frac{$", "a$b$", "<script>", "\u202eevil", r"$\notacommand$")
-    drawn = eps_curve.picture(points(frame(grid(methods=names, datasets=("cifar10",), n=40))))
-    assert drawn is not None
-    paths = picture.save([drawn], tmp_path)
-    assert all(path.stat().st_size > 1000 for path in paths)
+    with style.paper():
+        drawn = eps_curve.draw(points(frame(grid(methods=names, datasets=("cifar10",), n=40))))
+        assert drawn is not None
+        assert all(len(content) > 1000 for content in style.files(drawn).values())
 
 
 @pytest.mark.parametrize(

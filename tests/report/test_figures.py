@@ -1,40 +1,37 @@
-"""Figures: what they are made of, when they are drawn, and what is in them."""
+"""Figures: the points they are made of, and what is in them."""
 
 import io
 from dataclasses import replace
-from functools import partial
+from functools import cache
 
 import numpy as np
 import pytest
 from PIL import Image
+from stored import curves, examples, flagged, grid, planted
 
 from robench.grid.records import Curve
 from robench.report.figures import eps_curve, pretraining, style, trade_off, transfer
 from robench.report.figures import examples as example_images
 from robench.report.figures.examples import magnification
-from robench.report.figures.picture import save
-from robench.report.figures.points import Asked, points, strongest, telling
+from robench.report.figures.points import Attack, most_discriminating_eps, points, strongest
 from robench.report.results import frame
 
-AUTOATTACK = Asked("autoattack", "linf", "8/255")
+AUTOATTACK = Attack("autoattack", "linf", "8/255")
+KINDS = [trade_off, eps_curve, transfer]
 
 
-def drawn(picture):
+def drawn(kind, *shown):
     """The figure with its layout settled; nothing in it sticks out."""
     with style.paper():
-        figure = picture.draw()
+        figure = kind.draw(*shown)
+        figure = figure[0] if isinstance(figure, list) else figure
         figure.savefig(io.BytesIO(), format="png", dpi=100)
         width, height = figure.get_size_inches()
         ink = figure.get_tightbbox()
-        assert ink.x0 > -0.02
-        assert ink.y0 > -0.02
+        assert min(ink.x0, ink.y0) > -0.02
         assert ink.x1 < width + 0.02
         assert ink.y1 < height + 0.02
     return figure
-
-
-def with_flag(result, flag):
-    return replace(result, cell=replace(result.cell, flags=(flag,)))
 
 
 def words(figure):
@@ -42,108 +39,106 @@ def words(figure):
     return {text.get_text() for text in texts}
 
 
-def test_points_average_over_seeds_in_percent(result):
-    averaged = points(frame([result(0.4, seed=0), result(0.6, seed=1)]))
-    assert averaged["accuracy"].tolist() == [50.0]
-    assert averaged["low"].item() < 50 < averaged["high"].item()
+def said(kind, results):
+    return " ".join(words(drawn(kind, points(frame(results)))))
 
 
-def test_points_keep_the_largest_n(result):
-    averaged = points(frame([result(0.4, n=100), result(0.8, n=10)]))
-    assert averaged["accuracy"].tolist() == [40.0]
+def clean(correct, **names):
+    return planted(correct, attack="clean", **names)
 
 
-def test_series_name_what_differs(result):
-    both = points(frame([result(encoder="resnet8"), result(encoder="resnet18")]))
+@cache
+def small():
+    return grid(n=50)
+
+
+def test_points_average_over_seeds_in_percent_and_keep_the_largest_n():
+    averaged = points(frame([clean(0.4, seed=0), clean(0.615, n=200, seed=1), clean(0.445, n=200)]))
+    assert averaged["accuracy"].tolist() == [53.0]
+    assert averaged["low"].item() < 53 < averaged["high"].item()
+
+
+def test_series_name_what_differs():
+    both = points(frame([clean(0.5), clean(0.5, encoder="resnet18")]))
     assert set(both["series"]) == {"plain, resnet8", "plain, resnet18"}
 
 
-def test_strongest_attack_leaves_least_among_the_widely_tried(result):
-    def attacked(share, attack, method):
-        return result(share, method=method, attack=attack, norm="linf", eps="8/255")
+def attacked(share, attack, eps, method):
+    return planted(share, method, attack, norm="linf", eps=eps)
 
+
+def test_strongest_attack_leaves_least_among_the_widely_tried():
+    shares = {"pgd": (0.3, 0.2), "weak": (0.25, 0.26), "rare": (0.0,)}
     results = [
-        attacked(0.3, "pgd", "a"),
-        attacked(0.2, "pgd", "b"),
-        attacked(0.25, "weak", "a"),
-        attacked(0.26, "weak", "b"),
-        attacked(0.0, "rare", "a"),
+        attacked(share, attack, "8/255", method)
+        for attack, both in shares.items()
+        for method, share in zip("ab", both, strict=False)
     ]
     assert strongest(points(frame(results))) == ("pgd", "linf", "8/255")
-    assert strongest(points(frame([result()]))) is None
+    assert strongest(points(frame([clean(0.5)]))) is None
 
 
-def test_the_telling_radius_is_where_the_strongest_attack_spreads_accuracies(result):
-    def attacked(share, attack, eps, method):
-        return result(share, method=method, attack=attack, norm="linf", eps=eps)
-
+def test_the_most_discriminating_eps_is_where_the_strongest_attack_spreads_accuracies():
+    shares = {
+        ("strong", "4/255"): (0.1, 0.3),
+        ("strong", "8/255"): (0.0, 0.02),
+        ("weak", "8/255"): (0.1, 0.9),
+    }
     results = [
-        attacked(0.1, "strong", "4/255", "a"),
-        attacked(0.3, "strong", "4/255", "b"),
-        attacked(0.0, "strong", "8/255", "a"),
-        attacked(0.02, "strong", "8/255", "b"),
-        attacked(0.1, "weak", "8/255", "a"),
-        attacked(0.9, "weak", "8/255", "b"),
+        attacked(share, *attack, method)
+        for attack, both in shares.items()
+        for method, share in zip("ab", both, strict=True)
     ]
     assert strongest(points(frame(results))) == ("strong", "linf", "8/255")
-    assert telling(points(frame(results))) == ("strong", "linf", "4/255")
-    assert telling(points(frame([result()]))) is None
+    assert most_discriminating_eps(points(frame(results))) == ("strong", "linf", "4/255")
+    assert most_discriminating_eps(points(frame([clean(0.5)]))) is None
 
 
-@pytest.mark.parametrize("kind", [trade_off, eps_curve, transfer])
-def test_figures_of_accuracies_name_every_method(kind, grid):
-    results = grid(methods=("plain_$x$", "clae", "_rocl(steps=10)"), n=50, flagged="clae")
-    text = " ".join(words(drawn(kind.picture(points(frame(results))))))
-    for method in ("plain_$x$", "clae", "_rocl(steps=10)"):
-        assert method in text
+@pytest.mark.parametrize("kind", KINDS)
+def test_figures_of_accuracies_name_every_method(kind):
+    methods = ("plain_$x$", "clae", "_rocl(steps=10)")
+    text = said(kind, grid(methods=methods, n=50, suspect="clae"))
+    assert all(method in text for method in methods)
     assert "flagged" in text
 
 
-@pytest.mark.parametrize("kind", [trade_off, eps_curve, transfer])
-def test_a_flag_on_every_number_is_said_once_and_crosses_nothing_out(kind, grid):
-    results = [with_flag(result, "subset") for result in grid(n=50)]
-    text = " ".join(words(drawn(kind.picture(points(frame(results))))))
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_flag_on_every_number_is_said_once_and_crosses_nothing_out(kind):
+    text = said(kind, [flagged(result, "subset") for result in small()])
     assert "all flagged: subset" in text
-    assert ", × flagged" not in text
+    assert "× flagged" not in text
     assert "* flagged" not in text
 
 
-def test_a_flag_of_the_clean_number_crosses_out_the_trade_off(grid):
-    results = grid(n=50)
-    assert "flagged" not in " ".join(words(drawn(trade_off.picture(points(frame(results))))))
-    flagged = [
-        with_flag(one, "random") if one.cell.labels.attack == "clean" else one for one in results
-    ]
-    assert ", × flagged" in " ".join(words(drawn(trade_off.picture(points(frame(flagged))))))
+def test_a_flag_of_the_clean_number_crosses_out_the_trade_off():
+    assert "flagged" not in said(trade_off, small())
+    odd = [flagged(r, "random") if r.labels.attack == "clean" else r for r in small()]
+    assert ", × flagged" in said(trade_off, odd)
 
 
-def test_the_same_shade_is_the_same_accuracy_in_all_panels_of_the_transfer(grid):
-    shown = points(frame(grid(n=50)))
-    scales = {
-        (image.norm.vmin, image.norm.vmax)
-        for axis in drawn(transfer.picture(shown)).axes
-        for image in axis.images
-    }
-    assert len(scales) == 1
+def test_the_trade_off_has_clean_accuracy_across_and_robust_accuracy_up():
+    figure = drawn(trade_off, points(frame([clean(0.8), attacked(0.3, "pgd", "8/255", "plain")])))
+    (axis,) = figure.axes
+    marks = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"]
+    assert marks == [[[80.0, 30.0]]]
+    assert figure.get_supxlabel() == "clean accuracy (%)"
 
 
-def test_figures_without_data_are_left_out(result):
-    clean = points(frame([result()]))
-    assert trade_off.picture(clean) is None
-    assert eps_curve.picture(clean) is None
-    assert transfer.picture(clean) is None
-    assert pretraining.picture([]) is None
-    assert pretraining.picture([Curve("plain", "shapes10", "resnet8", 0, ())]) is None
-    assert example_images.pictures([], AUTOATTACK) == []
-    no_clean = points(frame([result(attack="spatial"), result(attack="pgd", norm="l2", eps="1")]))
-    assert trade_off.picture(no_clean) is None
-    assert eps_curve.picture(no_clean) is not None
+def test_figures_without_data_are_left_out():
+    only_clean = points(frame([clean(0.5)]))
+    assert [kind.draw(only_clean) for kind in KINDS] == [None] * 3
+    assert pretraining.draw([]) is None
+    assert pretraining.draw([Curve("plain", "shapes10", "resnet8", 0, ())]) is None
+    assert example_images.draw([], AUTOATTACK) == []
+    no_clean = [planted(0.5, attack="pgd", norm="l2", eps="1"), planted(0.5, attack="spatial")]
+    assert trade_off.draw(points(frame(no_clean))) is None
+    assert eps_curve.draw(points(frame(no_clean))) is not None
 
 
-def test_an_attack_without_eps_is_no_point_of_the_eps_curve(result):
-    both = points(frame([result(), result(0.3, attack="spatial")]))
-    assert eps_curve.picture(both) is None
-    assert trade_off.picture(both) is not None
+def test_an_attack_without_eps_is_no_point_of_the_eps_curve():
+    both = points(frame([clean(0.5), planted(0.3, attack="spatial")]))
+    assert eps_curve.draw(both) is None
+    assert trade_off.draw(both) is not None
 
 
 def test_a_line_skips_no_eps_that_another_attack_was_tried_at():
@@ -151,58 +146,83 @@ def test_a_line_skips_no_eps_that_another_attack_was_tried_at():
     assert not eps_curve.is_complete({0.0, 8.0}, {0.0, 4.0, 8.0})
 
 
-def test_transfer_shows_every_pair_and_a_dash_for_a_missing_one(grid):
-    results = [
-        r
-        for r in grid(n=50)
-        if (r.cell.labels.source, r.cell.labels.method) != ("cifar100", "clae")
-    ]
-    shown = words(drawn(transfer.picture(points(frame(results)))))
-    assert "–" in shown
-    accuracies = [
-        100 * r.cell.correct / r.cell.n for r in results if r.cell.labels.attack == "clean"
-    ]
-    assert {f"{accuracy:.1f}" for accuracy in accuracies} <= shown
+def test_transfer_has_sources_down_targets_across_and_a_dash_where_nothing_is():
+    shares = {("a", "a"): 0.9, ("a", "b"): 0.4, ("b", "b"): 0.6}
+    results = [clean(share, source=s, target=t) for (s, t), share in shares.items()]
+    figure = drawn(transfer, points(frame(results)))
+    (axis,) = figure.axes
+    rows, columns = (
+        [label.get_text() for label in labels]
+        for labels in (axis.get_yticklabels(), axis.get_xticklabels())
+    )
+    shown = {
+        (rows[int(text.get_position()[1])], columns[int(text.get_position()[0])]): text.get_text()
+        for text in axis.texts
+    }
+    assert shown == {("a", "a"): "90.0", ("a", "b"): "40.0", ("b", "a"): "–", ("b", "b"): "60.0"}
+    assert figure.get_supylabel().startswith("source")
+    assert figure.get_supxlabel().startswith("target")
 
 
-def test_pretraining_has_a_panel_a_method(curves):
-    figure = drawn(pretraining.picture(curves(methods=("plain", "rocl"), seeds=(0, 1))))
-    panels = {axis.get_title(): len(axis.lines) for axis in figure.axes}
-    assert panels == {"plain": 4, "rocl": 4}
+def test_the_same_shade_is_the_same_accuracy_in_all_panels_of_the_transfer():
+    axes = drawn(transfer, points(frame(small()))).axes
+    assert len({(image.norm.vmin, image.norm.vmax) for axis in axes for image in axis.images}) == 1
 
 
-def test_examples_say_true_and_predicted_classes_and_the_scale(examples):
-    (page,) = example_images.pictures([examples("rocl")], AUTOATTACK)
-    shown = words(drawn(page))
-    assert {"true", "clean", "autoattack\n8/255", "change\n× 16", "✓", "✗"} <= shown
+def test_pretraining_has_a_panel_per_method():
+    figure = drawn(pretraining, curves(("rocl", "plain"), seeds=(0, 1)))
+    panels = [(axis.get_title(), len(axis.lines)) for axis in figure.axes]
+    assert panels == [("rocl", 4), ("plain", 4)]
+
+
+# --- example images
+
+
+def test_examples_say_true_and_predicted_classes_and_the_scale():
+    shown = words(drawn(example_images, [examples()], AUTOATTACK))
+    assert {"clean", "autoattack\n8/255", "change\n× 16", "✓", "✗"} <= shown
     assert {"automobile", "deer"} <= shown
 
 
-def test_examples_of_many_methods_go_on_pages(examples):
-    pages = example_images.pictures([examples(f"method{i}") for i in range(4)], AUTOATTACK)
-    assert [page.name for page in pages] == ["examples", "examples_2"]
+def test_clean_and_attacked_predictions_stand_above_their_images():
+    one = examples(m=2)
+    one = replace(one, clean_prediction=np.array([1, 7]), attacked_prediction=np.array([8, 2]))
+    axes = drawn(example_images, [one], AUTOATTACK).axes
+    rows = {
+        axis.get_ylabel(): axes[place : place + 2]
+        for place, axis in enumerate(axes)
+        if axis.get_ylabel()
+    }
+    named = {name: [axis.get_title() for axis in row] for name, row in rows.items()}
+    assert named["clean"] == ["automobile", "horse"]
+    assert named["autoattack\n8/255"] == ["ship", "bird"]
+    signs = [{text.get_text() for text in axis.texts} & {"✓", "✗"} for axis in rows["clean"]]
+    assert signs == [{"✓"}, {"✗"}]
 
 
-def test_examples_show_one_attack_in_domain_and_one_seed(examples):
+def test_examples_of_many_methods_go_on_pages():
+    assert len(example_images.draw([examples(f"method{i}") for i in range(4)], AUTOATTACK)) == 2
+
+
+def test_examples_show_one_attack_in_domain_and_one_seed():
     def named(one, **names):
         return replace(one, labels=replace(one.labels, **names))
 
+    def titles(*shown):
+        pages = example_images.draw(shown, AUTOATTACK)
+        return [sorted(word for word in words(page) if word.startswith("rocl, ")) for page in pages]
+
     one = examples("rocl")
-    other_seed = replace(one, label=one.label[::-1])
     more = [
-        other_seed,
+        replace(one, label=one.label[::-1]),
         named(one, attack="pgd"),
         named(one, target="cifar100"),
         replace(one, norm="", eps=""),
         named(one, source="shapes10", target="shapes10"),
     ]
-    pages = example_images.pictures([one, *more], AUTOATTACK)
-    titles = [words(page.draw()) & {"rocl, cifar10", "rocl, shapes10"} for page in pages]
-    assert titles == [{"rocl, cifar10"}, {"rocl, shapes10"}]
-    assert pages[0].data == example_images.pictures([*more[::-1], one], AUTOATTACK)[0].data
-    transfers = example_images.pictures([named(one, target="cifar100")], AUTOATTACK)
-    assert "rocl, cifar10 → cifar100" in words(transfers[0].draw())
-    assert example_images.pictures([one], None) == []
+    assert titles(one, *more) == [["rocl, cifar10"], ["rocl, shapes10"]]
+    assert titles(named(one, target="cifar100")) == [["rocl, cifar10 → cifar100"]]
+    assert example_images.draw([one], None) == []
 
 
 @pytest.mark.parametrize(("largest", "factor"), [(8 / 255, 16.0), (0.5, 1.0), (0.0, 1.0)])
@@ -210,34 +230,11 @@ def test_the_largest_change_fills_half_the_pixel_range(largest, factor):
     assert magnification(np.float32([0.0, -largest])) == factor
 
 
-def test_files_are_as_wide_as_a_column_and_carry_no_date(tmp_path, curves):
-    png, pdf = save([pretraining.picture(curves())], tmp_path)
-    with Image.open(png) as image:
+def test_files_are_as_wide_as_a_column_and_carry_no_date():
+    with style.paper():
+        files = style.files(pretraining.draw(curves()))
+    with Image.open(io.BytesIO(files["png"])) as image:
         assert image.width == 990  # 3.3 inches at 300 dpi
-        assert set(image.info) <= {"Comment", "dpi"}
-    content = pdf.read_bytes()
-    assert b"CreationDate" not in content
-    assert b"/Type3" not in content
-
-
-def test_an_unchanged_figure_is_not_drawn_again(tmp_path, curves):
-    def never():
-        raise AssertionError("drawn again")
-
-    never.__module__ = pretraining.__name__
-    picture = pretraining.picture(curves())
-    paths = save([picture], tmp_path)
-    before = [path.read_bytes() for path in paths]
-    save([replace(picture, draw=partial(never))], tmp_path)
-    assert [path.read_bytes() for path in paths] == before
-    with pytest.raises(AssertionError, match="drawn again"):
-        save([replace(picture, data=b"other", draw=partial(never))], tmp_path)
-
-
-def test_a_stale_figure_goes_and_a_foreign_one_stays(tmp_path, curves):
-    paths = save([pretraining.picture(curves(methods=("a",), epochs=2))], tmp_path)
-    foreign = tmp_path / "mine.png"
-    foreign.write_bytes(b"not robench's")
-    assert save([], tmp_path) == []
-    assert not any(path.exists() for path in paths)
-    assert foreign.exists()
+        assert set(image.info) <= {"dpi"}
+    assert b"CreationDate" not in files["pdf"]
+    assert b"/Type3" not in files["pdf"]

@@ -6,47 +6,67 @@ import subprocess
 import sys
 
 import pytest
+from stored import curves, examples, grid, planted
 
 from robench.metrics.accuracy import accuracy
-from robench.report.files import replace
-from robench.report.write import write
+from robench.report.write import save, write
 
 FIGURES = ("trade_off", "eps_curve", "transfer", "pretraining", "examples")
 
 
-@pytest.fixture
-def small(grid, curves, examples):
-    results = grid(methods=("plain", "rocl"), n=40)
-    return results, curves(methods=("plain", "rocl"), epochs=3), [examples(m=2)]
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 # Drawing all five figures, twice, takes about five seconds.
-def test_a_report_has_all_its_files_and_a_second_one_changes_none(tmp_path, small):
-    paths = write(*small, tmp_path, scale="quick")
+def test_a_report_has_all_its_files_and_a_second_one_changes_none(tmp_path):
+    methods = ("plain", "rocl")
+    shown = (grid(methods=methods, n=40), curves(methods, epochs=3), [examples(m=2)])
+    paths = write(*shown, tmp_path, scale="quick")
     names = {"results.csv", "table.md", "table.csv", "table.tex"}
     names |= {f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")}
     assert {path.relative_to(tmp_path).as_posix() for path in paths} == names
     assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")} == names
     for path in paths:
         os.utime(path, ns=(1, 1))
-    assert write(*small, tmp_path, scale="quick") == paths
+    backwards = [one[::-1] for one in shown]
+    assert write(*backwards, tmp_path, scale="quick") == paths
     assert [path.stat().st_mtime_ns for path in paths] == [1] * len(paths)
 
 
-def test_figures_come_out_the_same_in_another_folder(tmp_path, small):
-    results, _, _ = small
-    clean = [r for r in results if r.cell.labels.source == "cifar10" == r.cell.labels.target]
-    first = write(clean, [], [], tmp_path / "a", scale="quick")
-    second = write(clean[::-1], [], [], tmp_path / "b", scale="quick")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+def test_a_figure_with_nothing_to_show_goes_and_a_foreign_one_stays(tmp_path):
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    for name in ("transfer.png", "examples_2.pdf", "mine.png"):
+        (figures / name).write_bytes(b"older")
+    write([planted(0.5)], [], [], tmp_path, scale="")
+    assert {path.name for path in figures.iterdir()} == {
+        "eps_curve.png", "eps_curve.pdf", "mine.png"
+    }  # fmt: skip
 
 
-def test_results_csv_reads_back(tmp_path, result):
-    write([result(0.25, flags=("x", "y"))], [], [], tmp_path, scale="")
-    with (tmp_path / "results.csv").open(newline="") as file:
-        (row,) = csv.DictReader(file)
-    assert float(row["accuracy"]) == 0.25
-    assert (row["n"], row["flags"], row["eps"]) == ("100", "x;y", "")
+def test_results_csv_reads_back_and_its_columns_are_not_exchanged(tmp_path):
+    one = planted(0.123, n=1000, source="a", target="b", flags=("x", "y"))
+    write([one], [], [], tmp_path, scale="")
+    (row,) = rows(tmp_path / "results.csv")
+    assert (float(row["accuracy"]), row["n"], row["flags"]) == (0.123, "1000", "x;y")
+    assert (row["source"], row["target"], row["eps"]) == ("a", "b", "8/255")
+    (row,) = rows(tmp_path / "table.csv")
+    assert row["pgd 8/255"] == "12.3"
+    assert "A → b".lower() in (tmp_path / "table.md").read_text().lower()
+
+
+def test_a_metric_is_a_column_beside_the_key_in_the_order_of_the_table(tmp_path, monkeypatch):
+    monkeypatch.setattr("robench.report.write.save_figures", lambda *_: [])
+    metrics = {"accuracy": accuracy, "n": lambda outcome: 3.0}
+    results = grid(methods=("plain", "rocl"), n=20)
+    write(results, [], [], tmp_path, scale="", methods=("rocl", "plain"), metrics=metrics)
+    made, tidy = rows(tmp_path / "metrics.csv"), rows(tmp_path / "results.csv")
+    assert tidy[0]["method"] == "rocl"
+    assert [row["key"] for row in made] == [row["key"] for row in tidy]
+    assert [float(row["accuracy"]) for row in made] == [float(row["accuracy"]) for row in tidy]
+    assert {row["n"] for row in made} == {"3"}
 
 
 def test_nothing_to_report_is_refused_and_nothing_written(tmp_path):
@@ -57,9 +77,11 @@ def test_nothing_to_report_is_refused_and_nothing_written(tmp_path):
 
 def test_a_file_is_replaced_in_one_step_and_only_when_different(tmp_path):
     path = tmp_path / "deep" / "file"
-    assert replace(path, b"one")
-    assert not replace(path, b"one")
-    assert replace(path, b"two")
+    save(path, b"one")
+    os.utime(path, ns=(1, 1))
+    save(path, b"one")
+    assert path.stat().st_mtime_ns == 1
+    save(path, b"two")
     assert path.read_bytes() == b"two"
     assert list(path.parent.iterdir()) == [path]
 
@@ -68,15 +90,3 @@ def test_the_package_itself_imports_neither_pandas_nor_matplotlib():
     code = "import robench.report, sys; print({'pandas', 'matplotlib'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
-
-
-def test_a_metric_is_a_column_beside_the_key_in_the_order_of_the_table(tmp_path, grid):
-    results = grid(methods=("plain", "rocl"), n=20)
-    write(results, [], [], tmp_path, scale="", metrics={"accuracy": accuracy, "n": lambda o: 3.0})
-    with (tmp_path / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    with (tmp_path / "results.csv").open(newline="") as file:
-        tidy = list(csv.DictReader(file))
-    assert [row["key"] for row in rows] == [row["key"] for row in tidy]
-    assert [float(row["accuracy"]) for row in rows] == [float(row["accuracy"]) for row in tidy]
-    assert {row["n"] for row in rows} == {"3"}

@@ -1,1 +1,1 @@
-"""Figures as wide as a paper's column: one file a figure, each with a function ``picture``."""
+"""Figures as wide as a paper's column: one file per figure, each with a function ``draw``."""

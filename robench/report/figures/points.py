@@ -1,7 +1,7 @@
-"""The tidy frame, averaged over seeds: a row for each point of a figure, in percent."""
+"""The points of the figures: the long frame averaged over seeds, in percent."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable
 from statistics import fmean
 from typing import NamedTuple
 
@@ -11,8 +11,8 @@ from robench.report.results import CLEAN, natural, radius
 from robench.report.table import attack_name, says_norm
 
 
-class Asked(NamedTuple):
-    """An attack in its ball; the last two are "" for clean."""
+class Attack(NamedTuple):
+    """An attack in its ball; norm and eps are "" for clean."""
 
     attack: str
     norm: str
@@ -23,16 +23,20 @@ _PLACE = ["series", "source", "target", "attack", "norm", "eps"]
 
 
 def points(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row a point: series, source, target, attack, norm, eps, size, accuracy, low, high, flags.
+    """A row per point: series, source, target, attack, norm, eps, size, accuracy, low, high, flags.
 
     A series is a method, with the encoder and the probe where there are several. Accuracy and its
-    interval are means over seeds, so the interval says how sure one seed's number is. Of several n,
-    the largest counts. What every number is flagged for tells none of them apart: ``common`` names
-    it on every row, and ``flagged`` says whether there is another flag.
+    interval are means over seeds, so the interval is that of one seed's number. Of several n, the
+    largest counts. A flag that every number has distinguishes none of them: ``common`` names it on
+    every row, and ``flagged`` says whether there is another flag.
     """
     names = [set(flags.split(";")) - {""} for flags in frame["flags"]]
     common = set.intersection(*names)
-    frame = frame.assign(series=_series(frame), flagged=[bool(own - common) for own in names])
+    series = frame["method"]
+    for column in ("encoder", "probe"):
+        if frame[column].nunique() > 1:
+            series = series + ", " + frame[column]
+    frame = frame.assign(series=series, flagged=[bool(own - common) for own in names])
     most = frame.groupby(_PLACE)["n"].transform("max")
     groups = frame[frame["n"] == most].groupby(_PLACE, sort=False, as_index=False)
     averaged = groups.agg(
@@ -49,77 +53,70 @@ def points(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def flagging(points: pd.DataFrame, mark: str) -> str:
-    """What a figure's legend says of flags: of those with a ``mark``, and of those on all points.
-
-    It begins with a comma, or is "".
-    """
-    crossed = f", {mark} flagged" if points["flagged"].any() else ""
+def flag_legend(points: pd.DataFrame, mark: str) -> list[str]:
+    """The legend of flags: of those with a ``mark``, and of those on all points."""
     common = ", ".join(dict.fromkeys(points["common"]))
-    return crossed + (f", all flagged: {common}" if common else "")
+    marked = [f"{mark} flagged"] if points["flagged"].any() else []
+    return marked + ([f"all flagged: {common}"] if common else [])
 
 
-def ordered(names: "pd.Series[str]") -> list[str]:
+def ordered(names: Iterable[str]) -> list[str]:
     """Each name once, in natural order."""
     return sorted(set(names), key=natural)
 
 
-def pairs(points: pd.DataFrame, *, in_domain: bool) -> list[tuple[str, str]]:
-    """The (source, target) pairs; with ``in_domain`` only those without a transfer, if any."""
-    found = sorted(
-        set(zip(points["source"], points["target"], strict=True)),
-        key=lambda pair: (natural(pair[0]), natural(pair[1])),
-    )
-    within = [(source, target) for source, target in found if source == target]
-    return within if in_domain and within else found
+def in_domain(points: pd.DataFrame) -> pd.DataFrame:
+    """The points without a transfer, or all where every point has one."""
+    within = points[points["source"] == points["target"]]
+    return points if within.empty else within
 
 
-def at(points: pd.DataFrame, place: Mapping[str, str]) -> pd.DataFrame:
-    """The points that have these values in these columns."""
-    for column, value in place.items():
+def panels(points: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """The points of each source and target, in natural order."""
+    pairs = set(zip(points["source"], points["target"], strict=True))
+    return {
+        pair: points[(points["source"] == pair[0]) & (points["target"] == pair[1])]
+        for pair in sorted(pairs, key=lambda pair: tuple(map(natural, pair)))
+    }
+
+
+def under(points: pd.DataFrame, attack: Attack) -> pd.DataFrame:
+    """The points of an attack in its ball."""
+    for column, value in attack._asdict().items():
         points = points[points[column] == value]
     return points
 
 
-def strongest(points: pd.DataFrame) -> Asked | None:
-    """Which attack leaves the least accuracy, among those tried most widely; None without any."""
+def strongest(points: pd.DataFrame) -> Attack | None:
+    """The attack that leaves least accuracy, among those tried most widely; None without any."""
     tried = _tried(points)
-    return min(tried, key=lambda asked: (fmean(tried[asked]), asked)) if tried else None
+    return min(tried, key=lambda one: (fmean(tried[one]), one)) if tried else None
 
 
-def telling(points: pd.DataFrame) -> Asked | None:
-    """The strongest attack, at the radius that spreads the accuracies most; None without any.
+def most_discriminating_eps(points: pd.DataFrame) -> Attack | None:
+    """The strongest attack, at the eps that spreads the accuracies most; None without any.
 
-    Where a radius leaves everybody near zero, a picture of it would show nothing.
+    Where an eps leaves every method near zero, a figure of it would show nothing.
     """
     worst = strongest(points)
     if worst is None:
         return None
-    tried = _tried(points)
-    radii = [asked for asked in tried if asked[:2] == worst[:2]]
-    return max(radii, key=lambda asked: (max(tried[asked]) - min(tried[asked]), radius(asked.eps)))
+    tried = {one: values for one, values in _tried(points).items() if one[:2] == worst[:2]}
+    return max(tried, key=lambda one: (max(tried[one]) - min(tried[one]), radius(one.eps)))
 
 
-def _tried(points: pd.DataFrame) -> dict[Asked, list[float]]:
+def _tried(points: pd.DataFrame) -> dict[Attack, list[float]]:
     """The accuracies under each attack, of those that were tried at the most places."""
     attacked = points[points["attack"] != CLEAN]
-    tried: dict[Asked, list[float]] = defaultdict(list)
+    tried: dict[Attack, list[float]] = defaultdict(list)
     for attack, norm, eps, accuracy in zip(
         *(attacked[column] for column in ("attack", "norm", "eps", "accuracy")), strict=True
     ):
-        tried[Asked(attack, norm, eps)].append(accuracy)
+        tried[Attack(attack, norm, eps)].append(accuracy)
     most = max(map(len, tried.values()), default=0)
-    return {asked: values for asked, values in tried.items() if len(values) == most}
+    return {one: values for one, values in tried.items() if len(values) == most}
 
 
-def heading(points: pd.DataFrame, asked: Asked) -> str:
-    """What a reader calls the attack; the norm is said where it is not always linf."""
-    return attack_name(*asked, with_norm=says_norm(points["norm"]))
-
-
-def _series(frame: pd.DataFrame) -> "pd.Series[str]":
-    series = frame["method"]
-    for column in ("encoder", "probe"):
-        if frame[column].nunique() > 1:
-            series = series + ", " + frame[column]
-    return series
+def heading(points: pd.DataFrame, attack: Attack) -> str:
+    """The attack's name; with the norm where it is not always linf."""
+    return attack_name(*attack, with_norm=says_norm(points["norm"]))

@@ -1,8 +1,10 @@
-"""How every figure looks: sizes, colours, markers, legends."""
+"""The look of every figure: sizes, colours, markers, legends, files."""
 
+import io
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +38,7 @@ _SETTINGS: dict[Any, Any] = {
     "font.size": 7.5,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7.5,
+    "figure.labelsize": 7.5,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
@@ -65,18 +68,34 @@ _SETTINGS: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Look:
-    """What tells a method's line from the others, in colour and without."""
+    """A method's colour and marker; either distinguishes it from the others."""
 
     colour: str
     marker: str
 
+    def handle(self, name: str) -> "Line2D":
+        """The method in a legend."""
+        from matplotlib.lines import Line2D
+
+        return Line2D([], [], color=self.colour, marker=self.marker, linestyle="", label=name)
+
 
 @dataclass(frozen=True)
 class Stroke:
-    """What tells two lines of one method apart: the dashes, and how much of a marker is filled."""
+    """One of several lines of a method: its dashes, and how much of a marker is filled."""
 
     dashes: tuple[float, ...]
     fill: Fill
+
+    def handle(self, name: str, *, line: bool) -> "Line2D":
+        """The line, or its markers alone, in a legend."""
+        from matplotlib.lines import Line2D
+
+        handle = Line2D([], [], color=GREY, marker="o", linestyle="", label=name)
+        handle.set(fillstyle=self.fill, markerfacecoloralt="white")
+        if line:
+            handle.set(linestyle="-", dashes=self.dashes)
+        return handle
 
 
 @contextmanager
@@ -90,11 +109,11 @@ def paper() -> Iterator[None]:
         yield
 
 
-def looks(names: Sequence[str]) -> dict[str, Look]:
-    """A look for each name, the same for the same names in every figure."""
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """A look for each name, in the order given: the same for the same names in every figure."""
     return {
         name: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
-        for i, name in enumerate(names)
+        for i, name in enumerate(dict.fromkeys(names))
     }
 
 
@@ -112,20 +131,26 @@ def label(name: str, width: int = 48) -> str:
     return f" {text}" if text.startswith("_") else text  # a legend hides names that begin with _
 
 
+def transfer_label(source: str, target: str, width: int = 48) -> str:
+    """A data set, or the transfer from one to another."""
+    return label(source if source == target else f"{source} → {target}", width)
+
+
 def flag(axis: "Axes", x: float, y: float) -> None:
     """Cross out a point whose number is flagged."""
     axis.plot(x, y, marker="x", color="black", markersize=6, zorder=4)
 
 
-def panels(count: int, across: int, height: float) -> "tuple[Figure, list[Axes]]":
+def panels(
+    count: int, across: int, height: float, *, share_x: bool = False
+) -> "tuple[Figure, list[Axes]]":
     """A column-wide figure of ``count`` panels, ``height`` inches each, ``across`` side by side."""
     from matplotlib.figure import Figure
 
     across = min(count, across)
     down = math.ceil(count / across)
     figure = Figure(figsize=(WIDTH, down * height))
-    grid = figure.subplots(down, across, squeeze=False)
-    axes = list(grid.flat)
+    axes = list(figure.subplots(down, across, squeeze=False, sharex=share_x).flat)
     for unused in axes[count:]:
         unused.set_axis_off()
     return figure, axes[:count]
@@ -159,3 +184,20 @@ def legend(figure: "Figure", *groups: "Sequence[Line2D]", title: str = "") -> No
     width, height = figure.get_size_inches()
     lines = len(title.splitlines())
     figure.set_size_inches(width, height + 0.14 * (len(rows) + lines) + 0.12)
+
+
+def files(figure: "Figure") -> dict[str, bytes]:
+    """The figure as PNG and PDF, by the ending of the file; equal figures are equal bytes."""
+    metadata: dict[str, dict[str, str | None]] = {
+        "png": {"Software": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }
+    contents = {}
+    with warnings.catch_warnings():
+        # A name in a script that the font lacks is drawn as boxes; that is no reason to stop.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        for kind, fields in metadata.items():
+            file = io.BytesIO()
+            figure.savefig(file, format=kind, dpi=300, metadata=fields)
+            contents[kind] = file.getvalue()
+    return contents

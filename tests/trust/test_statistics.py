@@ -1,28 +1,65 @@
-"""Paired statistics against hand counts, every sign written out, scipy, and normal theory."""
+"""Statistics against their definitions, hand counts, every sign written out, and scipy."""
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 from scipy.stats import bootstrap as plain_bootstrap
+from stored import planted
 
-from robench.trust.statistics import bootstrap, exact_mcnemar, holm
+from robench.trust.statistics import (
+    bootstrap,
+    exact_mcnemar,
+    holm,
+    mean_sd,
+    on_common_images,
+    on_same_images,
+    wilson,
+)
 
 
 def answers(seed, shape):
     """Two methods' answers; each image is hard to a degree that both share."""
-    dice = np.random.default_rng(seed)
-    hard = dice.uniform(0.2, 0.9, size=shape[-1])
-    return dice.uniform(size=shape) < hard, dice.uniform(size=shape) < hard - 0.1
+    generator = np.random.default_rng(seed)
+    hard = generator.uniform(0.2, 0.9, size=shape[-1])
+    return generator.uniform(size=shape) < hard, generator.uniform(size=shape) < hard - 0.1
 
 
 def differences(a, b):
     return np.atleast_2d(a).sum(axis=0) - np.atleast_2d(b).sum(axis=0)
 
 
-# --- interval
+# --- one method
+
+
+def plain_wilson(correct, n):
+    """Wilson (1927): the p with (correct / n - p)^2 = z^2 p (1 - p) / n, solved as a quadratic."""
+    z, share = 1.959963984540054, correct / n
+    a, b, c = 1 + z * z / n, -2 * share - z * z / n, share * share
+    root = math.sqrt(max(b * b - 4 * a * c, 0))
+    return (-b - root) / (2 * a), (-b + root) / (2 * a)
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 1), (1, 1), (0, 500), (7, 20), (499, 500)])
+def test_wilson_is_the_root_of_its_equation(correct, n):
+    assert wilson(correct, n) == pytest.approx(plain_wilson(correct, n), abs=1e-9)
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 0), (3, 2), (-1, 5)])
+def test_wilson_refuses_impossible_counts(correct, n):
+    with pytest.raises(ValueError, match=f"{correct} of {n}"):
+        wilson(correct, n)
+
+
+def test_spread_has_n_minus_one_below():
+    assert mean_sd([1.0, 2.0, 4.0]) == pytest.approx((7 / 3, math.sqrt(7 / 3)))
+    assert mean_sd([5.0]) == (5.0, None)
+
+
+# --- interval of a difference
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -50,15 +87,15 @@ def test_the_interval_is_that_of_drawing_images():
 
 
 def test_the_interval_covers_as_often_as_it_says():
-    dice, covered = np.random.default_rng(5), 0
+    generator, covered = np.random.default_rng(5), 0
     for _ in range(300):
-        d = dice.choice([-1, 0, 1], p=[0.1, 0.7, 0.2], size=200)
-        low, high = bootstrap(d, dice)
+        d = generator.choice([-1, 0, 1], p=[0.1, 0.7, 0.2], size=200)
+        low, high = bootstrap(d, generator)
         covered += low <= 0.1 <= high
     assert 0.90 <= covered / 300 <= 0.985
 
 
-def test_the_same_dice_give_the_same_interval():
+def test_equal_generators_give_the_same_interval():
     d = differences(*answers(4, (50,)))
     assert bootstrap(d, np.random.default_rng(0)) == bootstrap(d, np.random.default_rng(0))
 
@@ -67,6 +104,27 @@ def test_equal_differences_leave_nothing_to_draw():
     assert bootstrap(np.full(9, 2), np.random.default_rng(0)) == (2.0, 2.0)
     with pytest.raises(ValueError, match="no images"):
         bootstrap(np.zeros(0, np.int64), np.random.default_rng(0))
+
+
+# --- the same images
+
+
+def test_images_are_matched_by_index():
+    a = planted([1, 0, 1, 1], index=np.array([4, 7, 2, 9])).outcome
+    b = planted([1, 1, 0, 0], index=np.array([2, 9, 4, 3])).outcome
+    index, correct = on_common_images([a, b])
+    assert index.tolist() == [2, 4, 9]
+    assert correct.tolist() == [[True, True, True], [True, False, True]]
+    index, differences = on_same_images(a, b)
+    assert (index.tolist(), differences.tolist()) == ([2, 4, 9], [0, 1, 0])
+
+
+def test_an_index_with_two_labels_is_not_the_same_image():
+    a, b = planted([1, 1, 0]).outcome, planted([1, 0, 0]).outcome
+    relabelled = replace(b, label=np.array([0, 1, 3]))
+    assert on_common_images([a, b])[1].shape == (2, 3)
+    index, correct = on_common_images([a, relabelled])
+    assert (index.size, correct.shape) == (0, (2, 0))
 
 
 # --- p

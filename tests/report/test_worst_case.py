@@ -87,11 +87,11 @@ def test_results_of_each_model_are_joined():
         planted(WEAK, attack="clean"),
     ]
     first, second = worst_cases(results, ["pgd", "square"])
-    assert first.cell.labels.attack == "worst of pgd, square"
-    assert (first.cell.norm, first.cell.eps) == ("linf", "8/255")
-    assert (first.cell.correct, first.cell.n, first.cell.seed) == (2, 6, 0)
-    assert first.cell.flags == ("gap", "masked")
-    assert (second.cell.correct, second.cell.seed) == (4, 1)
+    assert first.labels.attack == "worst of pgd, square"
+    assert (first.norm, first.eps) == ("linf", "8/255")
+    assert (first.correct, first.n, first.seed) == (2, 6, 0)
+    assert first.flags == ("gap", "masked")
+    assert (second.correct, second.seed) == (4, 1)
 
 
 AA = "autoattack(eps=8/255, norm=linf)"
@@ -112,14 +112,14 @@ def test_what_another_attack_missed_is_settled_by_autoattack(pgd, autoattack, ex
     results = [planted(WEAK, flags=pgd), planted(STRONG, attack=AA, flags=autoattack)]
     for order in (["pgd", "autoattack"], ["autoattack", "pgd"]):
         (worst,) = worst_cases(results, order)
-        assert set(worst.cell.flags) == set(expected)
-        assert len(worst.cell.flags) == len(expected)
+        assert set(worst.flags) == set(expected)
+        assert len(worst.flags) == len(expected)
 
 
 def test_without_autoattack_a_gap_stays():
     results = [planted(WEAK, flags=("gap",)), planted(STRONG, attack=SQUARE)]
     (worst,) = worst_cases(results, ["pgd", "square"])
-    assert worst.cell.flags == ("gap",)
+    assert worst.flags == ("gap",)
 
 
 def test_unknown_attacks_and_attacks_never_tried_together_are_refused():
@@ -133,4 +133,10 @@ def test_unknown_attacks_and_attacks_never_tried_together_are_refused():
 def test_cells_on_other_images_are_named():
     one, other = planted(WEAK), planted(WEAK, attack=SQUARE, index=np.arange(6) + 1)
     with pytest.raises(SpecError, match=f"{other.cell.key}: outcome 2 is not about the images"):
+        worst_cases([one, other], ["pgd", "square"])
+
+
+def test_images_of_other_data_are_refused():
+    one, other = planted(WEAK, data="a"), planted(STRONG, attack=SQUARE, data="b")
+    with pytest.raises(SpecError, match="the images have changed between the attacks"):
         worst_cases([one, other], ["pgd", "square"])

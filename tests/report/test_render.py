@@ -1,0 +1,166 @@
+"""A table as Markdown, LaTeX, CSV and on a terminal."""
+
+import csv
+import io
+import re
+
+import numpy as np
+import pytest
+from stored import grid, planted
+
+from robench.report import render
+from robench.report.render import comma_separated, latex, markdown, terminal
+from robench.report.table import Note, Number, Rank, Row, Table, pivot
+
+
+def clean(correct, method="plain", **names):
+    return planted(correct, method, "clean", **names)
+
+
+@pytest.fixture
+def table():
+    odd = "b_1 & co|x"
+    attacked = planted(0.804, odd, "pgd", n=500, norm="linf", eps="8/255", flags=("50% <odd>",))
+    return pivot([clean(0.9, odd, n=500), clean(0.5, "a", n=500), attacked], scale="50% of #1")
+
+
+@pytest.fixture
+def spread():
+    return pivot([clean(share, seed=seed) for seed, share in enumerate((0.4, 0.5))], scale="")
+
+
+def test_markdown_shows_every_number_and_name(table, spread):
+    lines = markdown(table).splitlines()
+    assert "| method | clean | pgd 8/255 |" in lines
+    assert "| a | 50.0 | – |" in lines
+    assert r"| b\_1 &amp; co\|x | **90.0** | 80.4<sup>a</sup> |" in lines
+    assert "<sup>a</sup> flagged: 50% &lt;odd>" in lines
+    assert r"50% of \#1" in lines[0]
+    assert "| plain | 45.0 ± 7.1 |" in markdown(spread)
+
+
+def test_latex_shows_every_number_and_name(table, spread):
+    text = latex(table)
+    assert r"method & clean & pgd 8/255 \\" in text
+    assert r"a & 50.0 & -- \\" in text
+    row = r"b\_1 \& co\textbar{}x & \textbf{90.0} & 80.4\rlap{\textsuperscript{a}} \\"
+    assert row in text
+    assert r"\textsuperscript{a}~flagged: 50\% \textless{}odd\textgreater{}" in text
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+        assert text.count(rule) == 1
+    assert r"\begin{tabular}{lrr}" in text
+    assert r"plain & 45.0 $\pm$ 7.1 \\" in latex(spread)
+
+
+def test_latex_is_balanced_whatever_the_names():
+    nasty = "\\}{$&#%_~^<>|\"'`-±→†–é\n\t\\textbf{"
+    text = latex(pivot([clean(0.5, nasty, encoder=nasty, flags=(nasty,))], scale=nasty))
+    assert set(text) - {"\n"} == {c for c in text if c.isprintable()}
+    bare = re.sub(r"\\[\\{}$&#%_]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert bare.count("$") % 2 == 0
+    assert not set("#~^<>|†±→–") & set(bare)
+    assert bare.count("%") == 1  # the comment that names the package
+
+
+def test_groups_stand_apart_in_latex():
+    assert latex(pivot(grid(n=20), scale="")).count(r"\midrule") == 4
+
+
+def test_ties_are_marked_and_explained():
+    correct = np.arange(50) > 2
+    table = pivot([clean(correct, "a"), clean(correct | (np.arange(50) == 0), "b")], scale="")
+    assert "| a | 94.0<sup>†</sup> |" in markdown(table)
+    assert "<sup>†</sup> not distinguishable from the best" in markdown(table)
+    assert r"a & 94.0\rlap{\textsuperscript{\dag{}}} \\" in latex(table)
+    assert r"\textsuperscript{\dag{}}~not distinguishable" in latex(table)
+    assert re.search(r"^a +94\.0 \(†\)$", terminal(table), re.MULTILINE)
+    assert re.search(r"^b +96\.0\*$", terminal(table), re.MULTILINE)
+
+
+def test_csv_has_bare_numbers_and_marks_beside_them(table, spread):
+    first, second = csv.DictReader(io.StringIO(comma_separated(table)))
+    assert first == {
+        "method": "a",
+        "clean": "50.0",
+        "clean mark": "",
+        "pgd 8/255": "",
+        "pgd 8/255 mark": "",
+    }
+    assert second["method"] == "b_1 & co|x"
+    assert (second["clean"], second["clean mark"]) == ("90.0", "best")
+    assert (second["pgd 8/255"], second["pgd 8/255 mark"]) == ("80.4", "flagged: 50% <odd>")
+    (row,) = csv.DictReader(io.StringIO(comma_separated(spread)))
+    assert row == {"method": "plain", "clean": "45.0", "clean sd": "7.1", "clean mark": ""}
+
+
+def test_a_flag_of_every_number_is_said_once_and_marks_none():
+    results = [clean(0.5, name, flags=("subset",)) for name in ("a", "b")]
+    table = pivot([*results, clean(0.5, "c", flags=("subset", "gap"))], scale="")
+    for text in (markdown(table), latex(table), terminal(table)):
+        assert text.count("All numbers flagged: subset (") == 1
+        assert text.count("flagged: gap (") == 1
+    assert "| a | 50.0 |" in markdown(table)
+    assert "| c | 50.0<sup>a</sup> |" in markdown(table)
+
+
+def test_any_number_of_flags_has_letters():
+    row = Row(("a",), (Number(1, flags=tuple(f"f{i}" for i in range(28))), Number(2)))
+    letters = Table("", ("name",), ("x", "y"), ((row,),)).letters
+    assert [letters[f"f{i}"] for i in (0, 25, 26, 27)] == ["a", "z", "aa", "ab"]
+
+
+# --- terminals
+
+
+def on_terminal(table, width):
+    """Lines on a terminal, without the codes for bold."""
+    return re.sub("\x1b\\[[0-9;]*m", "", terminal(table, width)).splitlines()
+
+
+def test_a_terminal_shows_a_box_of_at_most_100_columns():
+    table = pivot(grid(seeds=(0, 1), n=60, suspect="clae"), scale="x " * 80)
+    lines = on_terminal(table, 100)
+    assert max(map(len, lines)) <= 100
+    box = [line for line in lines if line.startswith(tuple("╭│├╰"))]
+    assert (len({len(line) for line in box}), box[0][0], box[-1][0]) == (1, "╭", "╰")
+    for row in table.rows:
+        (line,) = (one for one in box if all(f" {name} " in one for name in row.names))
+        shown = re.findall(r"[0-9]+\.[0-9](?=\*? ±)", line)
+        assert shown == [f"{number.value:.1f}" for number in row.entries]
+    assert not re.search("<|\\*\\*|--", "".join(lines))
+
+
+def test_columns_that_do_not_fit_follow_below_under_the_same_names():
+    numbers = [Number(10 * column + 0.5, 1.0, Rank.NONE) for column in range(12)]
+    heads = tuple(f"attack{column} linf 8/255" for column in range(12))
+    rows = (Row(("a method",), tuple(numbers)), Row(("another",), (None,) * 12))
+    lines = on_terminal(Table("", ("method",), heads, (rows,)), 60)
+    assert max(map(len, lines)) <= 60
+    ours = [line for line in lines if "│ a method │" in line]
+    assert len(ours) > 1
+    assert re.findall(r"[0-9.]+ ± 1\.0", "".join(ours)) == [f"{n.value} ± 1.0" for n in numbers]
+
+
+def test_without_a_terminal_text_is_aligned_and_plain():
+    text = terminal(pivot(grid(n=60), scale="x " * 80))
+    assert not re.search("[\x1b│╭|<]", text)
+    caption, _, head, rule, *rows = text.splitlines()
+    assert len(caption) > 200  # never broken where nobody knows the width
+    assert set(rule) == {"─"}
+    assert len({len(line) for line in (head, rule, *rows[:12])}) == 1
+    assert render.terminal_width() is None  # of the test's captured output
+
+
+def test_marks_and_notes_of_other_tables_are_shown():
+    row = Row(("a",), (Number(-0.04, mark="?"), "[1.0, 2.0]", None))
+    table = Table("c", ("name",), ("x", "y", "z"), ((row,),), notes=(Note("?", "not checked"),))
+    assert r"| a | 0.0? | \[1.0, 2.0\] | – |" in markdown(table)
+    assert "<sup>?</sup> not checked" in markdown(table)
+    assert "a & 0.0? & {[}1.0, 2.0{]} & --" in latex(table)
+    assert re.search(r"a +0\.0\? +\[1\.0, 2\.0\] +–", terminal(table))
+
+
+def test_escaped_text_stays_on_one_line():
+    assert render.markdown_escape("a\n| b") == r"a \| b"
+    assert render.latex_escape("a\n\n b") == "a b"
