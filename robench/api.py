@@ -209,8 +209,7 @@ def evaluate(
 def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Results:
     """Answer the evaluations, and report on them and on what else is stored of the same size.
 
-    Stored cells in the place of one of them in the table stay out of the report. Flags that show
-    only beside other cells are written into the cells of the results folder.
+    Stored cells in the place of one of them in the table stay out of the report.
     """
     from robench.report.results import one_each
 
@@ -218,11 +217,7 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
     answered = list(bench.answers(evaluations, limit))
     sizes = {size(evaluation, limit, bench.catalog) for evaluation in evaluations}
     with bench.reporting():  # the last of several processes to write has read what all have found
-        stored = list(bench.store.results())
-        reviewed = review(stored)
-        for before, after in zip(stored, reviewed, strict=True):
-            if after is not before:
-                bench.store.amend(after.cell)
+        reviewed = review(bench.store.results(), bench.catalog.attack)
         known = {result.cell.key: result for result in reviewed}
         results = tuple(known.get(result.cell.key, result) for result in answered)
         others = (one for one in known.values() if size_of(one, bench.catalog) in sizes)
@@ -289,7 +284,7 @@ def compare(
     from robench.report.worst_case import worst_cases
 
     store, catalog = _stored_cells(request, places, say)
-    results = stored(store)
+    results = stored(store, catalog)
     methods = sorted({result.labels.method for result in results})
     a, b = (stored_method(typed, methods, catalog) for typed in (method_a, method_b))
     if worst_case is not None:

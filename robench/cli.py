@@ -237,17 +237,18 @@ def list_(kind: str, words: tuple[str, ...], places: Places) -> None:
 
 
 def _list_results(places: Places) -> None:
+    from robench.catalog.catalog import Catalog
     from robench.store.store import Store
     from robench.trust.review import review
 
-    out = places.out
+    out, catalog = places.out, Catalog(places.plugins)
     if out and not (out / "cells").is_dir():
         raise SpecError(f"no results in {out}; `robench run --out {out}` makes some")
     folders = [out] if out else sorted(path.parent for path in Path("results").glob("**/cells"))
     if not folders:
         click.echo("no results yet; `robench run` makes some")
     for folder in folders:
-        results = review(Store(folder, places.zoo, _note).results())
+        results = review(Store(folder, places.zoo, _note).results(), catalog.attack)
         for result in results:
             labels = result.labels
             attack = " ".join(word for word in (labels.attack, result.norm, result.eps) if word)

@@ -322,7 +322,7 @@ def dry_run(made: Reproduction, bench: Bench) -> Iterator[str]:
 def reproduce(made: Reproduction, bench: Bench) -> Reproduction:
     """Run what is missing; the reproduction with its results."""
     bench.store.prepare()
-    reviewed = review(list(bench.answers(made.evaluations, made.limit)))
+    reviewed = review(bench.answers(made.evaluations, made.limit), bench.catalog.attack)
     answers = {result.cell.evaluation: result for result in reviewed}
     places = []
     for place in made.places:

@@ -15,7 +15,7 @@ import torch
 
 from robench.catalog import plugins
 from robench.catalog.arguments import Parameter, canonical, defaults, native, parameters
-from robench.contracts import Argument, Encoder, Metric, Objective
+from robench.contracts import Argument, Attack, Encoder, Metric, Objective
 from robench.grid.recipe import Recipe
 from robench.grid.spec import Spec, SpecError, Value, nearest, parse, show
 from robench.presets import Preset, paper, paper_names
@@ -138,6 +138,15 @@ class Catalog:
         """Make the component that a resolved spec describes; see `build_objective` for methods."""
         spec = _spec(spec)
         return self.component(kind, spec.name)(**self._arguments(kind, spec))
+
+    def attack(self, spec: Spec) -> Attack | None:
+        """The attack that a resolved spec describes; None for a plug-in's that is not at hand."""
+        try:
+            attack = self.build("attacks", spec)
+        except (SpecError, TypeError, ValueError, KeyError):
+            return None
+        assert isinstance(attack, Attack)
+        return attack
 
     def build_objective(self, spec: Spec | str, encoder: Encoder) -> Objective:
         """Make the objective that a resolved spec describes, around an encoder."""

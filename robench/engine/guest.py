@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -61,7 +61,7 @@ from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
 from robench.tensors.resnet import CIFAR
 from robench.trust.flags import NOTES, explain
-from robench.trust.review import Trial, drawn_flags
+from robench.trust.review import flags_together
 from robench.trust.statistics import wilson
 
 PROBE, OWN = "probe", "own"
@@ -203,7 +203,7 @@ def evaluate_checkpoint(
             say(f"[{number}/{len(evaluations)}] {row.name}: {_share(row)}, {row.seconds:.1f} s")
             known[row.attack] = row
         found.append(row)
-        known = {row.attack: row for row in _reviewed(list(known.values()), settings, folder)}
+        known = {row.attack: row for row in _reviewed(list(known.values()), catalog, folder)}
         _save(folder, path, settings, unused, list(known.values()))
     found = [known[row.attack] for row in found]
     text = table(found, settings, path.name)
@@ -399,24 +399,19 @@ def _attacked(
     )
 
 
-def _reviewed(found: Sequence[Row], settings: Settings, folder: Path) -> list[Row]:
+@dataclass(frozen=True)
+class _Evidence:
+    outcome: Outcome
+    notes: Sequence[str]
+    counts: Mapping[str, int]
+
+
+def _reviewed(found: Sequence[Row], catalog: Catalog, folder: Path) -> list[Row]:
     """The rows with their flags, each in the light of all."""
-    trials = [
-        Trial(
-            model="",
-            attack=parse(row.attack),
-            norm=row.norm,
-            eps=row.eps,
-            outcome=_outcome(folder / row.file),
-            notes=row.notes,
-            counts=row.counts,
-            limit=settings.limit,
-        )
-        for row in found
-    ]
-    return [
-        replace(row, flags=flags) for row, flags in zip(found, drawn_flags(trials), strict=True)
-    ]
+    attacks = [catalog.attack(parse(row.attack)) for row in found]
+    left = [_Evidence(_outcome(folder / row.file), row.notes, row.counts) for row in found]
+    drawn = flags_together(attacks, left)
+    return [replace(row, flags=flags) for row, flags in zip(found, drawn, strict=True)]
 
 
 def _outcome(path: Path) -> Outcome:

@@ -35,14 +35,14 @@ def stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
     raise SpecError(f"no stored cells of method '{typed}'; {hint}")
 
 
-def stored(store: Store) -> list[Result]:
+def stored(store: Store, catalog: Catalog) -> list[Result]:
     """Every stored result, the latest last, with the flags that show only beside others.
 
     Raises SpecError where there is none.
     """
     from robench.report.results import latest_last
 
-    results = latest_last(review(store.results()))
+    results = latest_last(review(store.results(), catalog.attack))
     if not results:
         raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
     return results
@@ -55,7 +55,7 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
     """
     from robench.report.results import one_each
 
-    results = stored(store)
+    results = stored(store, catalog)
     sizes = [size_of(result, catalog) for result in results]
     alike = [result for result, own in zip(results, sizes, strict=True) if own == sizes[-1]]
     reported = one_each(alike)

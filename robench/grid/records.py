@@ -144,6 +144,16 @@ class Result:
         return self.cell.seed
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the evaluation and the attack noticed, as evidence for flags."""
+        return self.cell.notes
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Evidence for flags that is counted in images."""
+        return self.cell.counts
+
+    @property
     def n(self) -> int:
         """The number of test images."""
         return self.cell.n

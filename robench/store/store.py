@@ -131,14 +131,6 @@ class Store:
             unfinished.rmdir()
         return Result(cell, outcome)
 
-    def amend(self, cell: Cell) -> None:
-        """Write a stored cell's flags anew, if they changed; a shelf's cell stays as it is."""
-        path = self.out / "cells" / f"{cell.key}.json"
-        stored = self._result(path)
-        if stored is not None and stored.cell.flags != cell.flags:
-            flagged = Cell(**{**_shallow(stored.cell), "flags": cell.flags, "schema": SCHEMA})
-            _write(path, _sealed(_CELL.dump_json(flagged)))
-
     def examples(self, cell: Cell) -> Examples | None:
         """The cell's images to look at, where they were kept."""
         paths = [folder / "examples" / f"{cell.key}.npz" for folder in self._folders]

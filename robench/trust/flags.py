@@ -23,7 +23,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         SUBSET: "fewer test images than the set has",
         BUDGET: "the attack ran with less than its standard budget",
         MASKED: "signs of masked gradients, so that the true accuracy may be lower",
-        GAP: "AutoAttack leaves over 10 points less than PGD, so that the true accuracy is lower",
+        GAP: "a stronger attack leaves over 10 points less, so that the true accuracy is lower",
     }
 )
 """In one sentence each, for the footnotes of a table."""

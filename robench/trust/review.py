@@ -1,96 +1,92 @@
-"""From evidence to flags: what a number shows alone, and what shows only beside others.
+"""From evidence to flags: some show in a single result, and some only beside other results.
 
-A weaker attack must not beat a stronger one, and no radius a larger one; where that happens, the
-stronger attack did not find what is there.
+A weaker attack must not beat a stronger one; where it does, the stronger one did not find what is
+there. Attacks say themselves which others they are as strong as.
 """
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Protocol
 
-from robench.contracts import Outcome
+from robench.contracts import Attack, Outcome
 from robench.grid.records import Result
-from robench.grid.spec import Spec, parse_number
+from robench.grid.spec import Spec
 from robench.trust import flags
-from robench.trust.flags import GAP, MASKED, MEANINGS, NOTES, RECOMPUTED, SUBSET
+from robench.trust.flags import GAP, MASKED, NOTES, RECOMPUTED, SUBSET
 from robench.trust.statistics import exact_mcnemar, on_same_images, wilson
 
-AUTOATTACK, PGD = "autoattack", "pgd"
+
+class Evidence(Protocol):
+    """One attack on a model: what happened to each image, notes, and counts of images."""
+
+    @property
+    def outcome(self) -> Outcome: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+    @property
+    def counts(self) -> Mapping[str, int]: ...
 
 
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """One attack on one model: its evidence, and what happened to each image.
+def review(results: Iterable[Result], attack_of: Callable[[Spec], Attack | None]) -> list[Result]:
+    """The results with their flags, each in the light of all.
 
-    ``model`` is the same for trials of the same model on the same images. ``attack`` is a spec with
-    all arguments, ``norm`` and ``eps`` are "" where it has none, ``limit`` is how many test images
-    were asked for (None: all).
+    ``attack_of`` makes the attack that a spec describes, or None where it is not available: such a
+    result is not compared with others.
     """
-
-    model: Hashable
-    attack: Spec
-    norm: str
-    eps: str
-    outcome: Outcome
-    notes: Sequence[str]
-    counts: Mapping[str, int]
-    limit: int | None
-
-
-def review(results: Iterable[Result]) -> list[Result]:
-    """The results with their flags drawn anew, each in the light of all.
-
-    A flag of another name than `MEANINGS` has is kept.
-    """
-    found = list(results)
-    drawn = drawn_flags([_trial(result) for result in found])
-    return [_flagged(result, new) for result, new in zip(found, drawn, strict=True)]
+    found, build = list(results), cache(attack_of)
+    models: dict[Hashable, list[int]] = defaultdict(list)
+    for place, result in enumerate(found):
+        models[result.cell.evaluation.probing].append(place)
+    for places in models.values():
+        attacks = [build(found[place].cell.evaluation.attack) for place in places]
+        drawn = flags_together(attacks, [found[place] for place in places])
+        for place, own in zip(places, drawn, strict=True):
+            cell = dataclasses.replace(found[place].cell, flags=own)
+            found[place] = dataclasses.replace(found[place], cell=cell)
+    return found
 
 
-def drawn_flags(trials: Sequence[Trial]) -> list[tuple[str, ...]]:
-    """The flags of each trial, by name."""
-    by_model: dict[Hashable, list[Trial]] = defaultdict(list)
-    for trial in trials:
-        by_model[trial.model].append(trial)
-    # What betrays an attack at one radius makes its other radii doubtful too.
-    betrayed = {
-        (trial.model, _series(trial))
-        for together in by_model.values()
-        for trial in together
-        if misses_grey(trial) or any(beaten(trial, other) for other in together)
+def flags_together(
+    attacks: Sequence[Attack | None], found: Sequence[Evidence]
+) -> list[tuple[str, ...]]:
+    """The flags, by name, of attacks on one model."""
+    known = [(a, one) for a, one in zip(attacks, found, strict=True) if a is not None]
+    # An attack that fails at one eps is flagged at all.
+    failed = {
+        attack.series
+        for attack, one in known
+        if misses_grey(one) or any(beaten(attack, one, *other) for other in known)
     }
     drawn = []
-    for trial in trials:
-        found = own_flags(trial)
-        if (trial.model, _series(trial)) in betrayed:
-            found |= {MASKED}
-        if any(far_below(trial, other) for other in by_model[trial.model]):
-            found |= {GAP}
-        drawn.append(tuple(sorted(found)))
+    for attack, one in zip(attacks, found, strict=True):
+        own = set(own_flags(one))
+        if attack is not None and attack.series in failed:
+            own.add(MASKED)
+        if attack is not None and any(far_below(attack, one, *other) for other in known):
+            own.add(GAP)
+        drawn.append(tuple(sorted(own)))
     return drawn
 
 
-def own_flags(trial: Trial) -> frozenset[str]:
-    """The flags that a trial's own evidence asks for."""
-    counts, n = trial.counts, len(trial.outcome.label)
-    right = int((trial.outcome.clean_prediction == trial.outcome.label).sum())
-    found = {NOTES[note] for note in trial.notes if note in NOTES}
+def own_flags(one: Evidence) -> frozenset[str]:
+    """The flags that an attack's own evidence asks for."""
+    counts, n = one.counts, len(one.outcome.label)
+    right = int((one.outcome.clean_prediction == one.outcome.label).sum())
+    found = {NOTES[note] for note in one.notes if note in NOTES}
     if counts.get(flags.RECOMPUTED_OTHERWISE, 0) > 0:
         found.add(RECOMPUTED)
-    if n < _available(trial):
+    if n < counts.get(flags.TEST_IMAGES, n):
         found.add(SUBSET)
     signs = (
         over(counts.get(flags.FLAT, 0), right, flags.NO_GRADIENT),
         over(counts.get(flags.ZERO_GRADIENTS, 0), right, flags.NO_GRADIENT),
         over(counts.get(flags.UNRESOLVED, 0), n, flags.NO_GRADIENT),
         over(counts.get(flags.SQUARE, 0), n, flags.SQUARE_ALONE),
-        misses_grey(trial),
+        misses_grey(one),
     )
-    if any(signs):
-        found.add(MASKED)
-    return frozenset(found)
+    return frozenset(found | ({MASKED} if any(signs) else set()))
 
 
 def over(count: int, n: int, line: float) -> bool:
@@ -98,35 +94,14 @@ def over(count: int, n: int, line: float) -> bool:
     return 0 < count <= n and wilson(count, n).low > line
 
 
-def _available(trial: Trial) -> int:
-    """How many test images there are, or a bound that tells a subset from the whole."""
-    n = len(trial.outcome.label)
-    # An older cell does not know the set's size; where it met its limit, there may be more.
-    return trial.counts.get(flags.TEST_IMAGES, n + (trial.limit is not None and n >= trial.limit))
+def misses_grey(one: Evidence) -> bool:
+    """Whether too many images stand though the grey image in their ball fools the model."""
+    return over(one.counts.get(flags.MISSED_GREY, 0), len(one.outcome.label), flags.MISSED)
 
 
-def misses_grey(trial: Trial) -> bool:
-    return over(trial.counts.get(flags.MISSED_GREY, 0), len(trial.outcome.label), flags.MISSED)
-
-
-def _series(trial: Trial) -> Spec:
-    """The attack with its norm, at whatever radius."""
-    spec = trial.attack
-    return Spec(spec.name, tuple(item for item in spec.arguments if item[0] != "eps"))
-
-
-def beaten(trial: Trial, other: Trial) -> bool:
-    """Whether an attack that cannot be stronger than this one leaves fewer images standing."""
-    if not trial.eps or trial.norm != other.norm:
-        return False
-    ours, theirs = trial.attack, other.attack
-    smaller = _series(trial) == _series(other) and _size(other.eps) < _size(trial.eps)
-    same_ball = trial.eps == other.eps
-    shorter = ours.name == theirs.name == PGD and _steps(theirs) < _steps(ours) and _usual(ours)
-    less = ours.name == AUTOATTACK and theirs.name != AUTOATTACK
-    if not (smaller or (same_ball and (shorter or less))):
-        return False
-    return leaves_fewer(other.outcome, trial.outcome)
+def beaten(attack: Attack, one: Evidence, weaker: Attack, other: Evidence) -> bool:
+    """Whether an attack that cannot be stronger than ``attack`` leaves fewer images standing."""
+    return attack.at_least_as_strong_as(weaker) and leaves_fewer(other.outcome, one.outcome)
 
 
 def leaves_fewer(one: Outcome, other: Outcome) -> bool:
@@ -135,46 +110,13 @@ def leaves_fewer(one: Outcome, other: Outcome) -> bool:
     return bool(differences.sum() > 0) and exact_mcnemar(differences) < flags.SIGNIFICANT
 
 
-def far_below(trial: Trial, other: Trial) -> bool:
-    """Whether ``other``, AutoAttack, leaves far less standing than this PGD in the same ball."""
-    names = trial.attack.name, other.attack.name
-    if names != (PGD, AUTOATTACK) or (trial.norm, trial.eps) != (other.norm, other.eps):
+def far_below(attack: Attack, one: Evidence, stronger: Attack, other: Evidence) -> bool:
+    """Whether a stronger attack of another kind leaves far fewer standing in the same ball.
+
+    Only attacks that use gradients are expected to come close to it.
+    """
+    kinds = type(attack) is not type(stronger) and "gradients" in attack.needs
+    if not (kinds and attack.ball == stronger.ball and stronger.at_least_as_strong_as(attack)):
         return False
-    images, differences = on_same_images(trial.outcome, other.outcome)
+    images, differences = on_same_images(one.outcome, other.outcome)
     return over(int(differences.sum()), len(images), flags.FAR_BELOW)
-
-
-def _size(eps: str) -> Fraction:
-    return parse_number(eps) if eps else Fraction(0)
-
-
-def _steps(pgd: Spec) -> int:
-    steps = pgd.get("steps")
-    return steps if isinstance(steps, int) else 0
-
-
-def _usual(pgd: Spec) -> bool:
-    """Whether the steps are as long as they should be; with tiny ones, more do not mean further."""
-    return pgd.get("step_size") is None
-
-
-def _trial(result: Result) -> Trial:
-    cell, question = result.cell, result.cell.evaluation
-    return Trial(
-        model=question.probing,
-        attack=question.attack,
-        norm=cell.norm,
-        eps=cell.eps,
-        outcome=result.outcome,
-        notes=cell.notes,
-        counts=cell.counts,
-        limit=cell.limit,
-    )
-
-
-def _flagged(result: Result, drawn: Sequence[str]) -> Result:
-    foreign = [flag for flag in result.cell.flags if flag not in MEANINGS]
-    names = tuple(sorted({*drawn, *foreign}))
-    if names == result.cell.flags:
-        return result
-    return dataclasses.replace(result, cell=dataclasses.replace(result.cell, flags=names))

@@ -29,7 +29,7 @@ from robench.engine.evaluate import Attempt, EvaluationError, evaluate
 from robench.engine.progress import silent
 from robench.tensors.balls import L1, L2, Linf
 from robench.tensors.modes import preserved_random_state
-from robench.trust.review import Trial, drawn_flags
+from robench.trust.review import flags_together
 
 SMALL = PGD(eps=16 / 255)
 SILENT = Run(silent, NO_CHECKPOINTS)
@@ -50,9 +50,7 @@ def attempt(
 
 def flags(model: nn.Module, attack: Attack = SMALL, test: Split | None = None) -> tuple[str, ...]:
     made = attempt(model, attack, test)
-    norm, eps = ("linf", "16/255") if attack.ball else ("", "")
-    trial = Trial("", "pgd", norm, eps, made.outcome, made.notes, made.counts, None)
-    return drawn_flags([trial])[0]
+    return flags_together([attack], [made])[0]
 
 
 def standing(model: nn.Module, attack: Attack = SMALL) -> float:

@@ -22,10 +22,10 @@ CATALOG = Catalog()
 Plant = Callable[[Evaluation], Result | None]
 
 
-def answer(evaluation: Evaluation, correct: Iterable[bool], flags: tuple[str, ...] = ()) -> Result:
+def answer(evaluation: Evaluation, correct: Iterable[bool], notes: tuple[str, ...] = ()) -> Result:
     """An evaluation's result that is right about an image where ``correct`` says so."""
     training = evaluation.probing.pretraining
-    made = planted(correct, str(training.objective), seed=training.seed, flags=flags)
+    made = planted(correct, str(training.objective), seed=training.seed, notes=notes)
     return Result(dataclasses.replace(made.cell, evaluation=evaluation), made.outcome)
 
 

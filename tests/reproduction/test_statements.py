@@ -84,7 +84,7 @@ def test_a_published_value_below_the_interval_is_found(tmp_path: Path) -> None:
 
 def test_a_flagged_value_makes_no_statement(tmp_path: Path) -> None:
     def plant(evaluation: Evaluation) -> Result:
-        return answer(evaluation, np.arange(40) < 30, ("odd",))
+        return answer(evaluation, np.arange(40) < 30, ("outputs-change",))
 
     made = reproduction(tmp_path, "rocl-table1", "full", plant=plant)
     assert {place.position for place in made.places} == {
@@ -108,12 +108,12 @@ def test_failures_and_flags_are_shown(tmp_path: Path) -> None:
         if str(evaluation.probing.pretraining.objective).startswith("plain"):
             return None
         attacked = not str(evaluation.attack).startswith("clean")
-        return answer(evaluation, np.arange(40) < 30, ("odd",) if attacked else ())
+        return answer(evaluation, np.arange(40) < 30, ("outputs-change",) if attacked else ())
 
     text = markdown(reproduction(tmp_path, "rocl-transfer", "cpu-hour", plant=plant))
     assert "| SimCLR | cifar10 → cifar100 | clean | – | failed | – |" in text
     assert "| 75.0<sup>a</sup> |" in text
-    assert "<sup>a</sup> flagged: odd" in text
+    assert "<sup>a</sup> flagged: random (the model's outputs change" in text
     assert "There is no ranking of methods" in text
 
 
@@ -163,8 +163,8 @@ def column(
         return "SimCLR" if "plain" in str(evaluation.probing.pretraining.objective) else "RoCL"
 
     def plant(evaluation: Evaluation) -> Result:
-        flags = ("odd",) if name(evaluation) == flagged else ()
-        return answer(evaluation, np.arange(N) < right[name(evaluation)], flags)
+        notes = ("outputs-change",) if name(evaluation) == flagged else ()
+        return answer(evaluation, np.arange(N) < right[name(evaluation)], notes)
 
     def changed(value: Published) -> Published:
         if value.attack != "clean" or value.method not in published:

@@ -435,18 +435,3 @@ def test_a_failed_write_leaves_nothing_behind(
             Cell(**{**vars(first.cell), "outcome_sha256": ""}), first.outcome, examples
         )
     assert files(store.out) == before
-
-
-def test_only_flags_are_amended(store: Store, first: Result) -> None:
-    path, before = cell_path(store, first), files(store.out)
-    store.amend(first.cell)
-    assert files(store.out) == before
-    store.amend(Cell(**{**vars(first.cell), "flags": ("gap",), "n": 1, "seconds": -1.0}))
-    amended = store.result(first.cell.evaluation)
-    assert amended is not None
-    assert amended.cell == Cell(**{**vars(first.cell), "flags": ("gap",)})
-    changed = [name for name, content in files(store.out).items() if before[name] != content]
-    assert changed == [str(path.relative_to(store.out))]
-    path.unlink()
-    store.amend(first.cell)
-    assert not path.exists()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from stored import planted
 
+from robench.catalog.catalog import Catalog
 from robench.grid.records import Result
 from robench.trust.flags import MEANINGS, explain
 from robench.trust.review import review
@@ -24,7 +25,7 @@ def first(count: int, n: int = N) -> list[bool]:
 
 
 def flags(*results: Result) -> list[tuple[str, ...]]:
-    return [result.cell.flags for result in review(results)]
+    return [result.flags for result in review(results, Catalog().attack)]
 
 
 def test_nothing_wrong_is_no_flag() -> None:
@@ -74,20 +75,13 @@ def test_another_accuracy_of_the_same_images_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "limit", "expected"),
-    [
-        ({"test-images": N}, None, ()),
-        ({"test-images": N}, N, ()),
-        ({"test-images": N + 1}, N, ("subset",)),
-        ({}, None, ()),
-        ({}, N, ("subset",)),  # an older cell
-        ({}, N + 1, ()),  # an older cell that met the end of its set
-    ],
+    ("counts", "expected"),
+    [({"test-images": N}, ()), ({"test-images": N + 1}, ("subset",)), ({}, ())],
 )
 def test_a_subset_is_fewer_than_there_are(
-    counts: dict[str, int], limit: int | None, expected: tuple[str, ...]
+    counts: dict[str, int], expected: tuple[str, ...]
 ) -> None:
-    assert flags(planted(first(5), attack="clean", counts=counts, limit=limit)) == [expected]
+    assert flags(planted(first(5), attack="clean", counts=counts)) == [expected]
 
 
 # --- across cells
@@ -101,7 +95,7 @@ def test_autoattack_far_below_pgd_is_a_gap_of_pgd() -> None:
     assert flags(planted(first(900), attack=pgd("4/255")), autoattack) == [(), ()]
     assert flags(planted(first(900), "rocl", attack=pgd()), autoattack) == [(), ()]
     assert flags(planted(first(900), attack=pgd(), seed=1), autoattack) == [(), ()]
-    assert flags(planted(first(900), attack=pgd(), limit=N), autoattack)[0] == ("gap", "subset")
+    assert flags(planted(first(900), attack=pgd(), limit=N), autoattack)[0] == ("gap",)
 
 
 def test_a_smaller_radius_must_leave_more() -> None:
@@ -160,16 +154,36 @@ def test_images_are_matched_by_their_index() -> None:
     assert flags(small, elsewhere) == [(), ()]
 
 
-def test_flags_go_with_their_cause_and_strangers_stay() -> None:
+def test_flags_go_with_their_cause() -> None:
     small, large = (
         planted(first(count), attack=pgd(eps), flags=("odd", "masked"), notes=("few-steps",))
         for eps, count in (("4/255", 100), ("8/255", 200))
     )
-    both = review([small, large])
-    assert [one.cell.flags for one in both] == [("budget", "masked", "odd")] * 2
-    assert [one.cell.flags for one in review([both[1]])] == [("budget", "odd")]
-    assert review(both) == both
-    assert review(both)[0] is both[0]
+    both = review([small, large], Catalog().attack)
+    assert [one.flags for one in both] == [("budget", "masked")] * 2
+    assert review(both[1:], Catalog().attack)[0].flags == ("budget",)
+    assert review(both, Catalog().attack) == both
+
+
+def test_an_attack_that_is_not_at_hand_has_its_own_flags() -> None:
+    small = planted(first(100), attack="pgd(eps=4/255)", notes=("few-steps",))
+    strange = planted(first(300), attack="lost(eps=8/255)", counts={"flat": N})
+    assert flags(small, strange) == [("budget",), ("masked",)]
+
+
+@pytest.mark.parametrize(
+    ("attack", "expected"),
+    [
+        ("apgd-ce(eps=8/255, norm=linf)", ("gap",)),
+        ("square(eps=8/255, norm=linf)", ()),  # it has no gradient to go by
+        ("apgd-ce(eps=8/255, norm=l2)", ()),
+    ],
+)
+def test_a_gap_is_of_any_attack_with_gradients(attack: str, expected: tuple[str, ...]) -> None:
+    assert flags(planted(first(421), attack=attack), planted(first(300), attack=AA)) == [
+        expected,
+        (),
+    ]
 
 
 # --- words

@@ -13,7 +13,7 @@ from robench.attacks.transfer import Transfer
 from robench.contracts import Data, Encoder, Probe, Run
 from robench.engine import evidence as checks
 from robench.engine.audit.findings import Finding, Verdict, flag_if
-from robench.engine.audit.subject import BATCH, Asked, Subject, question_of, share
+from robench.engine.audit.subject import BATCH, Asked, Subject, Trial, question_of, share
 from robench.engine.audit.surrogate import surrogate
 from robench.engine.bench import FAILURES, Bench, restore
 from robench.engine.probe import probe
@@ -25,7 +25,6 @@ from robench.tensors.features import to_images
 from robench.tensors.modes import preserved_random_state
 from robench.trust import flags
 from robench.trust.review import (
-    Trial,
     beaten,
     far_below,
     leaves_fewer,
@@ -187,7 +186,7 @@ def _autoattack(subject: Subject) -> tuple[Verdict, str]:
     own = sorted(own_flags(full) - {flags.BUDGET, flags.SUBSET})  # these say nothing of the model
     told += [f"flags itself: {', '.join(own)}"] if own else []
     told += [f"notes: {', '.join(full.notes)}"] if full.notes else []
-    wrong = far_below(pgd, full) or bool(own)
+    wrong = far_below(pgd.attack, pgd, full.attack, full) or bool(own)
     leaves = f"leaves {share(full.outcome)}, PGD {share(pgd.outcome)}"
     return flag_if(wrong), "; ".join([leaves, *told])
 
@@ -217,8 +216,9 @@ def _recomputed(subject: Subject) -> tuple[Verdict, str]:
 def _ball(subject: Subject) -> tuple[Verdict, str]:
     # Each was checked as it was made; what left its ball or the range has a line of its own.
     largest = max(
-        float(trial.outcome.size.max()) / float(Fraction(trial.eps))
+        float(trial.outcome.size.max()) / trial.attack.ball.eps
         for trial in subject.tried.values()
+        if trial.attack.ball is not None
     )
     count = len(subject.tried)
     return Verdict.OK, f"largest of {count} attacks {largest:.6f} eps, and pixels in [0, 1]"
@@ -242,7 +242,8 @@ BATTERY: dict[str, Check] = {
 
 
 def _unbeaten(trials: list[Trial]) -> Verdict:
-    return flag_if(any(beaten(one, other) for one in trials for other in trials))
+    pairs = [(one, other) for one in trials for other in trials]
+    return flag_if(any(beaten(one.attack, one, two.attack, two) for one, two in pairs))
 
 
 def _apart(one: torch.Tensor, other: torch.Tensor) -> str:

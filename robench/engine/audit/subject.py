@@ -1,6 +1,6 @@
 """A classifier under audit: one encoder of the zoo with a probe, and what was tried on it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -14,10 +14,9 @@ from robench.engine.bench import Bench
 from robench.engine.evaluate import evaluate
 from robench.grid.questions import Probing, generator
 from robench.grid.records import Card
-from robench.grid.spec import Spec, Value, show_number
+from robench.grid.spec import Spec, Value
 from robench.tensors.features import to_images
 from robench.tensors.modes import evaluating, full_precision
-from robench.trust.review import Trial
 
 BATCH = 250
 
@@ -34,6 +33,16 @@ class Asked:
     limit: int
     eps: Fraction
     autoattack: bool = True
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An attack and the evidence that it left."""
+
+    attack: Attack
+    outcome: Outcome
+    notes: tuple[str, ...]
+    counts: Mapping[str, int]
 
 
 @dataclass
@@ -113,9 +122,7 @@ class Subject:
             self.run,
             str(spec),
         )
-        assert attack.ball is not None
-        eps = show_number(Fraction(attack.ball.eps).limit_denominator(10**6))
-        return Trial("", spec, "linf", eps, made.outcome, made.notes, made.counts, None)
+        return Trial(attack, made.outcome, made.notes, made.counts)
 
 
 def question_of(card: Card, asked: Asked) -> Probing:
