@@ -1,4 +1,4 @@
-"""A real run in a process of its own, to be killed, and what it leaves behind."""
+"""Work that is killed: at a safe point in this process, or a whole run in its own."""
 
 import csv
 import hashlib
@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from commands import PLUGINS
+
+from robench.contracts import State
+from robench.store.checkpoints import States
 
 DRIVER = """
 import signal
@@ -27,7 +31,7 @@ torch.set_num_threads(1)
 states.EVERY = float(sys.argv.pop(1))
 quick.preset = replace(quick.preset, batch=10)
 print("ready", flush=True)
-with mock.patch("robench.report.write.save_figures", return_value=[]):
+with mock.patch("robench.report.figures.picture.save", return_value=[]):
     main()
 """
 """`robench`, but with states as often as its first word says, small batches and no figures."""
@@ -50,6 +54,33 @@ LONG_BATCH = (*_BRIEF, "--attacks", "autoattack(eps=1/255)")
 
 LONG_PROBE = (*_BRIEF, "--probes", "aff(epochs=60, batch=32)", "--attacks", "pgd(eps=2/255)")
 """A probe that trains for longer than all else takes."""
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Killing:
+    """Checkpoints on disk of a process that is killed at a safe point: the one of that number.
+
+    0 is never. Each safe point keeps its state, or the ``last`` one only.
+    """
+
+    def __init__(self, folder: Path, after: int = 1, last: bool = False) -> None:
+        self.states, self.left = States(folder, {}, lambda line: None), after
+        self.last = last
+
+    def load(self) -> State | None:
+        """The state to go on from."""
+        return self.states.load()
+
+    def save_if_due(self, state: Callable[[], State]) -> None:
+        """Keep the state, and end where it is time to."""
+        if self.left == 1 or not self.last:
+            self.states.save_if_due(state)
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
 
 
 class Ended(NamedTuple):

@@ -5,9 +5,8 @@ import hashlib
 import io
 import pickle
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +17,6 @@ from PIL import Image
 
 from robench.contracts import Data, Split
 from robench.data.cifar import Cifar
-
-Item = TypeVar("Item")
-
-
-def quiet(items: Sequence[Item], label: str) -> Iterable[Item]:
-    return items
 
 
 def noise(n: int, seed: int) -> Split:

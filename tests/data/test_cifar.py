@@ -13,7 +13,6 @@ from cifar_files import (
     batches,
     one_line,
     publish,
-    quiet,
     same,
     write_batches,
     write_split,
@@ -22,6 +21,7 @@ from cifar_files import (
 from robench.contracts import DataError, Split
 from robench.data.cifar import CIFAR10, CIFAR100, CIFARS, Cifar, fetch, load, locate, verify
 from robench.data.splits import in_three
+from robench.engine.progress import silent
 
 Lay = Callable[[Path, Cifar, Split, Split], None]
 FILES = batches()
@@ -61,7 +61,7 @@ def test_every_layout_gives_the_same_data_twice(tmp_path: Path, lay: Lay) -> Non
     lay(tmp_path, CIFAR10, TRAIN, TEST)
     expected = in_three(TRAIN, TEST, CIFAR10.classes)
     for _ in range(2):
-        data = load(CIFAR10, tmp_path, quiet)
+        data = load(CIFAR10, tmp_path, silent)
         assert same(data, expected)
         assert data.train.images.dtype == np.uint8
         assert data.train.labels.dtype == np.int64
@@ -76,7 +76,7 @@ def test_cifar100_has_its_100_fine_labels_and_not_the_20_coarse_ones(
     files = batches(*fine)
     publish(monkeypatch, CIFAR100, files, archived(CIFAR100, files))
     lay(tmp_path, CIFAR100, *fine)
-    data = load(CIFAR100, tmp_path, quiet)
+    data = load(CIFAR100, tmp_path, silent)
     assert same(data, in_three(*fine, CIFAR100.classes))
     assert sorted(data.test.labels.tolist()) == [90, 90, 91, 91, 92, 92, 93, 93]
     assert len(data.classes) == 100
@@ -104,7 +104,7 @@ def test_parquet_in_several_shards_is_one_set(tmp_path: Path) -> None:
         part = Split(TRAIN.images[half], TRAIN.labels[half])
         write_split(tmp_path / f"cifar10/train-0000{i}-of-00002.parquet", part)
     write_split(tmp_path / "cifar10/test-00000-of-00001.parquet", TEST)
-    data = load(CIFAR10, tmp_path, quiet)
+    data = load(CIFAR10, tmp_path, silent)
     assert same(data, in_three(TRAIN, TEST, CIFAR10.classes))
 
 
@@ -112,14 +112,14 @@ def test_a_missing_shard_is_seen_by_the_names(tmp_path: Path) -> None:
     parquet(tmp_path, CIFAR10)
     write_split(tmp_path / "cifar10/train-00001-of-00003.parquet", TRAIN)
     with pytest.raises(DataError, match=r"has 2 of the train-\*.parquet files, but .* 1 and 3"):
-        load(CIFAR10, tmp_path, quiet)
+        load(CIFAR10, tmp_path, silent)
 
 
 def test_train_without_test_is_refused(tmp_path: Path) -> None:
     parquet(tmp_path, CIFAR10)
     (tmp_path / "cifar10/test-00000-of-00001.parquet").unlink()
     with pytest.raises(DataError, match=r"has train-\*.parquet but no test-\*.parquet"):
-        load(CIFAR10, tmp_path, quiet)
+        load(CIFAR10, tmp_path, silent)
 
 
 @pytest.mark.usefixtures("patch")
@@ -132,7 +132,7 @@ def test_batches_go_before_the_archive_and_that_before_parquet(tmp_path: Path) -
 @pytest.mark.parametrize("cifar", CIFARS.values())
 def test_nothing_there_names_what_where_and_the_way_out(tmp_path: Path, cifar: Cifar) -> None:
     with pytest.raises(DataError) as caught:
-        load(cifar, tmp_path / "absent", quiet)
+        load(cifar, tmp_path / "absent", silent)
     assert not (tmp_path / "absent").exists()
     for part in (
         f"{cifar.name} is not in {tmp_path}",
@@ -151,7 +151,7 @@ def test_a_missing_batch_is_named(tmp_path: Path) -> None:
     folder(tmp_path, CIFAR10)
     (tmp_path / "cifar-10-batches-py" / "data_batch_2").unlink()
     with pytest.raises(DataError, match=r"has no data_batch_2\); run `robench data fetch"):
-        load(CIFAR10, tmp_path, quiet)
+        load(CIFAR10, tmp_path, silent)
 
 
 @pytest.mark.parametrize("lay", [folder, archive])
@@ -169,7 +169,7 @@ def test_damage_is_named_with_both_checksums_before_anything_is_opened(
     for opener in ("tarfile.open", "pickle.load"):
         monkeypatch.setattr(opener, lambda *args, **options: pytest.fail("it was opened"))
     with pytest.raises(DataError, match=r" has MD5 \w{32}, expected \w{32}: it is dam") as caught:
-        load(CIFAR10, tmp_path, quiet)
+        load(CIFAR10, tmp_path, silent)
     assert str(path) in one_line(caught.value)
     assert "`robench data fetch`" in str(caught.value)
 
@@ -200,7 +200,7 @@ def test_batches_pickled_by_python_2_are_read_without_a_warning(
     }
     publish(monkeypatch, CIFAR10, files)
     write_batches(tmp_path, CIFAR10, files)
-    data = load(CIFAR10, tmp_path, quiet)
+    data = load(CIFAR10, tmp_path, silent)
     assert same(data, in_three(TRAIN, TEST, CIFAR10.classes))
 
 
@@ -208,7 +208,7 @@ def test_batches_pickled_by_python_2_are_read_without_a_warning(
 @pytest.mark.usefixtures("patch")
 def test_verify_counts_images_and_classes(tmp_path: Path, lay: Lay) -> None:
     lay(tmp_path, CIFAR10, TRAIN, TEST)
-    whole, line = verify("cifar10", tmp_path, quiet)
+    whole, line = verify("cifar10", tmp_path, silent)
     assert not whole  # the test part has four of the ten classes
     assert "20 of 50,000 train images (2 to 2 of each class)" in line
     assert "8 of 10,000 test images (0 to 2 of each class)" in line
@@ -217,25 +217,25 @@ def test_verify_counts_images_and_classes(tmp_path: Path, lay: Lay) -> None:
 
 def test_verify_is_content_with_every_class_there(tmp_path: Path) -> None:
     parquet(tmp_path, CIFAR10, TRAIN, TRAIN)
-    assert verify("cifar10", tmp_path, quiet)[0]
+    assert verify("cifar10", tmp_path, silent)[0]
 
 
 def test_verify_says_what_is_damaged_or_missing(tmp_path: Path) -> None:
     parquet(tmp_path, CIFAR10)
     (tmp_path / "cifar10/test-00000-of-00001.parquet").write_bytes(b"damaged")
-    whole, line = verify("cifar10", tmp_path, quiet)
+    whole, line = verify("cifar10", tmp_path, silent)
     assert not whole
     assert "it is truncated or not a Parquet file" in line
-    assert "cifar100 is not in" in verify("cifar100", tmp_path, quiet)[1]
+    assert "cifar100 is not in" in verify("cifar100", tmp_path, silent)[1]
 
 
 @pytest.mark.parametrize("use", [verify, fetch])
 def test_another_name_is_an_error(tmp_path: Path, use: Callable[..., object]) -> None:
     with pytest.raises(DataError, match=r"'imagenet' .* choose one of cifar10, cifar100"):
-        use("imagenet", tmp_path, quiet)
+        use("imagenet", tmp_path, silent)
 
 
 def test_fetch_leaves_an_archive_that_is_whole(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr("robench.data.download.urlopen", lambda *_, **__: pytest.fail("asked for"))
     archive(tmp_path, CIFAR10)
-    assert fetch("cifar10", tmp_path, quiet) == tmp_path / "cifar-10-python.tar.gz"
+    assert fetch("cifar10", tmp_path, silent) == tmp_path / "cifar-10-python.tar.gz"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cifar_files import md5, one_line, quiet
+from cifar_files import md5, one_line
 
 from robench.contracts import DataError
 from robench.data import download as downloads
 from robench.data.download import download
+from robench.engine.progress import silent
 
 CONTENT = np.random.default_rng(0).bytes(5000)
 MIDDLE = 3000
@@ -70,101 +71,63 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def get(server: Server, tmp_path: Path) -> Callable[..., bytes]:
-    def get(*kinds: str) -> bytes:
+def get(server: Server, tmp_path: Path) -> Callable[..., list[tuple[str, str | None]]]:
+    """Download from these kinds of mirrors, ``part`` being there already; what was asked for."""
+
+    def get(*kinds: str, part: bytes | None = None) -> list[tuple[str, str | None]]:
         target = tmp_path / "new" / "file.tar.gz"
-        urls = [server.url(kind) for kind in kinds]
-        download(urls, target, md5(CONTENT), len(CONTENT), quiet)
+        if part is not None:
+            target.parent.mkdir()
+            target.with_name("file.tar.gz.part").write_bytes(part)
+        download([server.url(kind) for kind in kinds], target, md5(CONTENT), len(CONTENT), silent)
         assert [path.name for path in target.parent.iterdir()] == ["file.tar.gz"]
-        return target.read_bytes()
+        assert target.read_bytes() == CONTENT
+        return server.ranges
 
     return get
 
 
-def part(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "new").mkdir()
-    (tmp_path / "new" / "file.tar.gz.part").write_bytes(content)
+Get = Callable[..., list[tuple[str, str | None]]]
 
 
-def test_a_download_arrives_whole(get: Callable[..., bytes], server: Server) -> None:
-    assert get("good") == CONTENT
-    assert server.ranges == [("good", None)]
+@pytest.mark.parametrize(
+    ("kinds", "part", "asked"),
+    [
+        (["good"], None, [("good", None)]),
+        (["good"], CONTENT[:1234], [("good", "bytes=1234-")]),
+        (["good"], CONTENT, []),
+        (["good"], bytes(1234), [("good", "bytes=1234-"), ("good", None)]),
+        (["good"], bytes(5000), [("good", None)]),
+        (["good"], bytes(6000), [("good", None)]),
+        (["broken"], None, [("broken", None), ("broken", f"bytes={MIDDLE}-")]),
+        (["deaf"], CONTENT[:1234], [("deaf", "bytes=1234-")]),
+        (["strict"], CONTENT[:1234], [("strict", "bytes=1234-"), ("strict", None)]),
+        (["gone", "good"], None, [("gone", None), ("good", None)]),
+        (["wrong", "good"], None, [("wrong", None), ("good", None)]),
+        (["short", "good"], None, [("short", None), ("good", None)]),
+        (
+            ["dying", "good"],
+            None,
+            [("dying", None), ("dying", f"bytes={MIDDLE}-"), ("good", f"bytes={MIDDLE}-")],
+        ),
+    ],
+)
+def test_the_whole_file_arrives_and_only_what_is_missing_is_asked_for(
+    get: Get, kinds: list[str], part: bytes | None, asked: list[tuple[str, str | None]]
+) -> None:
+    assert get(*kinds, part=part) == asked
+    assert get(*kinds) == asked  # what is there is not downloaded again
 
 
-def test_what_is_there_is_not_downloaded_again(get: Callable[..., bytes], server: Server) -> None:
-    get("good")
-    assert get("good") == CONTENT
-    assert len(server.ranges) == 1
-
-
-def test_a_wrong_file_of_that_name_is_replaced(get: Callable[..., bytes], tmp_path: Path) -> None:
+def test_a_wrong_file_of_that_name_is_replaced(get: Get, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "file.tar.gz").write_bytes(b"something else")
-    assert get("good") == CONTENT
+    assert get("good")
 
 
-def test_a_broken_transfer_goes_on_where_it_stopped(
-    get: Callable[..., bytes], server: Server
-) -> None:
-    assert get("broken") == CONTENT
-    assert server.ranges == [("broken", None), ("broken", f"bytes={MIDDLE}-")]
-
-
-def test_the_next_mirror_goes_on_where_the_first_died(
-    get: Callable[..., bytes], server: Server
-) -> None:
-    assert get("dying", "good") == CONTENT
-    assert server.ranges[-1] == ("good", f"bytes={MIDDLE}-")
-
-
-def test_an_earlier_run_is_resumed(
-    get: Callable[..., bytes], server: Server, tmp_path: Path
-) -> None:
-    part(tmp_path, CONTENT[:1234])
-    assert get("good") == CONTENT
-    assert server.ranges == [("good", "bytes=1234-")]
-
-
-def test_an_earlier_run_that_was_complete_needs_no_request(
-    get: Callable[..., bytes], server: Server, tmp_path: Path
-) -> None:
-    part(tmp_path, CONTENT)
-    assert get("good") == CONTENT
-    assert server.ranges == []
-
-
-@pytest.mark.parametrize("left", [bytes(1234), bytes(5000), bytes(6000)])
-def test_a_wrong_beginning_is_thrown_away(
-    get: Callable[..., bytes], server: Server, tmp_path: Path, left: bytes
-) -> None:
-    part(tmp_path, left)
-    assert get("good") == CONTENT
-    assert server.ranges[-1] == ("good", None)
-
-
-@pytest.mark.parametrize("kind", ["deaf", "strict"])
-def test_a_mirror_that_cannot_resume_starts_over(
-    get: Callable[..., bytes], tmp_path: Path, kind: str
-) -> None:
-    part(tmp_path, CONTENT[:1234])
-    assert get(kind) == CONTENT
-
-
-@pytest.mark.parametrize("kind", ["gone", "wrong", "short"])
-def test_a_bad_first_mirror_is_passed_over(get: Callable[..., bytes], kind: str) -> None:
-    assert get(kind, "good") == CONTENT
-
-
-def test_a_dead_first_mirror_is_passed_over(server: Server, tmp_path: Path) -> None:
+def test_every_mirror_is_named_with_its_reason(get: Get, server: Server, tmp_path: Path) -> None:
     with Server() as dead:
         nobody = dead.url("good")
-    target = tmp_path / "file"
-    urls = [nobody, server.url("good")]
-    download(urls, target, md5(CONTENT), len(CONTENT), quiet)
-    assert target.read_bytes() == CONTENT
-
-
-def test_every_mirror_is_named_with_its_reason(get: Callable[..., bytes], server: Server) -> None:
     with pytest.raises(DataError) as caught:
         get("gone", "wrong", "short", "dying")
     message = one_line(caught.value)
@@ -177,12 +140,13 @@ def test_every_mirror_is_named_with_its_reason(get: Callable[..., bytes], server
     ):
         assert reason in message
     assert message.count(f"127.0.0.1:{server.server_port}: ") == 4
+    with pytest.raises(DataError, match="Connection refused"):
+        download([nobody], tmp_path / "x", "", 5, silent)
 
 
-def test_a_shifted_range_is_not_appended(get: Callable[..., bytes], tmp_path: Path) -> None:
-    part(tmp_path, CONTENT[:1234])
+def test_a_shifted_range_is_not_appended(get: Get) -> None:
     with pytest.raises(DataError, match="another range than asked for"):
-        get("shifted")
+        get("shifted", part=CONTENT[:1234])
 
 
 def test_progress_counts_steps_of_bytes(
@@ -195,13 +159,12 @@ def test_progress_counts_steps_of_bytes(
         seen.append((len(items), label))
         return items
 
-    part(tmp_path, CONTENT[:1500])
-    target = tmp_path / "new" / "file.tar.gz"
-    download([server.url("good")], target, md5(CONTENT), 5000, progress)
-    assert seen == [(4, "Downloading file.tar.gz (MiB)")]
+    (tmp_path / "file.part").write_bytes(CONTENT[:1500])
+    download([server.url("good")], tmp_path / "file", md5(CONTENT), 5000, progress)
+    assert seen == [(4, "Downloading file (MiB)")]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(DataError, match=r"data cannot be made \("):
-        download([], tmp_path / "file" / "data" / "x", "", 5, quiet)
+        download([], tmp_path / "file" / "data" / "x", "", 5, silent)

@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cifar_files import TEST, encoded, one_line, quiet, write_parquet, write_split
+from cifar_files import TEST, encoded, one_line, write_parquet, write_split
 
 from robench.contracts import DataError
 from robench.data import parquet
 from robench.data.decode import decode
+from robench.engine.progress import silent
 
 PNGS = [encoded(image) for image in TEST.images]
 LABELS = TEST.labels.tolist()
@@ -21,7 +22,7 @@ LABELS = TEST.labels.tolist()
 
 def refused(path: Path, column: str = "label") -> str:
     with pytest.raises(DataError) as caught:
-        parquet.read(path, column, 10, quiet, "Decoding")
+        parquet.read(path, column, 10, silent, "Decoding")
     message = one_line(caught.value)
     assert str(path) in message
     return message

@@ -5,7 +5,7 @@ import pytest
 from cifar_files import TRAIN, noise
 
 from robench.contracts import DataError, Split
-from robench.data.splits import by_content, hold_out, in_three, take
+from robench.data.splits import by_content, digest, hold_out, in_three, take
 
 
 def test_a_tenth_of_every_class_is_held_out_and_nothing_is_lost() -> None:
@@ -62,3 +62,14 @@ def test_nothing_to_hold_out_is_said() -> None:
     lonely = Split(TRAIN.images[:3], np.arange(3))
     with pytest.raises(DataError, match="no class has two of the 3 training images"):
         in_three(lonely, lonely, ("a", "b", "c"))
+
+
+def test_a_digest_is_of_the_images_and_labels_of_its_rows() -> None:
+    rows = np.array([3, 1])
+    assert digest(TRAIN, rows) == digest(take(TRAIN, rows))
+    images = TRAIN.images.copy()
+    images[2, 0, 0, 0] ^= 1
+    other, relabelled = Split(images, TRAIN.labels), Split(TRAIN.images, TRAIN.labels[::-1])
+    assert digest(TRAIN, rows) == digest(other, rows)
+    different = [TRAIN, other, relabelled, take(TRAIN, rows), take(TRAIN, rows[::-1])]
+    assert len({digest(split) for split in different}) == 5

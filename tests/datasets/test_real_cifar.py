@@ -1,9 +1,7 @@
 """CIFAR itself, where this machine has it."""
 
 import os
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -11,16 +9,12 @@ import pytest
 from robench.contracts import DataError, Split
 from robench.data import parquet
 from robench.data.cifar import CIFARS, Cifar, locate, read
+from robench.engine.progress import silent
 
-Item = TypeVar("Item")
 ROOT = Path(os.environ.get("ROBENCH_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 # Channel means in [0, 1] that CIFAR recipes normalise by.
 MEAN = {"cifar10": (0.491, 0.482, 0.447), "cifar100": (0.507, 0.487, 0.441)}
-
-
-def quiet(items: Sequence[Item], label: str) -> Iterable[Item]:
-    return items
 
 
 def images_of(cifar: Cifar) -> Split:
@@ -30,9 +24,9 @@ def images_of(cifar: Cifar) -> Split:
     except DataError as error:
         pytest.skip(f"set ROBENCH_DATA to a folder with {cifar.name} ({error})")
     if found.layout != "parquet":
-        return read(cifar, found, quiet)[1]
+        return read(cifar, found, silent)[1]
     (path,) = (path for path in found.files if path.name.startswith("test"))
-    return parquet.read(path, cifar.column, len(cifar.classes), quiet, "Decoding")
+    return parquet.read(path, cifar.column, len(cifar.classes), silent, "Decoding")
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

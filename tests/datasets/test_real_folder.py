@@ -1,8 +1,6 @@
 """Data sets in image folders."""
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -10,13 +8,9 @@ from PIL import Image
 
 from robench.contracts import DataError
 from robench.datasets.folder import Folder
+from robench.engine.progress import silent
 
-Item = TypeVar("Item")
 COLOURS = {"blue": (10, 20, 200), "red": (200, 20, 10)}
-
-
-def quiet(items: Sequence[Item], label: str) -> Iterable[Item]:
-    return items
 
 
 def fill(folder: Path, count: int, form: str = "png", size: tuple[int, int] = (20, 12)) -> Path:
@@ -32,7 +26,7 @@ def fill(folder: Path, count: int, form: str = "png", size: tuple[int, int] = (2
 
 def refused(path: Path) -> str:
     with pytest.raises(DataError) as caught:
-        Folder(str(path), size=8).load(path.parent, quiet)
+        Folder(str(path), size=8).load(path.parent, silent)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -42,7 +36,7 @@ def refused(path: Path) -> str:
 def test_train_and_test_folders(tmp_path: Path, form: str) -> None:
     fill(tmp_path / "pets/train", 10, form)
     fill(tmp_path / "pets/test", 3, form)
-    data = Folder(str(tmp_path / "pets"), size=8).load(tmp_path, quiet)
+    data = Folder(str(tmp_path / "pets"), size=8).load(tmp_path, silent)
     assert [len(part) for part in (data.train, data.held_out, data.test)] == [18, 2, 6]
     assert data.classes == ("blue", "red")
     assert data.train.images.shape[1:] == (3, 8, 8)
@@ -53,7 +47,7 @@ def test_train_and_test_folders(tmp_path: Path, form: str) -> None:
 
 def test_without_them_a_fifth_is_for_testing(tmp_path: Path) -> None:
     fill(tmp_path / "pets", 20)
-    data = Folder("pets").load(tmp_path, quiet)
+    data = Folder("pets").load(tmp_path, silent)
     assert np.bincount(data.test.labels).tolist() == [4, 4]
     assert np.bincount(data.held_out.labels).tolist() == [1, 1]
     assert np.bincount(data.train.labels).tolist() == [15, 15]
@@ -64,7 +58,7 @@ def test_without_them_a_fifth_is_for_testing(tmp_path: Path) -> None:
 def test_a_val_folder_is_the_held_out_part(tmp_path: Path) -> None:
     for part, count in (("train", 5), ("val", 3), ("test", 2)):
         fill(tmp_path / "pets" / part, count)
-    data = Folder("pets").load(tmp_path, quiet)
+    data = Folder("pets").load(tmp_path, silent)
     assert [len(part) for part in (data.train, data.held_out, data.test)] == [10, 6, 4]
 
 
@@ -77,7 +71,7 @@ def test_the_centre_square_is_kept(tmp_path: Path) -> None:
             image.paste((90, 90, 90), (12, 0, 28, 16))
             image.putpixel((20, 8), (i, i, i))
             image.save(folder / f"{i}.png")
-    data = Folder("pets", size=16).load(tmp_path, quiet)
+    data = Folder("pets", size=16).load(tmp_path, silent)
     assert set(np.unique(data.train.images)) <= {0, 1, 2, 3, 90}
     assert (data.train.images == 90).mean() > 0.99
 
@@ -86,7 +80,7 @@ def test_each_size_and_folder_has_a_cache_of_its_own(tmp_path: Path) -> None:
     fill(tmp_path / "one/pets", 4)
     fill(tmp_path / "two/pets", 6)
     for path, size in (("one/pets", 8), ("one/pets", 16), ("two/pets", 8)):
-        Folder(path, size).load(tmp_path, quiet)
+        Folder(path, size).load(tmp_path, silent)
     assert len(list((tmp_path / ".robench-cache").iterdir())) == 3
     again = Folder("one/pets", 16).load(tmp_path, lambda items, label: pytest.fail("decoded again"))
     assert again.train.images.shape[2:] == (16, 16)
@@ -94,9 +88,9 @@ def test_each_size_and_folder_has_a_cache_of_its_own(tmp_path: Path) -> None:
 
 def test_a_new_image_is_noticed(tmp_path: Path) -> None:
     fill(tmp_path / "pets", 4)
-    before = Folder("pets").load(tmp_path, quiet)
+    before = Folder("pets").load(tmp_path, silent)
     fill(tmp_path / "pets", 6)
-    after = Folder("pets").load(tmp_path, quiet)
+    after = Folder("pets").load(tmp_path, silent)
     assert len(before.train) < len(after.train)
 
 
@@ -108,7 +102,7 @@ def test_a_class_that_test_or_val_lacks_does_not_shift_the_labels_after_it(tmp_p
                 grey = 60 * "abcd".index(name) + 20
                 image = Image.new("RGB", (9, 9), (grey, grey, grey + i))
                 image.save(tmp_path / "pets" / part / name / f"{i}.png")
-    data = Folder("pets", size=9).load(tmp_path, quiet)
+    data = Folder("pets", size=9).load(tmp_path, silent)
     assert data.classes == ("a", "b", "c", "d")
     for part, present in (
         (data.train, {0, 1, 2, 3}),
@@ -129,7 +123,7 @@ def test_photographs_are_turned_as_their_camera_was_held(tmp_path: Path) -> None
     for number in range(2):
         image.putpixel((11, 11), (0, 0, 255 * number))
         image.save(tmp_path / "pets" / "red" / f"turned{number}.png", exif=exif)
-    data = Folder("pets", size=12).load(tmp_path, quiet)
+    data = Folder("pets", size=12).load(tmp_path, silent)
     images = np.concatenate([part.images for part in _parts(data)])
     turned = images[images[:, 1].mean((1, 2)) > 100]
     assert len(turned) == 2
@@ -144,7 +138,7 @@ def test_grey_palette_and_transparent_images_are_read(tmp_path: Path) -> None:
     palette = image.convert("P")
     palette.save(tmp_path / "pets/red/palette.png", transparency=bytes([0, 128, 255]))
     image.convert("RGBA").save(tmp_path / "pets/red/transparent.png")
-    assert sum(map(len, _parts(Folder("pets").load(tmp_path, quiet)))) == 11
+    assert sum(map(len, _parts(Folder("pets").load(tmp_path, silent)))) == 11
 
 
 def _parts(data):  # type: ignore[no-untyped-def]
@@ -155,7 +149,7 @@ def test_hidden_files_do_not_count(tmp_path: Path) -> None:
     fill(tmp_path / "pets", 4)
     (tmp_path / "pets/red/.DS_Store").write_text("x")
     (tmp_path / "pets/.git").mkdir()
-    assert Folder("pets").load(tmp_path, quiet).classes == ("blue", "red")
+    assert Folder("pets").load(tmp_path, silent).classes == ("blue", "red")
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n truncated"])
@@ -183,7 +177,7 @@ def test_an_image_of_too_many_pixels_is_refused(
 def test_other_shapes_of_folders_are_refused(tmp_path: Path) -> None:
     pets = tmp_path / "pets"
     with pytest.raises(DataError, match="'pets' does not exist"):
-        Folder("pets").load(tmp_path, quiet)
+        Folder("pets").load(tmp_path, silent)
     pets.mkdir()
     assert "has 0 classes, expected at least two" in refused(pets)
     fill(pets / "train", 4)

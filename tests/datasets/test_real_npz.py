@@ -1,21 +1,17 @@
 """Data sets in .npz files."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
 
 from robench.contracts import DataError
 from robench.datasets.npz import Npz
+from robench.engine.progress import silent
 
-Item = TypeVar("Item")
 Arrays = dict[str, np.ndarray[Any, Any]]
-
-
-def quiet(items: Sequence[Item], label: str) -> Iterable[Item]:
-    return items
 
 
 def arrays(shape: tuple[int, ...] = (6, 5)) -> Arrays:
@@ -35,7 +31,7 @@ def write(path: Path, made: Arrays) -> Path:
 
 def refused(path: Path) -> str:
     with pytest.raises(DataError) as caught:
-        Npz(str(path)).load(path.parent, quiet)
+        Npz(str(path)).load(path.parent, silent)
     message = str(caught.value)
     assert "\n" not in message
     assert str(path) in message
@@ -49,7 +45,7 @@ def rows(images: np.ndarray[Any, Any]) -> set[bytes]:
 def test_grey_images_get_three_equal_channels_and_val_is_held_out(tmp_path: Path) -> None:
     made = arrays()
     path = write(tmp_path / "a.npz", made)
-    data = Npz(str(path)).load(tmp_path, quiet)
+    data = Npz(str(path)).load(tmp_path, silent)
     for part, key in ((data.train, "train"), (data.held_out, "val"), (data.test, "test")):
         assert part.images.shape == (len(made[f"{key}_images"]), 3, 6, 5)
         assert all(np.array_equal(part.images[:, 0], part.images[:, c]) for c in (1, 2))
@@ -68,15 +64,15 @@ def test_colours_stay_and_flat_labels_will_do(tmp_path: Path) -> None:
     made = arrays((6, 5, 3))
     made = {key: a[:, 0] if key.endswith("labels") else a for key, a in made.items()}
     path = write(tmp_path / "a.npz", made)
-    data = Npz(str(path)).load(tmp_path, quiet)
+    data = Npz(str(path)).load(tmp_path, silent)
     assert rows(data.test.images) == rows(made["test_images"].transpose(0, 3, 1, 2))
 
 
 def test_it_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.npz", arrays())
-    first = Npz(str(path)).load(tmp_path, quiet)
+    first = Npz(str(path)).load(tmp_path, silent)
     monkeypatch.setattr("robench.data.npz.read", lambda path: pytest.fail("read again"))
-    again = Npz(str(path)).load(tmp_path, quiet)
+    again = Npz(str(path)).load(tmp_path, silent)
     assert np.array_equal(first.train.images, again.train.images)
     assert isinstance(again.train.images, np.memmap)
 
@@ -89,13 +85,13 @@ def test_a_relative_path_is_looked_up_here_then_in_the_data_folder(
     root.mkdir()
     monkeypatch.chdir(here)
     write(root / "a.npz", arrays((4, 4)))
-    assert Npz("a.npz").load(root, quiet).train.images.shape[2:] == (4, 4)
+    assert Npz("a.npz").load(root, silent).train.images.shape[2:] == (4, 4)
     write(here / "a.npz", arrays((7, 7)))
-    assert Npz("a.npz").load(root, quiet).train.images.shape[2:] == (7, 7)
+    assert Npz("a.npz").load(root, silent).train.images.shape[2:] == (7, 7)
     with pytest.raises(
         DataError, match=r"'b.npz' does not exist \(looked for .*here/b.npz and .*root"
     ):
-        Npz("b.npz").load(root, quiet)
+        Npz("b.npz").load(root, silent)
 
 
 def test_missing_keys_are_listed_beside_the_expected(tmp_path: Path) -> None:

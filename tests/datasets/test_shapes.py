@@ -1,14 +1,15 @@
 """The drawn data sets: repeatable, balanced, without repeats, and neither trivial nor hopeless."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from robench.catalog.catalog import Catalog
 from robench.contracts import Data, Dataset, Split
 from robench.data import shapes
+from robench.data.splits import digest
 from robench.datasets.shapes10 import Shapes10
 from robench.datasets.shapes100 import Shapes100
 
@@ -31,14 +32,22 @@ def parts(data: Data) -> tuple[Split, Split, Split]:
     return data.train, data.held_out, data.test
 
 
-def digest(data: Data) -> str:
-    arrays = [array for part in parts(data) for array in (part.images, part.labels)]
-    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+@pytest.mark.parametrize("name", ["shapes10", "shapes100"])
+def test_it_is_a_frozen_value_with_a_size_and_lies_where_its_name_says(name: str) -> None:
+    kind = Catalog().component("datasets", name)
+    assert kind() == kind()
+    assert hash(kind()) == hash(kind())
+    assert kind.__dataclass_params__.frozen
+    small = Catalog().build("datasets", f"{name}(size=8)")
+    assert load(small).test.images.shape[1:] == (3, 8, 8)
 
 
-def test_every_load_draws_the_same_pictures(ten: Data) -> None:
-    np.random.seed(7)  # noqa: NPY002 - numpy's global dice must not matter
-    assert digest(load(Shapes10())) == digest(ten)
+def test_every_load_draws_the_same_pictures_and_leaves_the_global_random_state(ten: Data) -> None:
+    np.random.seed(7)  # noqa: NPY002
+    state = repr(np.random.get_state())  # noqa: NPY002
+    again = load(Shapes10())
+    assert [digest(part) for part in parts(again)] == [digest(part) for part in parts(ten)]
+    assert repr(np.random.get_state()) == state  # noqa: NPY002
 
 
 def test_another_seed_draws_other_pictures() -> None:
@@ -88,10 +97,6 @@ def test_a_larger_size_shows_the_same_scenes() -> None:
     assert np.corrcoef(small.ravel(), halved.ravel())[0, 1] > 0.9
 
 
-def test_the_size_is_the_data_sets_argument() -> None:
-    assert load(Shapes10(size=8)).train.images.shape == (4500, 3, 8, 8)
-
-
 @pytest.mark.parametrize("dataset", [Shapes10, Shapes100])
 @pytest.mark.parametrize("size", [0, 7, 65])
 def test_a_size_out_of_range_is_refused_with_the_range(
@@ -101,8 +106,12 @@ def test_a_size_out_of_range_is_refused_with_the_range(
         dataset(size=size)
 
 
-def test_pictures_use_the_range_of_grey_levels_without_sticking_to_its_ends(ten: Data) -> None:
-    images = ten.train.images
+@pytest.mark.parametrize("name", ["ten", "hundred"])
+def test_pictures_use_the_range_of_grey_levels_without_sticking_to_its_ends(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    images = request.getfixturevalue(name).train.images
+    assert (images.std(axis=(1, 2, 3)) > 5).mean() > 0.95
     assert 80 < images.mean() < 175
     assert images.std() > 40
     assert np.isin(images, (0, 255)).mean() < 0.15

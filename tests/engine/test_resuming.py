@@ -10,6 +10,7 @@ import numpy as np
 import pyautoattack
 import pytest
 import torch
+from killed import Killed, Killing
 from torch import Generator, Tensor, nn
 
 from robench.attacks.autoattack import AutoAttack
@@ -39,31 +40,6 @@ from robench.tensors.modes import preserved_random_state
 
 RECIPE = Recipe(epochs=2, batch=8, lr=5e-3, warmup=1)
 METHODS = ("plain", "clae", "rocl(steps=1, hidden=32)")
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-class Killing:
-    """States on disk, of a process that is killed after so many safe points.
-
-    Each keeps a state, or the ``last`` one only.
-    """
-
-    def __init__(self, folder: Path, after: int, last: bool = False) -> None:
-        self.states, self.left = States(folder, {}, lambda line: None), after
-        self.last = last
-
-    def load(self) -> State | None:
-        return self.states.load()
-
-    def save_if_due(self, state: Callable[[], State]) -> None:
-        if self.left == 1 or not self.last:
-            self.states.save_if_due(state)
-        self.left -= 1
-        if self.left == 0:
-            raise Killed
 
 
 @pytest.fixture(autouse=True)
