@@ -27,14 +27,10 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         yield tmp_path
 
 
-def forbid_computing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for stage in ("pretrain", "probe", "evaluate"):
-        monkeypatch.setattr(f"robench.engine.bench.{stage}", pytest.fail)
-
-
 @pytest.fixture
 def no_compute(monkeypatch: pytest.MonkeyPatch) -> None:
-    forbid_computing(monkeypatch)
+    for stage in ("pretrain", "probe", "evaluate"):
+        monkeypatch.setattr(f"robench.engine.bench.{stage}", pytest.fail)
 
 
 def refused(*words: str) -> str:
@@ -106,34 +102,29 @@ def test_bad_input_is_one_line_before_any_compute(
 
 
 @pytest.mark.usefixtures("no_compute")
-@pytest.mark.parametrize("option", ["--out", "--zoo"])
-def test_an_unwritable_folder_is_refused_before_any_compute(option: str) -> None:
+def test_blocked_folders_and_broken_plug_ins_are_refused_before_any_compute() -> None:
     Path("file").write_text("in the way")
-    assert "choose another folder" in refused("run", option, "file/below")
-    assert "choose another folder" in refused("run", option, "file")
-
-
-@pytest.mark.usefixtures("no_compute")
-def test_a_plug_in_with_an_error_is_refused() -> None:
+    for words in (("--out", "file/below"), ("--out", "file"), ("--zoo", "file")):
+        assert "choose another folder" in refused("run", *words)
     Path("own.py").write_text("def broken(:\n")
     for command in (["run"], ["ls", "methods"], ["report"]):
         assert "fails: SyntaxError" in refused(*command, "--plugin", "own.py")
 
 
 def test_a_newer_results_folder_is_refused_and_kept(
-    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+    elsewhere: Path, request: pytest.FixtureRequest
 ) -> None:
     words = finished(elsewhere)  # the first test that asks for it computes it
-    forbid_computing(monkeypatch)
-    path = elsewhere / "out" / "cells" / "of-the-future.json"
-    path.write_text(json.dumps({"schema": SCHEMA + 1}))
+    request.getfixturevalue("no_compute")
+    newer = json.dumps({"schema": SCHEMA + 1})
+    (elsewhere / "out" / "cells" / "of-the-future.json").write_text(newer)
     before = files(elsewhere)
     for command in (words, ("report", "--out", "out"), ("ls", "results", "--out", "out")):
         assert "newer robench" in refused(*command)
     assert files(elsewhere) == before
 
 
-def test_a_damaged_cell_is_set_aside_computed_again_and_told_of(elsewhere: Path) -> None:
+def test_a_damaged_cell_is_set_aside_computed_again_and_reported(elsewhere: Path) -> None:
     words = finished(elsewhere)
     assert robench(*words).code == 0
     table = (elsewhere / "out" / "table.md").read_bytes()
@@ -196,7 +187,7 @@ def test_a_stopped_run_says_how_to_go_on_and_goes_on(
     assert not [name for name in files(elsewhere) if Path(name).name.startswith(".")]
 
 
-def test_a_failed_cell_stops_no_other_and_is_told_at_the_end(elsewhere: Path) -> None:
+def test_a_failed_cell_stops_no_other_and_is_named_at_the_end(elsewhere: Path) -> None:
     text = (PLUGINS / "nudge.py").read_text().replace("self.eps * gradient", "0.9 * gradient")
     Path("leap.py").write_text(text)
     words = [*TOY_RUN, *toys_in(elsewhere), "--plugin", "leap.py"]
@@ -240,47 +231,31 @@ def test_plug_ins_work_by_their_files_names() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        ("methods", "mirror"),
-        ("datasets", "blobs"),
-        ("encoders", "tiny"),
-        ("probes", "centroid"),
-        ("attacks", "nudge"),
-    ],
-)
-def test_plug_ins_are_listed(kind: str, name: str) -> None:
-    assert f"\n{name} " in f"\n{robench('ls', kind, *TOYS).out}"
-    assert f"\n{name} " not in f"\n{robench('ls', kind).out}"
-
-
-def test_a_plug_in_metric_is_listed() -> None:
-    done = robench("ls", "metrics", "--plugin", str(PLUGINS / "spread.py"))
-    assert "spread " in done.out
+def test_plug_ins_are_listed() -> None:
+    own = {"methods": "mirror", "datasets": "blobs", "encoders": "tiny", "probes": "centroid"}
+    for kind, name in {**own, "attacks": "nudge", "metrics": "spread"}.items():
+        plugins = ("--plugin", str(PLUGINS / "spread.py")) if kind == "metrics" else TOYS
+        assert f"\n{name} " in f"\n{robench('ls', kind, *plugins).out}"
+        assert f"\n{name} " not in f"\n{robench('ls', kind).out}"
 
 
 # --- listing and reporting
 
 
-@pytest.mark.parametrize(
-    ("kind", "parts"),
-    [
-        ("methods", ["rocl ", "rocl(", "steps=7"]),
-        ("attacks", ["autoattack ", "pgd(eps=8/255, norm=linf, steps=20"]),
-        ("datasets", ["npz(path=...)", "folder(path=..., size=32)", "shapes10 "]),
-        ("encoders", ["resnet8("]),
-        ("probes", ["linear-sgd "]),
-        ("metrics", ["accuracy "]),
-        ("presets", ["cifar-small", "paper/rocl"]),
-        ("results", ["no results yet; `robench run` makes some"]),
-    ],
-)
-def test_lists_tell_names_and_arguments(kind: str, parts: list[str]) -> None:
-    done = robench("ls", kind)
-    assert (done.code, done.err) == (0, "")
-    for part in parts:
-        assert part in done.out
+def test_lists_have_names_and_arguments() -> None:
+    for kind, parts in {
+        "methods": ["rocl ", "rocl(", "steps=7"],
+        "attacks": ["autoattack ", "pgd(eps=8/255, norm=linf, steps=20"],
+        "datasets": ["npz(path=...)", "folder(path=..., size=32)", "shapes10 "],
+        "encoders": ["resnet8("],
+        "probes": ["linear-sgd "],
+        "metrics": ["accuracy "],
+        "presets": ["cifar-small", "paper/rocl"],
+        "results": ["no results yet; `robench run` makes some"],
+    }.items():
+        done = robench("ls", kind)
+        assert (done.code, done.err) == (0, "")
+        assert all(part in done.out for part in parts)
 
 
 def test_results_are_listed_in_words(elsewhere: Path) -> None:
@@ -293,19 +268,14 @@ def test_results_are_listed_in_words(elsewhere: Path) -> None:
 
 
 def test_a_report_can_be_written_again(elsewhere: Path) -> None:
-    words = finished(elsewhere)
-    robench(*words)
-    before = files(elsewhere)
+    robench(*finished(elsewhere))
+    before = {name: data for name, (data, _) in files(elsewhere).items()}
     for name in ("table.md", "table.tex", "table.csv", "results.csv"):
         (elsewhere / "out" / name).unlink()
     done = robench("report", "--out", "out", "--zoo", "zoo")
-    assert done.code == 0
-    assert done.err == ""
+    assert (done.code, done.err) == (0, "")
     assert "out/table.md" in done.out
-    after = files(elsewhere)
-    assert {name: data for name, (data, _) in after.items()} == {
-        name: data for name, (data, _) in before.items()
-    }
+    assert {name: data for name, (data, _) in files(elsewhere).items()} == before
 
 
 def test_a_report_keeps_to_the_size_of_the_latest_cell(elsewhere: Path) -> None:
@@ -345,9 +315,8 @@ def test_help_and_version_answer() -> None:
     assert robench("--version").code == 0
 
 
-def test_a_dry_run_writes_nothing(elsewhere: Path) -> None:
-    words = (*TOY_RUN, *toys_in(elsewhere), "--dry-run")
-    done = robench(*words)
+def test_a_dry_run_writes_nothing_and_leaves_damage_alone(elsewhere: Path) -> None:
+    done = robench(*TOY_RUN, *toys_in(elsewhere), "--dry-run")
     assert done.code == 0
     schedule, counts, *_ = done.out.splitlines()
     assert schedule.startswith("Schedule of mirror: 1 epoch of 192 images in batches of 128 ")
@@ -355,8 +324,6 @@ def test_a_dry_run_writes_nothing(elsewhere: Path) -> None:
     assert counts == "2 cells: 0 cached, 2 to compute; 1 encoder, 1 to pretrain"
     assert list(elsewhere.iterdir()) == []
 
-
-def test_a_dry_run_leaves_damage_alone(elsewhere: Path) -> None:
     words = finished(elsewhere)
     next((elsewhere / "out" / "cells").glob("*pgd*.json")).write_bytes(b"{")
     before = files(elsewhere)

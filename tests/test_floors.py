@@ -26,17 +26,9 @@ with suppress(SystemExit):
 """
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import robench",
-        HELP.format(argv=["robench", "--help"]),
-        HELP.format(argv=["robench", "run", "--help"]),
-        HELP.format(argv=["robench", "rnu"]),
-    ],
-)
-def test_help_and_mistyped_commands_wait_for_nothing_heavy(code: str) -> None:
-    modules = imported(code)
+@pytest.mark.parametrize("words", [None, ["--help"], ["run", "--help"], ["rnu"]])
+def test_help_and_mistyped_commands_wait_for_nothing_heavy(words: list[str] | None) -> None:
+    modules = imported(HELP.format(argv=["robench", *words]) if words else "import robench")
     assert "robench" in modules
     assert modules.isdisjoint({"torch", "numpy", "pandas", "matplotlib", "scipy", "pydantic"})
 
@@ -58,9 +50,9 @@ def test_a_report_that_draws_nothing_does_not_wait_for_matplotlib() -> None:
     assert modules.isdisjoint({"matplotlib", "scipy"})
 
 
-def test_nothing_here_unpickles_or_evaluates() -> None:
-    package = Path(__file__).parents[1] / "robench"
-    forbidden = ("pickle.load", " torch.load(", "allow_pickle=True", " eval(")
-    for path in package.glob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        assert not [word for word in forbidden if word in text], path
+def test_nothing_here_unpickles() -> None:
+    for path in (Path(__file__).parents[1] / "robench").rglob("*.py"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            assert "pickle.load" not in line, path
+            assert "allow_pickle=True" not in line, path
+            assert " torch.load(" not in line or "weights_only=True" in line, path
