@@ -166,9 +166,6 @@ class TrainingSet:
     images: Tensor
     labels: Tensor | None = None
 
-    def __len__(self) -> int:
-        return len(self.images)
-
 
 @dataclass(frozen=True)
 class Exported:

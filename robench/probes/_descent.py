@@ -1,13 +1,14 @@
-"""Training on shuffled batches, which continues after an interruption."""
+"""Minimising a loss over shuffled batches, and the linear layer that it starts from."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
-from robench.contracts import ProbeError, Run, State
+from robench.contracts import ProbeError, Run
+from robench.steps import steps
 
 
 def linear_layer(
@@ -48,36 +49,24 @@ def descend(
     """
     lr, total = optimizer.defaults["lr"], torch.zeros((), device=run.device)
     parameters = [weights for group in optimizer.param_groups for weights in group["params"]]
-    changing = [*parameters, *buffers, total]
-    starts = range(0, rows - smallest + 1, batch)
-    order, done = torch.empty(0, dtype=torch.int64, device=run.device), 0
-    found = run.checkpoints.load()
-    if found is not None:
-        order, done = found.tensors["order"].to(run.device), found.values["done"]
-        generator.set_state(found.tensors["generator"])
-        _restore(found, optimizer, changing)
+    changing = {f"changing.{i}": t for i, t in enumerate([*parameters, *buffers, total])}
 
-    def state() -> State:
-        tensors = {f"changing.{i}": tensor for i, tensor in enumerate(changing)}
-        for index, slots in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
-        tensors |= {"order": order, "generator": generator.get_state()}
-        return State(tensors, {"done": done})
+    def restore(found: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, tensor in changing.items():
+                tensor.copy_(found[name])
 
-    for count in run.progress(range(epochs * len(starts)), label):
-        if count < done:
-            continue
-        epoch, step = divmod(count, len(starts))
-        if step == 0:
-            order = torch.randperm(rows, generator=generator, device=run.device)
+    for epoch, step, batch_rows in steps(
+        rows, batch, epochs, optimizer, lambda: changing, restore, generator, run, label, smallest
+    ):
         for group in optimizer.param_groups:
             group["lr"] = rate(lr, falls, epoch)
         optimizer.zero_grad()
-        value = loss(order[starts[step] : starts[step] + batch])
+        value = loss(batch_rows)
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total += value.detach()
-        if step == len(starts) - 1:
+        if step == (rows - smallest) // batch:
             if not math.isfinite(total.item()):
                 raise ProbeError(
                     f"{label}: the loss is {total.item()} in epoch {epoch + 1}; "
@@ -85,8 +74,6 @@ def descend(
                 )
             total.zero_()
             after_epoch()
-        done = count + 1
-        run.checkpoints.save_if_due(state)
 
 
 def rate(lr: float, falls: Sequence[int], epoch: int) -> float:
@@ -94,16 +81,3 @@ def rate(lr: float, falls: Sequence[int], epoch: int) -> float:
     for _ in [fall for fall in falls if epoch >= fall]:
         lr *= 0.1
     return lr
-
-
-def _restore(found: State, optimizer: Optimizer, changing: Sequence[Tensor]) -> None:
-    with torch.no_grad():
-        for i, tensor in enumerate(changing):
-            tensor.copy_(found.tensors[f"changing.{i}"])
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, value in found.tensors.items():
-        if name.startswith("optimizer."):
-            _, index, slot = name.split(".", 2)
-            slots.setdefault(int(index), {})[slot] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": slots, "param_groups": groups})

@@ -58,7 +58,7 @@ class OnImages(Probe):
         return [int(epoch) for epoch in self.decay.split(",") if epoch]
 
     def passes(self) -> float:
-        return self.epochs * (getattr(self, "steps", 0) + 0.5)  # half: forward only
+        return self.epochs * 0.5  # forward only
 
     def seen(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
@@ -121,32 +121,41 @@ def crop_and_flip(images: Tensor, generator: Generator) -> Tensor:
 
 
 @dataclass(frozen=True)
-class PGD:
-    """Cross-entropy PGD from a random start in the Linf ball, as training uses it.
+class OnAdversaries(OnImages):
+    """Trained on the images of cross-entropy PGD from a random start in the Linf ball.
 
     ``eps`` and ``step_size`` are in pixels of [0, 1]. Raises ValueError for values out of range.
     """
 
-    eps: float
-    step_size: float
-    steps: int
+    eps: float = 8 / 255
+    step_size: float = 2 / 255
+    steps: int = 10
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         ball("linf", self.eps)
         if self.step_size <= 0 or self.steps < 1:
             raise ValueError(
                 f"step_size={self.step_size} must be positive and steps={self.steps} at least 1"
             )
 
-    def __call__(
+    def passes(self) -> float:
+        return self.epochs * (self.steps + 0.5)  # half: forward only
+
+    def seen(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
+    ) -> Tensor:
+        return self.attacked(model, crop_and_flip(images, generator), labels, generator, self.steps)
+
+    def attacked(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator, steps: int
     ) -> Tensor:
         """Adversaries of ``images`` [B, 3, H, W]; ``model`` maps images to logits."""
         return ascend(
             lambda attacked: cross_entropy(model(attacked), labels, reduction="sum"),
             images,
             ball("linf", self.eps),
-            steps=self.steps,
+            steps=steps,
             step_size=self.step_size,
             generator=generator,
         )

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from robench.contracts import Encoder, ProbeData, ProbeError, Run, Split
 from robench.probes._descent import descend
-from robench.probes._on_images import PGD, OnImages, crop_and_flip, pixels
+from robench.probes._on_images import OnAdversaries, crop_and_flip, pixels
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import ball
 from robench.tensors.batchnorm import CLEAN, adopt_branch
@@ -20,7 +20,7 @@ _TEST_STEPS = 20  # of the attack that epochs are compared by
 
 
 @dataclass(frozen=True)
-class AFF(OnImages):
+class AFF(OnAdversaries):
     """Adversarial full finetuning: a copy of the encoder and a linear layer, by SGD on TRADES.
 
     The defaults are ACL's and RobustSSL's (ACL's train_trades.py:23-71; RobustSSL's
@@ -39,16 +39,12 @@ class AFF(OnImages):
     epochs: int = 25
     batch: int = 128
     decay: str = "15,20"
-    eps: float = 8 / 255
-    step_size: float = 2 / 255
-    steps: int = 10
     beta: float = 6.0
     branch: str = CLEAN
     select: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        PGD(self.eps, self.step_size, self.steps)
         if self.beta < 0 or self.batch < 2:
             raise ValueError(
                 f"beta={self.beta} must not be negative and batch={self.batch} be at least 2"
@@ -122,13 +118,12 @@ class AFF(OnImages):
 
     def _withstood(self, model: nn.Module, split: Split, generator: Generator) -> float:
         """The accuracy on a split under PGD."""
-        device = next(model.parameters()).device
-        images, labels = pixels([split], device)
-        attack, right = PGD(self.eps, self.step_size, _TEST_STEPS), 0
+        images, labels = pixels([split], next(model.parameters()).device)
+        right = 0
         with evaluating(model), frozen(model):
-            for start in range(0, len(labels), self.batch):
-                rows = slice(start, start + self.batch)
-                attacked = attack(model, images[rows].float().div_(255), labels[rows], generator)
+            for rows in torch.arange(len(labels), device=labels.device).split(self.batch):
+                batch = images[rows].float().div_(255)
+                attacked = self.attacked(model, batch, labels[rows], generator, _TEST_STEPS)
                 with torch.no_grad():
                     right += int((model(attacked).argmax(1) == labels[rows]).sum())
         return right / len(labels)

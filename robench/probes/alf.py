@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-from torch import Generator, Tensor, nn
-
-from robench.probes._on_images import PGD, OnImages, crop_and_flip
+from robench.probes._on_images import OnAdversaries
 
 
 @dataclass(frozen=True)
-class ALF(OnImages):
+class ALF(OnAdversaries):
     """Adversarial linear finetuning: SGD on PGD's images only; the encoder is frozen.
 
     The defaults are DynACL's (test_LF.py:29-63), which RobustSSL keeps for CIFAR-10
@@ -22,16 +20,3 @@ class ALF(OnImages):
     epochs: int = 25
     batch: int = 512
     decay: str = "10,20"
-    eps: float = 8 / 255
-    step_size: float = 2 / 255
-    steps: int = 10
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        PGD(self.eps, self.step_size, self.steps)
-
-    def seen(
-        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
-    ) -> Tensor:
-        attack = PGD(self.eps, self.step_size, self.steps)
-        return attack(model, crop_and_flip(images, generator), labels, generator)

@@ -6,11 +6,11 @@ from torch import Generator, Tensor, nn
 
 from robench.contracts import Encoder, ProbeData, Run
 from robench.probes._descent import linear_layer
-from robench.probes._on_images import PGD, OnImages
+from robench.probes._on_images import OnAdversaries
 
 
 @dataclass(frozen=True)
-class RobustLinear(OnImages):
+class RobustLinear(OnAdversaries):
     """RoCL's robust linear evaluation: SGD on PGD's images only; the encoder is frozen.
 
     RoCL's code (src/linear_eval.py:147-221 as src/total_process.sh:23 calls it: ``--adv_img`` and
@@ -29,11 +29,6 @@ class RobustLinear(OnImages):
     decay: str = "31,51,101"
     eps: float = 0.0314
     step_size: float = 0.007
-    steps: int = 10
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        PGD(self.eps, self.step_size, self.steps)
 
     def start(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Linear:
         return linear_layer(encoder.width, data.classes, run.device, generator)
@@ -41,4 +36,4 @@ class RobustLinear(OnImages):
     def seen(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
     ) -> Tensor:
-        return PGD(self.eps, self.step_size, self.steps)(model, images, labels, generator)
+        return self.attacked(model, images, labels, generator, self.steps)

@@ -9,7 +9,6 @@ from torch.nn.functional import cross_entropy, pad
 
 from robench.contracts import Data, Encoder, Split
 from robench.engine.probe import probe as fitted
-from robench.probes._on_images import PGD
 from robench.probes.alf import ALF
 from robench.probes.linear import Linear
 from robench.probes.robust_linear import RobustLinear
@@ -58,7 +57,7 @@ def test_pgd_is_the_climb_in_plain_words(encoder: Encoder) -> None:
     images = torch.rand(6, 3, 6, 6, generator=Generator().manual_seed(2), dtype=torch.float64)
     labels = torch.arange(6) % 3
     dice, same = (Generator().manual_seed(3) for _ in range(2))
-    ours = PGD(EPS, STEP, 10)(model, images, labels, dice)
+    ours = ALF().attacked(model, images, labels, dice, 10)
     assert torch.equal(dice.get_state(), same.get_state()) is False
     expected = climb(model, images, labels, EPS, STEP, 10, same)
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
@@ -168,7 +167,9 @@ def test_robust_linear_withstands_what_linear_does_not() -> None:
     clean, attacked = {}, {}
     for probe in (Linear(), RobustLinear(epochs=40, batch=100)):
         model = fitted(probe, Pixels(), data, Generator().manual_seed(0), RUN)
-        moved = PGD(8 / 255, 8 / 2550, 20)(model, images, labels, Generator().manual_seed(1))
+        moved = ALF(step_size=8 / 2550).attacked(
+            model, images, labels, Generator().manual_seed(1), 20
+        )
         name = type(probe).__name__
         clean[name] = (model(images).argmax(1) == labels).float().mean().item()
         attacked[name] = (model(moved).argmax(1) == labels).float().mean().item()

@@ -1,0 +1,63 @@
+"""Training steps on shuffled batches, which continue after an interruption to the same bits."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Generator, Tensor
+from torch.optim import Optimizer
+
+from robench.contracts import Run, State
+
+
+def steps(
+    rows: int,
+    batch: int,
+    epochs: int,
+    optimizer: Optimizer,
+    tensors: Callable[[], Mapping[str, Tensor]],
+    restore: Callable[[Mapping[str, Tensor]], None],
+    generator: Generator,
+    run: Run,
+    label: str,
+    smallest: int = 1,
+) -> Iterator[tuple[int, int, Tensor]]:
+    """Yield the epoch and the step within it, both from 0, and the batch's row numbers [B].
+
+    Rows are shuffled in each epoch; a last batch of fewer than ``smallest`` is omitted. The step
+    is taken between two items: ``tensors()`` is what it changes beside the optimizer and the
+    generator, and ``restore`` puts that back, from ``run.checkpoints``, before the first item.
+    """
+    starts = range(0, rows - smallest + 1, batch)
+    order, done = torch.empty(0, dtype=torch.int64, device=run.device), 0
+    found = run.checkpoints.load()
+    if found is not None:
+        order, done = found.tensors["order"].to(run.device), found.values["done"]
+        generator.set_state(found.tensors["generator"])
+        _restore(optimizer, found.tensors)
+        restore(found.tensors)
+
+    def state() -> State:
+        changing = {**tensors(), "order": order, "generator": generator.get_state()}
+        for index, slots in optimizer.state_dict()["state"].items():
+            changing |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
+        return State(changing, {"done": done})
+
+    for count in run.progress(range(epochs * len(starts)), label):
+        if count < done:
+            continue
+        epoch, step = divmod(count, len(starts))
+        if step == 0:
+            order = torch.randperm(rows, generator=generator, device=run.device)
+        yield epoch, step, order[starts[step] : starts[step] + batch]
+        done = count + 1
+        run.checkpoints.save_if_due(state)
+
+
+def _restore(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, slot = name.split(".", 2)
+            slots.setdefault(int(index), {})[slot] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": slots, "param_groups": groups})
