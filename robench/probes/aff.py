@@ -121,7 +121,7 @@ class AFF(OnAdversaries):
         images, labels = pixels([split], next(model.parameters()).device)
         right = 0
         with evaluating(model), frozen(model):
-            for rows in torch.arange(len(labels), device=labels.device).split(self.batch):
+            for rows in torch.split(torch.arange(len(labels), device=labels.device), self.batch):
                 batch = images[rows].float().div_(255)
                 attacked = self.attacked(model, batch, labels[rows], generator, _TEST_STEPS)
                 with torch.no_grad():
