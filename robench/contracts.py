@@ -38,31 +38,27 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class State:
-    """Where long work is: tensors by name, and beside them values that JSON can hold.
-
-    Tensors in ``fixed``, under names of their own, stay what they are: in a later state the same
-    tensor under the same name is not written again.
-    """
+    """Everything needed to resume work: tensors by name, and values that JSON can hold."""
 
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
-    fixed: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Checkpoints(Protocol):
-    """Keeps the state of long work, so that it can go on after an interruption."""
+    """Saves the state of long work, so that it can be resumed after an interruption."""
 
     def load(self) -> State | None:
-        """The state to go on from, or None to start at the beginning; its tensors are on the CPU.
+        """Load the state to resume from, on the CPU; None to start at the beginning.
 
-        Each tensor has the strides that it was kept with.
+        Each tensor has the strides that it was saved with.
         """
         ...
 
     def save_if_due(self, state: Callable[[], State]) -> None:
-        """The work is at a point that it can go on from, and ``state()`` is all that it takes.
+        """Mark a safe point. ``state()`` returns everything needed to resume.
 
-        Keeps it where it is time to; raises what stops the process where it was asked to stop.
+        It is called only when a checkpoint is due. If the process was asked to stop, the state is
+        saved and the work stops here.
         """
         ...
 
@@ -77,7 +73,7 @@ class _NoCheckpoints:
 
 
 NO_CHECKPOINTS: Checkpoints = _NoCheckpoints()
-"""Keeps nothing: work that is interrupted starts again."""
+"""Saves nothing: interrupted work starts again."""
 
 
 @dataclass(frozen=True)

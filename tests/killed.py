@@ -161,11 +161,9 @@ def end_state(folder: Path) -> dict[str, str]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """What a finished run should not leave: states, leases, torn and damaged files."""
+    """What a finished run should not leave: states, torn and damaged files."""
     return [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.name in ("training", "fitting", "unfinished")
-        or path.name.endswith((".lease", ".damaged"))
-        or ".lease." in path.name
+        if path.name in ("training", "fitting", "unfinished") or path.name.endswith(".damaged")
     ]

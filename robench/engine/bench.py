@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,13 +33,13 @@ from robench.data.splits import digest
 from robench.engine.evaluate import EvaluationError, evaluate
 from robench.engine.pretrain import TrainingError, pretrain
 from robench.engine.probe import probe, rebuilt, trained
+from robench.engine.stopping import at_safe_points
 from robench.engine.subset import rows, training_subset
 from robench.grid.questions import Evaluation, Pretraining, Probing, generator, key
 from robench.grid.records import Card, Cell, Examples, Labels, Outcome, Result
 from robench.grid.spec import Spec, SpecError, nearest, parse_number, show
-from robench.store.locks import Busy, Lease
+from robench.store.locks import Busy
 from robench.store.provenance import gather, versions
-from robench.store.stopping import at_safe_points
 from robench.store.store import Store
 from robench.tensors.batchnorm import add_branch, branches, use_branch
 from robench.tensors.features import fingerprint
@@ -112,7 +112,7 @@ class Bench:
 
         Raises Busy where one is about to.
         """
-        self.store.check_lease(evaluation)
+        self.store.check_lock(evaluation)
         try:
             return self.known(evaluation, limit) or self._compute(evaluation, limit, number)
         except (RuntimeError, MemoryError) as error:
@@ -146,11 +146,11 @@ class Bench:
         if len(others) == len(waiting):
             time.sleep(PAUSE)
 
-    def reporting(self) -> Lease:
-        """The right to write the report, after the processes that write it now."""
+    def reporting(self) -> AbstractContextManager[object]:
+        """Lock for writing the report, once no other process writes it."""
         while True:
             try:
-                return self.store.report_lease()
+                return self.store.report_lock()
             except Busy:
                 time.sleep(PAUSE / 5)
 
@@ -173,7 +173,7 @@ class Bench:
         if pretraining not in self._encoders:
             found = self._stored(pretraining)
             if found is None:
-                with self.store.lease(pretraining):
+                with self.store.lock(pretraining):
                     found = self._stored(pretraining) or self._pretrain(pretraining)
             card, weights = found
             # Fresh ones too: training may leave another memory format, and so other rounding.
@@ -205,7 +205,7 @@ class Bench:
         classes = len(self.data(probing.dataset).classes)
         model = self._fitted(probing, encoder, classes)
         if model is None:
-            with self.store.lease(probing):
+            with self.store.lock(probing):
                 model = self._fitted(probing, encoder, classes) or self._fit(probing, encoder)
         return model.to(self.device)
 
@@ -332,7 +332,7 @@ class Bench:
     def _compute(self, question: Evaluation, limit: int | None, number: str) -> Result:
         card, _ = self.encoder(question.probing.pretraining)
         model = self.classifier(question.probing)
-        with self.store.lease(question):
+        with self.store.lock(question):
             found = self.known(question, limit)
             return found or self._attack(question, limit, number, card, model)
 
@@ -360,17 +360,16 @@ class Bench:
         }
         rest = {"images": f"{kept} to {kept + len(index)}"}
         states = self.store.attacking(question, about | rest)
-        with states.kept_when_stopped():
-            attempt = evaluate(
-                Target(model, len(data.classes), model.get_submodule("encoder")),
-                attack,
-                data.test,
-                index,
-                batch,
-                lambda start: generator(question, f"attack {kept + start}", self.device),
-                Run(self.progress, states, self.device),
-                title,
-            )
+        attempt = evaluate(
+            Target(model, len(data.classes), model.get_submodule("encoder")),
+            attack,
+            data.test,
+            index,
+            batch,
+            lambda start: generator(question, f"attack {kept + start}", self.device),
+            Run(self.progress, states, self.device),
+            title,
+        )
         seconds = states.seconds
         outcome, notes, counts = attempt.outcome, attempt.notes, Counter(attempt.counts)
         shown = slice(len(attempt.clean))

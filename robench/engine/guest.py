@@ -364,17 +364,16 @@ def _attacked(
     file = f"{_slug(f'{label}-{norm}{eps}'.strip('-'))}.npz"
     about = {"device": device.type, "attack": str(question.attack), "model": fingerprint(model)}
     states = States(folder / f"{file}.unfinished", about, say)
-    with states.kept_when_stopped():
-        attempt = evaluate(
-            Target(model, len(data.classes)),
-            attack,
-            data.test,
-            rows(len(data.test), settings.limit),
-            settings.batch,
-            lambda batch: _generator(settings, f"{question.attack} {batch}", device),
-            Run(progress, states, device),
-            name,
-        )
+    attempt = evaluate(
+        Target(model, len(data.classes)),
+        attack,
+        data.test,
+        rows(len(data.test), settings.limit),
+        settings.batch,
+        lambda batch: _generator(settings, f"{question.attack} {batch}", device),
+        Run(progress, states, device),
+        name,
+    )
     seconds = round(states.seconds, 3)
     content, outcome = _npz(attempt.outcome), attempt.outcome
     correct, n = int((outcome.prediction == outcome.label).sum()), len(outcome.label)

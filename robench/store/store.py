@@ -10,7 +10,7 @@ OUT/examples/<evaluation>.npz                    a few attacked images to look a
 OUT/unfinished/<evaluation>/                     how far an attack is, until its cell is there
 ```
 
-Beside what a process computes lies its lease, ``.<name>.lease``.
+What a process computes is locked in ``ZOO/.locks`` or ``OUT/.locks``.
 
 Every file is written under another name first and then renamed, the JSON last, so that an answer is
 there whole or not at all. Zoos and results may be somebody else's, so no file is ever unpickled,
@@ -23,7 +23,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,12 +36,11 @@ from torch import Tensor
 
 from robench.contracts import Outcome
 from robench.files import atomic_write, read_limited, read_npz
-from robench.grid.questions import Evaluation, Imported, Pretraining, Probing, Question, key
+from robench.grid.questions import Evaluation, Pretraining, Probing, Question, key
 from robench.grid.records import SCHEMA, Card, Cell, Examples, Result
 from robench.grid.spec import SpecError
-from robench.store.checkpoints import States
-from robench.store.locks import Busy, Lease, Leases
-from robench.store.stopping import Stop
+from robench.store.checkpoints import SafePoint, States
+from robench.store.locks import lock
 
 Answer = TypeVar("Answer", Card, Cell)
 Whole = TypeVar("Whole")
@@ -80,7 +79,6 @@ class Store:
         self._folders = [out] if shelf is None else [out, shelf]
         self._writing = False
         self._told: set[Path] = set()
-        self._leases = Leases()
 
     def prepare(self) -> None:
         """Make the folders, and see that they can be written and read.
@@ -199,49 +197,37 @@ class Store:
 
     # --- work that goes on
 
-    def lease(self, question: Question) -> Lease:
-        """The right to compute the answer, for as long as the block that it opens.
+    def lock(self, question: Question) -> AbstractContextManager[object]:
+        """Lock for computing this answer; use it in a `with` statement.
 
-        Raises Busy where another process has it.
+        Raises Busy if another process computes it.
         """
-        return self._take(self._lease(question))
+        root = self.out if isinstance(question, Evaluation) else self.zoo
+        return _lock(root / ".locks" / f"{key(question)}.lock")
 
-    def check_lease(self, question: Question) -> None:
-        """Raise Busy where another process computes the answer."""
-        self._leases.check(self._lease(question))
+    def check_lock(self, question: Question) -> None:
+        """Raise Busy if another process computes this answer."""
+        with self.lock(question):
+            pass
 
-    def report_lease(self) -> Lease:
-        """The right to write the report. Raises Busy where another process writes it."""
-        return self._take(self.out / ".report.lease")
+    def report_lock(self) -> AbstractContextManager[object]:
+        """Lock for writing the report. Raises Busy if another process writes it."""
+        return _lock(self.out / ".locks" / "report.lock")
 
-    def training(self, pretraining: Pretraining, about: Mapping[str, str], stop: Stop) -> States:
-        """How far the training of an encoder is, until `save_encoder`."""
+    def training(
+        self, pretraining: Pretraining, about: Mapping[str, str], stop: SafePoint
+    ) -> States:
+        """Checkpoints of an encoder's training, until `save_encoder`."""
         folder = self.zoo / key(pretraining) / "training"
         return States(folder, about, self._warn, stop)
 
-    def fitting(self, probing: Probing, about: Mapping[str, str], stop: Stop | None) -> States:
-        """How far the fit of a probe is, until `save_probe`."""
+    def fitting(self, probing: Probing, about: Mapping[str, str], stop: SafePoint) -> States:
+        """Checkpoints of a probe's fit, until `save_probe`."""
         return States(self._fitting(probing), about, self._warn, stop)
 
     def attacking(self, evaluation: Evaluation, about: Mapping[str, str]) -> States:
-        """How far an attack is, until `save_result`."""
+        """Checkpoints of an attack, until `save_result`."""
         return States(self.out / "unfinished" / key(evaluation), about, self._warn)
-
-    def _lease(self, question: Question) -> Path:
-        match question:
-            case Pretraining() | Imported():
-                return self.zoo / key(question) / ".encoder.lease"
-            case Probing():
-                file = self._probe(question)
-                return file.with_name(f".{file.stem}.lease")
-            case Evaluation():
-                return self.out / "cells" / f".{key(question)}.lease"
-
-    def _take(self, path: Path) -> Lease:
-        try:
-            return self._leases.take(path)
-        except OSError as error:
-            raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
 
     def _sweep(self) -> None:
         """Remove what is worth nothing any more of processes that were killed."""
@@ -254,13 +240,6 @@ class Store:
         for folder in (self.out / "unfinished").glob("*"):
             if (self.out / "cells" / f"{folder.name}.json").exists():
                 shutil.rmtree(folder, ignore_errors=True)
-        for root, places in (
-            (self.out, (".report.lease", "cells/.*.lease")),
-            (self.zoo, ("*/.encoder.lease", "*/probes/.*.lease")),
-        ):
-            for lease in [path for place in places for path in root.glob(place)]:
-                with suppress(Busy, OSError):
-                    self._leases.take(lease).release()
 
     # --- damage
 
@@ -299,6 +278,13 @@ class Store:
         else:
             self._told.add(path)  # it stays, and would be met again
         self._warn(f"{path} is damaged ({why}); {then}")
+
+
+def _lock(path: Path) -> AbstractContextManager[object]:
+    try:
+        return lock(path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def published(folder: Path) -> bool:

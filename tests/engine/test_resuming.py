@@ -34,7 +34,6 @@ from robench.engine.pretrain import TrainingError, pretrain
 from robench.engine.progress import silent
 from robench.grid.recipe import Recipe
 from robench.store import checkpoints as states
-from robench.store.checkpoints import States
 from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
 
@@ -193,30 +192,6 @@ def test_an_attack_killed_after_every_batch_ends_in_the_same_bits(
             break
     assert kills == -(-21 // batch)
     assert_same(again, whole)
-
-
-def test_a_finished_batch_outlives_a_stop_within_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = attacked(NO_CHECKPOINTS)
-    monkeypatch.setattr(states, "EVERY", 1e9)
-    call, calls = Noting.__call__, []
-
-    def stopping(self: Noting, *words: Any) -> Attacked:
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return call(self, *words)
-
-    monkeypatch.setattr(Noting, "__call__", stopping)
-    work = States(tmp_path, {}, lambda line: None)
-    with pytest.raises(KeyboardInterrupt), work.kept_when_stopped():
-        attacked(work)
-    found = work.load()
-    assert found is not None
-    assert len(found.tensors["label"]) == 10
-    assert_same(attacked(work), whole)
-    assert len(calls) == 3 + 3
 
 
 class Patient(PGD):

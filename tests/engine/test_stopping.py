@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from robench.store.stopping import SIGNALS, at_safe_points
+from robench.engine.stopping import SIGNALS, at_safe_points
 
 
 class Told(BaseException):
@@ -25,22 +25,19 @@ def number(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def test_the_first_waits_for_the_safe_point(number: int) -> None:
-    reached = False
+    saved = []
     with pytest.raises(Told, match=str(int(number))), at_safe_points() as stop:  # noqa: PT012
-        assert not stop.asked
-        stop.happen()
+        stop(lambda: saved.append("too early"))
         os.kill(os.getpid(), number)
-        assert stop.asked
-        reached = True
-        stop.happen()
+        assert saved == []
+        stop(lambda: saved.append("in time"))
         pytest.fail("nothing was raised")
-    assert reached
+    assert saved == ["in time"]
 
 
 def test_the_second_does_not_wait(number: int) -> None:
-    with pytest.raises(Told), at_safe_points() as stop:  # noqa: PT012
+    with pytest.raises(Told), at_safe_points():  # noqa: PT012
         os.kill(os.getpid(), number)
-        assert stop.asked
         os.kill(os.getpid(), number)
         pytest.fail("nothing was raised")
 
@@ -64,7 +61,7 @@ def test_what_has_no_handler_in_python_is_left_alone(number: int) -> None:
     signal.signal(number, signal.SIG_IGN)
     with at_safe_points() as stop:
         os.kill(os.getpid(), number)
-        assert not stop.asked
+        stop(pytest.fail)
     assert signal.getsignal(number) == signal.SIG_IGN
 
 
@@ -73,10 +70,10 @@ def test_another_thread_can_do_without() -> None:
 
     def work() -> None:
         with at_safe_points() as stop:
-            stop.happen()
-            ran.append(stop.asked)
+            stop(pytest.fail)
+            ran.append(True)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert ran == [False]
+    assert ran == [True]

@@ -13,10 +13,10 @@ from robench.catalog.catalog import Catalog
 from robench.contracts import Data, Encoder, Probe, Run, Split
 from robench.engine.probe import probe as fitted
 from robench.engine.progress import silent
+from robench.engine.stopping import Stop
 from robench.probes._descent import rate
 from robench.store import checkpoints as states
 from robench.store.checkpoints import States
-from robench.store.stopping import Stop
 from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
 

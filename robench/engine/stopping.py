@@ -1,4 +1,4 @@
-"""Signals that wait until the work is at a point where it can stop."""
+"""Signals that wait until the work can stop."""
 
 import signal
 import threading
@@ -11,34 +11,32 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """A signal that came and waits. A second one does not wait."""
+    """Holds a signal back until the work can stop. A second signal does not wait."""
 
     def __init__(self) -> None:
         self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
         self._waiting: tuple[int, FrameType | None] | None = None
 
-    @property
-    def asked(self) -> bool:
-        """Whether a signal waits."""
-        return self._waiting is not None
+    def __call__(self, save: Callable[[], None]) -> None:
+        """At a safe point: if a signal waits, save, and let it do what it does."""
+        if self._waiting is not None:
+            save()
+            self._happen()
 
-    def happen(self) -> None:
-        """Let the signal that waits do what it does, such as raise KeyboardInterrupt."""
+    def _happen(self) -> None:
         if self._waiting is not None:
             (number, frame), self._waiting = self._waiting, None
             self._handlers[number](number, frame)
 
     def _hold(self, number: int, frame: FrameType | None) -> None:
-        if self._waiting is None:
-            self._waiting = number, frame
-        else:
-            self._waiting = None
-            self._handlers[number](number, frame)
+        second, self._waiting = self._waiting is not None, (number, frame)
+        if second:
+            self._happen()
 
 
 @contextmanager
 def at_safe_points() -> Iterator[Stop]:
-    """Within, Ctrl-C and SIGTERM wait until the work calls `Stop.happen`, or to the end.
+    """Within the block, Ctrl-C and SIGTERM wait until the work calls the `Stop`, or to the end.
 
     Only a signal with a handler in Python waits, and only in the main thread, which runs them.
     """
@@ -54,4 +52,4 @@ def at_safe_points() -> Iterator[Stop]:
     finally:
         for held, before in stop._handlers.items():
             signal.signal(held, before)
-        stop.happen()
+        stop._happen()
