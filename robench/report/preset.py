@@ -3,132 +3,103 @@
 import json
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from itertools import groupby
+from typing import Any
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan
 from robench.catalog.request import Request
 from robench.grid.recipe import Recipe
 from robench.grid.spec import Spec
-from robench.presets import BUILT_IN, Difference, Setting
+from robench.presets import BUILT_IN, Setting
 
-Row = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Training:
-    """One encoder of the preset, all its arguments written out, and the probes on it."""
-
-    method: str
-    encoder: str
-    recipe: Recipe
-    probes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A preset, resolved: every argument of every component is written out.
-
-    ``others`` is the schedule of methods that the preset does not list. ``images`` and
-    ``limit`` are how many a probe is fitted on and how many are attacked (None: all), ``batch`` at
-    a time.
-    """
-
-    name: str
-    summary: str
-    trainings: tuple[Training, ...]
-    others: str
-    sources: tuple[str, ...]
-    targets: tuple[str, ...]
-    attacks: tuple[str, ...]
-    seeds: tuple[int, ...]
-    images: int | None
-    limit: int | None
-    batch: int
-    settings: tuple[Setting, ...]
-    differences: tuple[Difference, ...]
+Shown = Mapping[str, Any]
+"""A preset in JSON's types. ``others`` is the schedule of methods that it does not list, ``images``
+and ``limit`` are the images that a probe is fitted on and that are attacked (None: all).
+"""
 
 
 def shown(name: str, catalog: Catalog) -> Shown:
-    """The preset of that name.
+    """The preset of that name, resolved: the arguments of every component are written out.
 
     Raises SpecError with the nearest names where there is none.
     """
     preset = catalog.preset(name)
     evaluations = plan(Request(preset=name), catalog)
     probings = list(dict.fromkeys(evaluation.probing for evaluation in evaluations))
-    pretrainings = [probing.pretraining for probing in probings]
-    probes: dict[tuple[Spec, Spec, Recipe], dict[Spec, None]] = {}
-    for probing in probings:
-        trained = probing.pretraining
-        place = trained.objective, trained.encoder, trained.recipe
-        probes.setdefault(place, {})[probing.probe] = None
-    return Shown(
-        name=name,
-        summary=preset.summary,
-        trainings=tuple(
-            Training(str(method), str(encoder), recipe, tuple(map(str, found)))
-            for (method, encoder, recipe), found in probes.items()
-        ),
-        others="their own recipe" if preset.recipe is None else "the preset's recipe",
-        sources=tuple(dict.fromkeys(str(trained.dataset) for trained in pretrainings)),
-        targets=tuple(dict.fromkeys(str(probing.dataset) for probing in probings)),
-        attacks=tuple(dict.fromkeys(str(evaluation.attack) for evaluation in evaluations)),
-        seeds=tuple(dict.fromkeys(trained.seed for trained in pretrainings)),
-        images=probings[0].images,
-        limit=preset.limit,
-        batch=evaluations[0].batch,
-        settings=preset.settings,
-        differences=preset.differences,
-    )
+    trained = [probing.pretraining for probing in probings]
+    trainings = {(one.objective, one.encoder, one.recipe): list[str]() for one in trained}
+    for probing, one in zip(probings, trained, strict=True):
+        probes = trainings[one.objective, one.encoder, one.recipe]
+        probes += [_full(probing.probe)] if _full(probing.probe) not in probes else []
+    return {
+        "name": name,
+        "summary": preset.summary,
+        "trainings": [
+            {
+                "method": _full(method),
+                "encoder": _full(encoder),
+                "recipe": asdict(recipe),
+                "probes": probes,
+            }
+            for (method, encoder, recipe), probes in trainings.items()
+        ],
+        "others": "their own recipe" if preset.recipe is None else "the preset's recipe",
+        "sources": list(dict.fromkeys(_full(one.dataset) for one in trained)),
+        "targets": list(dict.fromkeys(_full(probing.dataset) for probing in probings)),
+        "attacks": list(dict.fromkeys(_full(evaluation.attack) for evaluation in evaluations)),
+        "seeds": list(preset.seeds),
+        "images": preset.probe_images,
+        "limit": preset.limit,
+        "batch": preset.batch,
+        "settings": list(map(asdict, preset.settings)),
+        "differences": list(map(asdict, preset.differences)),
+    }
+
+
+def _full(spec: Spec) -> str:
+    """The spec without what it leaves to the component, such as a number of the base."""
+    return str(Spec(spec.name, tuple(one for one in spec.arguments if one[1] is not None)))
 
 
 def as_json(preset: Shown) -> str:
-    """The preset as one JSON object, with the names of `Shown`."""
-    return json.dumps(asdict(preset), indent=1, ensure_ascii=False)
+    """The preset as one JSON object."""
+    return json.dumps(preset, indent=1, ensure_ascii=False)
 
 
 def as_text(preset: Shown, columns: int | None = None) -> str:
     """The preset to read, as wide as the terminal where ``columns`` are not given."""
     width = columns or shutil.get_terminal_size((100, 24)).columns
     width = min(max(width, 60), 110)  # longer lines are hard to read
-    lines = [*_rows([(preset.name, preset.summary)], width), "", "What it runs"]
-    for training in preset.trainings:
-        rows = [
-            ("method", training.method),
-            ("encoder", training.encoder),
-            ("schedule", schedule(training.recipe)),
-            *(("probe", probe) for probe in training.probes),
-        ]
+    lines = [*_rows([(preset["name"], preset["summary"])], width), "", "What it runs"]
+    for training in preset["trainings"]:
+        rows = [(name, training[name]) for name in ("method", "encoder")]
+        rows.append(("recipe", recipe_as_typed(training["recipe"])))
+        rows += [("probe", probe) for probe in training["probes"]]
         lines += [*_rows(rows, width, 2), ""]
+    images, limit = (preset[name] or "all" for name in ("images", "limit"))
     rows = [
-        ("other methods", f"train by {preset.others}"),
-        ("sources", ", ".join(preset.sources)),
-        ("targets", ", ".join(preset.targets)),
-        *(("attack", attack) for attack in preset.attacks),
-        ("seeds", ", ".join(map(str, preset.seeds))),
-        ("probed on", f"{_count(preset.images)} training images"),
-        ("attacked", f"{_count(preset.limit)} test images, {preset.batch} at a time"),
+        ("other methods", f"train by {preset['others']}"),
+        ("sources", ", ".join(preset["sources"])),
+        ("targets", ", ".join(preset["targets"])),
+        *(("attack", attack) for attack in preset["attacks"]),
+        ("seeds", ", ".join(map(str, preset["seeds"]))),
+        ("probed on", f"{images} training images"),
+        ("attacked", f"{limit} test images, {preset['batch']} at a time"),
     ]
-    lines += [*_rows(rows, width, 2), *_settings(preset.settings, width)]
-    if preset.differences:
-        lines += ["", "Where paper, code and robench differ"]
-    for difference in preset.differences:
-        sides = [(name, getattr(difference, name)) for name in ("paper", "code", "here")]
-        lines.append(f"  {difference.point}")
-        lines += _rows([(name, text) for name, text in sides if text], width, 4)
-    return "\n".join(lines) + "\n"
-
-
-def _settings(settings: Sequence[Setting], width: int) -> Iterator[str]:
-    if settings:
-        yield from ("", "What the authors' code sets, and where")
+    lines += [*_rows(rows, width, 2), ""]
+    settings = [Setting(**setting) for setting in preset["settings"]]
+    lines += ["What the authors' code sets, and where"] if settings else []
     for part, group in groupby(settings, lambda setting: setting.part):
-        yield f"  {headline(part)}"
         rows = [(one.name, f"{explained(one)}  [{one.source}]") for one in group]
-        yield from _rows(rows, width, 4)
+        lines += [f"  {headline(part)}", *_rows(rows, width, 4)]
+    lines += ["", "Where paper, code and robench differ"] if preset["differences"] else []
+    for one in preset["differences"]:
+        sides = [(side, one[side]) for side in ("paper", "code", "here") if one[side]]
+        lines += [f"  {one['point']}", *_rows(sides, width, 4)]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def headline(part: str) -> str:
@@ -141,46 +112,18 @@ def explained(setting: Setting) -> str:
     return f"{setting.value} ({setting.note})" if setting.note else setting.value
 
 
-def schedule(recipe: Recipe) -> str:
-    """A recipe in words."""
-    images = "all images" if recipe.images is None else f"{recipe.images:,} images"
-    momentum = "" if recipe.optimizer == "adam" else f", momentum {recipe.momentum:g}"
-    parts = [
-        f"{_epochs(recipe.epochs)} of {images} in batches of {recipe.batch}",
-        f"{recipe.optimizer}, lr {recipe.lr:g}{momentum}, weight decay {recipe.weight_decay:g}",
-        *_rates(recipe),
-        recipe.precision,
-    ]
-    return "; ".join(parts)
+def recipe_as_typed(recipe: Mapping[str, Any]) -> str:
+    """What a recipe sets, with the keys and values of ``--set``."""
+    changed = {one.name for one in fields(Recipe) if recipe[one.name] != one.default}
+    values = {name: recipe[name] for name in ("epochs", "batch", "optimizer", "lr", "schedule")}
+    values |= {name: value for name, value in recipe.items() if name in changed}
+    if recipe["falls"]:
+        values["falls"] = ",".join(f"{epoch}:{share:g}" for epoch, share in recipe["falls"])
+    shown = {n: f"{v:.6g}" if isinstance(v, float) else v for n, v in values.items()}
+    return ", ".join(f"{name}={value}" for name, value in shown.items())
 
 
-def _rates(recipe: Recipe) -> Iterator[str]:
-    if recipe.warmup:
-        yield f"warm-up over {_epochs(recipe.warmup)} from lr {recipe.warmup_start * recipe.lr:g}"
-    if recipe.hold:
-        yield f"held for {recipe.hold} more"
-    match recipe.schedule:
-        case "constant":
-            yield "then constant" if recipe.warmup else "constant"
-        case "steps":
-            yield ", ".join(f"{share:g} lr from epoch {at}" for at, share in recipe.falls)
-        case "cosine" if recipe.span == "all":
-            yield f"half a cosine of {_epochs(recipe.epochs)}, cut off at the end"
-        case "cosine":
-            yield "half a cosine down to 0 at the end"
-    if recipe.schedule == "cosine" or recipe.warmup:
-        yield f"lr changes each {recipe.update}"
-
-
-def _epochs(number: int) -> str:
-    return "1 epoch" if number == 1 else f"{number:,} epochs"
-
-
-def _count(number: int | None) -> str:
-    return "all" if number is None else f"{number:,}"
-
-
-def _rows(rows: Sequence[Row], width: int, indent: int = 0) -> Iterator[str]:
+def _rows(rows: Sequence[tuple[str, str]], width: int, indent: int = 0) -> Iterator[str]:
     """Names in one column and wrapped texts in the next; a long name has a line of its own."""
     column = indent + 2 + min(max(len(name) for name, _ in rows), 24)
     for name, text in rows:
