@@ -11,13 +11,20 @@ from torch import nn
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan
 from robench.catalog.request import Request
+from robench.contracts import Encoder
 from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
 from robench.grid.spec import Spec, parse, parse_list
+from robench.tensors.learners import LEARNERS
 
 CATALOG = Catalog()
 PAPERS = [name for name in CATALOG.names("presets") if name.startswith("paper/")]
 each_paper = pytest.mark.parametrize("name", PAPERS)
+
+
+class Narrow(Encoder):
+    width = 8
+
 
 CIFAR = "resnet18(embedding=0, normalize=pytorch-cifar, stem=cifar, width=64)"
 EMBEDDING = CIFAR.replace("embedding=0", "embedding=128")
@@ -41,40 +48,58 @@ def planned(name: str) -> tuple[Evaluation, ...]:
 
 
 @each_paper
-def test_every_setting_has_its_source(name: str) -> None:
-    settings = CATALOG.preset(name).settings
-    assert len(settings) > 20
-    assert len({(setting.part, setting.name) for setting in settings}) == len(settings)
-    for setting in settings:
+def test_every_setting_has_its_source_and_every_difference_two_sides(name: str) -> None:
+    preset = CATALOG.preset(name)
+    assert len(preset.settings) > 20
+    assert len({(setting.part, setting.name) for setting in preset.settings}) == len(
+        preset.settings
+    )
+    for setting in preset.settings:
         assert setting.value
         assert any(part in setting.source for part in (".py:", ".sh:", ".md:")), setting
-
-
-@each_paper
-def test_every_difference_has_two_sides(name: str) -> None:
-    for difference in CATALOG.preset(name).differences:
+    for difference in preset.differences:
         assert difference.paper or difference.code
         assert difference.here
 
 
 @each_paper
 def test_the_settings_shown_are_those_that_run(name: str) -> None:
-    evaluations = planned(name)
-    trainings = {evaluation.probing.pretraining for evaluation in evaluations}
-    specs = {str(e.attack) for e in evaluations} | {str(e.probing.probe) for e in evaluations}
-    specs |= {str(training.objective) for training in trainings}
-    shown = 0
+    trainings = {evaluation.probing.pretraining for evaluation in planned(name)}
+    specs = {e.attack for e in planned(name)} | {e.probing.probe for e in planned(name)}
+    specs |= {training.objective for training in trainings}
+    checked = 0
     for setting in CATALOG.preset(name).settings:
         part = setting.part.rpartition(": ")[2]
         typed = f"({setting.name}={setting.value})"
-        run = [spec.get(setting.name) for spec in map(parse, specs) if spec.name == part]
+        run = [spec.get(setting.name) for spec in specs if spec.name == part]
         if part == "recipe":
             recipes = {f"({setting.name}={getattr(t.recipe, setting.name)})" for t in trainings}
             assert typed in recipes or setting.name in ("warmup_start", "falls", "weight_decay")
         elif run:
             assert parse(part + typed).get(setting.name) in run
-        shown += part == "recipe" or bool(run)
-    assert shown > 10
+        checked += part == "recipe" or bool(run)
+    assert checked > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "bases"),
+    [
+        ("paper/simclr-rocl", "built_in", ["rocl"]),
+        ("paper/clae", "SimCLR: built_in", ["clae"]),
+        ("paper/clae", "Plain, UEL: built_in", ["plain", "uel"]),
+    ],
+)
+def test_the_numbers_shown_of_a_base_are_its_own(name: str, part: str, bases: list[str]) -> None:
+    shown = {s.name: s.value for s in CATALOG.preset(name).settings if s.part == part}
+    for learner in map(LEARNERS.__getitem__, bases):
+        numbers = {key: v for key, v in vars(learner).items() if isinstance(v, int | float)}
+        own = {key: f"{value:g}" for key, value in numbers.items() if key in shown}
+        assert own == {key: shown[key] for key in own}
+        assert {"temperature", "colour", "crop"} <= own.keys()
+    if name == "paper/clae":
+        spec = parse("clae" if bases == ["clae"] else f"clae(base={bases[0]})")
+        objective = CATALOG.build_objective(CATALOG.resolve("methods", spec), Narrow())
+        assert f"{objective.ball.eps:g}" == shown["eps"]
 
 
 @each_paper
@@ -217,12 +242,10 @@ def test_norms_may_be_typed_beyond_an_attack_s_own() -> None:
 def test_a_wheel_has_the_tables_and_values() -> None:
     root = Path(__file__).parents[2]
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    packaged = settings["tool"]["setuptools"]["package-data"]
+    packaged = settings["tool"]["setuptools"]["package-data"].items()
+    folders = {root / package.replace(".", "/"): patterns for package, patterns in packaged}
     found = [
-        file
-        for package, patterns in packaged.items()
-        for pattern in patterns
-        for file in (root / package.replace(".", "/")).glob(pattern)
+        file for folder, those in folders.items() for one in those for file in folder.glob(one)
     ]
     data = [f for kind in ("toml", "csv") for f in (root / "robench").rglob(f"*.{kind}")]
     assert sorted(found) == sorted(data)
