@@ -37,6 +37,7 @@ FULL = (
 )
 _ONE = "95% interval: Wilson's, over test images; another training would differ by more."
 _SEVERAL = "±: standard deviation over seeds. 95% interval: of one more training, by Student's t."
+_P = "p: exact McNemar on the same images, not corrected for the number of comparisons."
 _NO_RANKING = "There is no ranking of methods: no two methods were measured alike."
 
 
@@ -350,14 +351,11 @@ def table(made: Reproduction) -> Table:
 def _row(place: Place, positions: int) -> Row:
     published = "–" if place.published is None else str(place.published)
     names = (place.row.method, f"{place.source} → {place.target}", place.column, published)
-    position = None if place.position is None else place.position.value
-    if place.interval is None:
-        missing = "not run" if place.row.not_run else "failed"
-        return Row(names, (missing, None, None, None, *[position] * positions))
-    interval = f"{place.interval.low:.1f} to {place.interval.high:.1f}"
-    n = f"{next(iter(place.results.values())).n:,}"
-    entries = (place.measured, place.difference, interval, n, *[position] * positions)
-    return Row(names, entries)
+    measured = place.measured or ("not run" if place.row.not_run else "failed")
+    interval = place.interval and "{:.1f} to {:.1f}".format(*place.interval)
+    n = next((f"{result.n:,}" for result in place.results.values()), None)
+    position = place.position and place.position.value
+    return Row(names, (measured, place.difference, interval, n, *[position] * positions))
 
 
 def _notes(made: Reproduction) -> Iterator[Note]:
@@ -414,12 +412,7 @@ def rankings(made: Reproduction) -> Table:
         names=("source → target", "attack"),
         columns=("ranking", "higher", "lower", "p", "found here"),
         groups=tuple(tuple(group) for _, group in groupby(rows, lambda row: row.names)),
-        notes=(
-            Note(
-                "",
-                "p: exact McNemar on the same images, not corrected for the number of comparisons.",
-            ),
-        ),
+        notes=(Note("", _P),),
     )
 
 
@@ -429,7 +422,7 @@ def _value(place: Place, check: RankingCheck) -> str:
 
 def _found(check: RankingCheck) -> str:
     if not check.published:
-        return check.verdict.value.replace("held", "")
+        return "distinguished" if check.verdict is Verdict.HELD else check.verdict.value
     return check.verdict.value + ("" if check.verified else " ?")
 
 
@@ -438,14 +431,11 @@ def _summary(checks: Sequence[RankingCheck]) -> str:
         return "No two of these methods have published values, so no ranking can hold."
     verdicts = [check.verdict for check in checks if check.verified]
     counts = [f"{verdicts.count(one)} {one.value}" for one in Verdict if one in verdicts]
-    text = "No ranking rests on two checked values."
-    if verdicts:
-        text = f"Of {len(verdicts)} rankings that rest on checked values: {', '.join(counts)}."
-    unverified = len(checks) - len(verdicts)
-    rest = (
-        f" {unverified} rest on an unverified value: marked with ?, they say nothing of the paper."
-    )
-    return text + rest * bool(unverified)
+    first = f"{len(verdicts)} published rankings rest on two checked values: {', '.join(counts)}."
+    if not verdicts:
+        first = "No ranking rests on two checked values."
+    rest = f"{len(checks) - len(verdicts)} rest on an unverified value and are marked with ?: they "
+    return f"{first} {rest}say nothing of the paper." if len(checks) > len(verdicts) else first
 
 
 def texts(made: Reproduction) -> dict[str, str]:
