@@ -57,7 +57,7 @@ def measure(key: str, zoo: Path, root: Path, images: int | None, batches: int) -
     encoder = load_encoder(key, zoo)
     card = Store(Path("results"), zoo, print).card_by_key(key)
     assert card is not None
-    data = Catalog().build("datasets", card.pretraining.dataset).load(root, silent)
+    data = Catalog().build("datasets", card.question.dataset).load(root, silent)
     data = training_subset(data, images)
     total = len(data.train) + len(data.held_out)
     fitted: dict[str, nn.Module] = {}

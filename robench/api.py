@@ -1,17 +1,17 @@
 """The functions behind the command line and ``robench.run(...)`` in a notebook."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan, reach
 from robench.catalog.request import Names, Places, Request, keywords, specs
-from robench.catalog.scale import schedules, size
+from robench.catalog.scale import schedules, size, table_size
 from robench.contracts import Encoder, Progress
 from robench.engine.bench import Bench, find_card, restore
-from robench.engine.places import Say, find_device, make_bench, open_store
+from robench.engine.places import Say, make_bench, open_store
 from robench.engine.progress import bar
 from robench.engine.reporting import (
     latest,
@@ -23,9 +23,9 @@ from robench.engine.reporting import (
     write_report,
     write_text,
 )
-from robench.grid.questions import Evaluation
+from robench.grid.questions import Evaluation, Imported, Pretraining
 from robench.grid.records import Result
-from robench.grid.spec import SpecError, parse, parse_number
+from robench.grid.spec import Spec, SpecError, parse, parse_number
 from robench.store.store import Store
 from robench.trust.review import review
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from robench.engine.audit.findings import Finding
-    from robench.engine.guest import Report
     from robench.report.compare import Comparison
     from robench.report.table import Table
     from robench.reproduction import Reproduction
@@ -167,7 +166,7 @@ def reproduction_folder(table: str, scale: str, places: Places) -> Path:
 
 
 @keywords(Request, "attacks", "norms", "eps", "limit")
-@keywords(Places, "out", "data", "device", "plugins")
+@keywords(Places)
 def evaluate(
     checkpoint: Path | str,
     encoder: str,
@@ -175,35 +174,47 @@ def evaluate(
     *,
     request: Request,
     places: Places,
-    head: str = "probe",
+    preset: str = "cifar",
     probe: str | None = None,
     branch: str | None = None,
     progress: Progress = bar,
     say: Say = print,
-) -> "Report":
+    warn: Say | None = None,
+) -> Results:
     """Attack somebody else's model: a checkpoint in safetensors, or as torch.save writes it.
 
-    Raises SpecError, DataError or StoreError, before any compute, for what does not exist or cannot
-    be read or written.
+    Its encoder goes into the zoo, and its results stand beside those of runs with the preset. The
+    probe ``own`` is the checkpoint's own classifier. Raises SpecError, DataError or StoreError,
+    before any compute, for what does not exist or cannot be read or written.
     """
-    from robench.engine.guest import Asked, evaluate_checkpoint
+    from robench.engine import imported
 
-    asked = Asked(
-        encoder=parse(encoder),
-        dataset=parse(dataset),
-        attacks=request.attacks,
-        norms=request.norms,
-        eps=request.eps,
-        limit=request.limit,
-        probe=None if probe is None else parse(probe),
-        branch=branch,
-        head=head,
+    bench = make_bench(places, open_store(preset, places, warn or say), progress, say)
+    asked = replace(
+        request,
+        preset=preset,
+        methods=(Spec("plain"),),
+        sources=(parse(dataset),),
+        targets=(parse(dataset),),
+        encoders=(parse(encoder),),
+        probes=() if probe is None else (parse(probe),),
+        seeds=(0,),
     )
-    out, device = places.out or Path("results/evaluate"), find_device(places.device)
-    catalog = Catalog(places.plugins)
-    return evaluate_checkpoint(
-        Path(checkpoint), asked, catalog, places.root, out, device, progress, say
-    )
+    evaluations = plan(asked, bench.catalog)
+    loaded = imported.read_encoder(Path(checkpoint), parse(encoder), branch, bench.catalog)
+    own = [replace(e, probing=replace(e.probing, source=loaded.question)) for e in evaluations]
+    heads = {
+        probing: loaded.head(len(bench.data(probing.dataset).classes))
+        for probing in dict.fromkeys(one.probing for one in own)
+        if probing.probe.name == "own" and bench.store.probe(probing) is None
+    }
+    for line in loaded.lines():
+        say(line)
+    bench.store.prepare()
+    imported.save(loaded, bench.store, bench.catalog)
+    for probing, head in heads.items():
+        bench.store.save_probe(probing, head.state_dict())
+    return answer(bench, own, reach(asked, bench.catalog))
 
 
 def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Results:
@@ -211,7 +222,7 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
 
     Stored cells in the place of one of them in the table stay out of the report.
     """
-    from robench.report.results import one_each
+    from robench.report.results import latest_last, one_each
 
     bench.store.prepare()
     answered = list(bench.answers(evaluations, limit))
@@ -220,7 +231,9 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
         reviewed = review(bench.store.results(), bench.catalog.attack)
         known = {result.cell.key: result for result in reviewed}
         results = tuple(known.get(result.cell.key, result) for result in answered)
-        others = (one for one in known.values() if size_of(one, bench.catalog) in sizes)
+        found = [(one, size_of(one, bench.catalog)) for one in latest_last(known.values())]
+        tables = [table_size([*(own for _, own in found), one]) for one in sizes]
+        others = (one for one, own in found if any(own.fits(table) for table in tables))
         reported = one_each([*others, *results])
         if reported:
             methods = list(dict.fromkeys(result.labels.method for result in results))
@@ -289,7 +302,17 @@ def compare(
     a, b = (stored_method(typed, methods, catalog) for typed in (method_a, method_b))
     if worst_case is not None:
         results += worst_cases(results, [str(spec) for spec in specs("attacks", worst_case)])
-    made = comparing.compare(results, a, b, lambda result: size_of(result, catalog))
+    imported = any(
+        isinstance(result.cell.evaluation.probing.source, Imported)
+        for result in results
+        if result.labels.method in (a, b)
+    )
+
+    def size_in_words(result: Result) -> str:
+        own = size_of(result, catalog)
+        return own.test if imported else str(own)
+
+    made = comparing.compare(results, a, b, size_in_words)
     if line := left_out(made):
         say(line)
     return made
@@ -347,9 +370,12 @@ def audit(
         raise SpecError(f"--eps {eps} is not a radius in linf; give one in (0, 1], such as 8/255")
     if limit < 1:
         raise SpecError(f"--limit {limit} is too few; give 1 or more")
-    source = card.pretraining.dataset
+    own = card.question.dataset if isinstance(card.question, Pretraining) else None
+    chosen = own if target is None else catalog.resolve("datasets", parse(target))
+    if chosen is None:
+        raise SpecError(f"{key} is imported: give the data set to audit it on with --target")
     asked = Asked(
-        target=source if target is None else catalog.resolve("datasets", parse(target)),
+        target=chosen,
         probe=catalog.resolve("probes", parse(probe)),
         limit=limit,
         eps=radius,

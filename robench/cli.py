@@ -7,13 +7,16 @@ from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from robench.catalog.request import Places, Request
 from robench.catalog.request import options as options_of
 from robench.grid.spec import SpecError, nearest
+
+if TYPE_CHECKING:
+    from robench.api import Results
 
 Command = Callable[..., Any]
 
@@ -158,7 +161,11 @@ def run(request: Request, places: Places, dry_run: bool) -> int:
         for line in api.dry_run(request=request, places=places, progress=bar, warn=_note):
             click.echo(line)
         return 0
-    results = api.run(request=request, places=places, progress=bar, say=click.echo, warn=_note)
+    return _shown(api.run(request=request, places=places, progress=bar, say=click.echo, warn=_note))
+
+
+def _shown(results: "Results") -> int:
+    """Print the table of a run, its failures and what is missing; the exit code."""
     if results:
         click.echo(f"\n{(results.out / 'table.md').read_text(encoding='utf-8')}")
         click.echo(f"Tables, figures and cells: {results.out}")
@@ -403,32 +410,33 @@ def verify(names: tuple[str, ...], places: Places) -> int:
     help="Folder of data sets, which is --data elsewhere.  [default: $ROBENCH_DATA or data]",
 )
 @options(Request, "attacks", "norms", "eps", "limit")
-@click.option("--head", default="probe", show_default=True, help="Fit a probe, or attack its own.")
-@click.option("--probe", help="The classifier on frozen features.  [default: linear]")
+@click.option("--preset", default="cifar", show_default=True, help="For all that is not typed.")
+@click.option("--probe", help="The classifier on features; `own` is the checkpoint's.")
 @click.option("--bn", "branch", help="Of two BatchNorm branches: clean or adversarial.")
-@options(Places, "out", "device", "plugins")
+@options(Places, "out", "zoo", "device", "plugins")
 def evaluate(
     checkpoint: Path, places: Places, request: Request, root: Path | None, **settings: str
 ) -> int:
     """Attack somebody else's model: a checkpoint in safetensors, or as torch.save writes it.
 
     No code in the file is run. Known by their names are the weights of RoCL, CLAE, ACL, AdvCL,
-    DynACL, solo-learn, lightly, torchvision's and pytorch-cifar's residual networks.
+    DynACL, solo-learn, lightly, torchvision's and pytorch-cifar's residual networks. Its encoder
+    goes into the zoo, and its results stand beside those of runs with the same preset.
     """
     from robench import api
     from robench.engine.progress import bar
 
-    report = api.evaluate(
-        checkpoint,
-        request=request,
-        places=replace(places, data=root),
-        progress=bar,
-        say=click.echo,
-        **settings,
+    return _shown(
+        api.evaluate(
+            checkpoint,
+            request=request,
+            places=replace(places, data=root),
+            progress=bar,
+            say=click.echo,
+            warn=_note,
+            **settings,
+        )
     )
-    if report.rows:
-        click.echo(f"\n{report.table}\n\nAccuracies and per-image outcomes: {report.folder}")
-    return _failed(report.failures)
 
 
 @cli.command()

@@ -1,13 +1,14 @@
 """How methods are trained: by whose schedule, and for how long, in words."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.request import Request
 from robench.catalog.settings import resized
-from robench.grid.questions import Evaluation
+from robench.grid.questions import Evaluation, Imported
 from robench.grid.recipe import Recipe
 from robench.grid.spec import Spec, SpecError, parse
 from robench.presets import Pairing, Preset
@@ -34,32 +35,60 @@ def schedules(evaluations: Iterable[Evaluation], request: Request, catalog: Cata
     return [f"Schedule of {', '.join(names)}: {line}" for line, names in methods.items()]
 
 
-def scale(evaluation: Evaluation, limit: int | None, catalog: Catalog) -> str:
-    """How an evaluation's encoder is trained, and how much is tested, in words.
+class Scale(NamedTuple):
+    """How an encoder is trained, and how much is tested, in words; "" for an imported one."""
+
+    training: str
+    test: str
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, self))
+
+    def fits(self, other: "Scale") -> bool:
+        """Whether a result of this size belongs into a table of the other."""
+        return self.test == other.test and self.training in ("", other.training)
+
+
+def table_size(sizes: Sequence[Scale]) -> Scale:
+    """The size of the last one's table: its own, or if it is imported, of the last that it fits."""
+    fitting = [one for one in sizes if sizes[-1].fits(one) and one.training]
+    return fitting[-1] if fitting else sizes[-1]
+
+
+def scale(evaluation: Evaluation, limit: int | None, catalog: Catalog) -> Scale:
+    """How an evaluation's encoder is trained, and how much is tested.
 
     ``limit`` is the number of test images (None: all).
     """
-    recipe = evaluation.probing.pretraining.recipe
-    return _scale(evaluation, limit, catalog, words(recipe))
+    return _scale(evaluation, limit, catalog, words)
 
 
-def size(evaluation: Evaluation, limit: int | None, catalog: Catalog) -> str:
+def size(evaluation: Evaluation, limit: int | None, catalog: Catalog) -> Scale:
     """The same without settings such as the learning rate; one size makes a table."""
-    recipe = evaluation.probing.pretraining.recipe
-    brief = f"{_epochs(recipe)} of {_count(recipe.images)} images ({recipe.precision})"
-    return _scale(evaluation, limit, catalog, brief)
+    return _scale(
+        evaluation,
+        limit,
+        catalog,
+        lambda recipe: f"{_epochs(recipe)} of {_count(recipe.images)} images ({recipe.precision})",
+    )
 
 
-def _scale(evaluation: Evaluation, limit: int | None, catalog: Catalog, trained: str) -> str:
-    probing, recipe = evaluation.probing, evaluation.probing.pretraining.recipe
-    own = _own(catalog, probing.pretraining.objective)
+def _scale(
+    evaluation: Evaluation, limit: int | None, catalog: Catalog, brief: Callable[[Recipe], str]
+) -> Scale:
+    probing = evaluation.probing
+    test = f"probes on {_count(probing.images)}, {_count(limit)} test images"
+    if isinstance(probing.source, Imported):
+        return Scale("", test)
+    recipe = probing.source.recipe
+    own, trained = _own(catalog, probing.source.objective), brief(recipe)
     if own is not None and recipe == replace(
         resized(own, recipe.epochs), images=recipe.images, precision=recipe.precision
     ):
         epochs = "" if recipe.epochs == own.epochs else f", cut to {_epochs(recipe)}"
         images = f"{_count(recipe.images)} images"
         trained = f"each method's own schedule{epochs} on {images} ({recipe.precision})"
-    return f"{trained}, probes on {_count(probing.images)}, {_count(limit)} test images"
+    return Scale(trained, test)
 
 
 def words(recipe: Recipe) -> str:

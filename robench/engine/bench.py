@@ -35,7 +35,15 @@ from robench.engine.pretrain import TrainingError, pretrain
 from robench.engine.probe import probe, rebuilt, trained
 from robench.engine.stopping import at_safe_points
 from robench.engine.subset import rows, training_subset
-from robench.grid.questions import Evaluation, Pretraining, Probing, generator, key
+from robench.grid.questions import (
+    Evaluation,
+    Imported,
+    Pretraining,
+    Probing,
+    Source,
+    generator,
+    key,
+)
 from robench.grid.records import Card, Cell, Examples, Labels, Outcome, Result
 from robench.grid.spec import Spec, SpecError, nearest, parse_number, show
 from robench.store.locks import Busy
@@ -69,7 +77,7 @@ class Bench:
     say: Callable[[str], None]
     failures: list[str] = field(default_factory=list)
     _data: dict[Spec, Data] = field(default_factory=dict)
-    _encoders: dict[Pretraining, tuple[Card, Encoder]] = field(default_factory=dict)
+    _encoders: dict[Source, tuple[Card, Encoder]] = field(default_factory=dict)
     _told: str = ""
 
     def answers(self, evaluations: Sequence[Evaluation], limit: int | None) -> Iterator[Result]:
@@ -82,12 +90,12 @@ class Bench:
         for name in self._needed([e for e, result in known.items() if result is None]):
             self.data(name)  # missing files show here, and not hours later
         numbers = {evaluation: f"[{i}/{len(known)}]" for i, evaluation in enumerate(known, 1)}
-        hopeless: set[Pretraining | Probing] = set()
+        hopeless: set[Source | Probing] = set()
         waiting = [evaluation for evaluation, result in known.items() if result is None]
         while waiting:
             others: dict[Evaluation, Busy] = {}
             for evaluation in waiting:
-                if hopeless.isdisjoint({evaluation.probing, evaluation.probing.pretraining}):
+                if hopeless.isdisjoint({evaluation.probing, evaluation.probing.source}):
                     try:
                         known[evaluation] = self._answer(evaluation, limit, numbers[evaluation])
                     except Busy as error:
@@ -121,12 +129,12 @@ class Bench:
             raise EvaluationError(f"memory does not suffice on {self.device}: {error}") from None
 
     def _fail(
-        self, evaluation: Evaluation, error: Exception, hopeless: set[Pretraining | Probing]
+        self, evaluation: Evaluation, error: Exception, hopeless: set[Source | Probing]
     ) -> None:
         self._encoders.clear()  # what broke a rule may have broken the encoder
         told = str(error)
         if isinstance(error, TrainingError):
-            hopeless.add(evaluation.probing.pretraining)
+            hopeless.add(evaluation.probing.source)
         else:
             told = f"{self._title(evaluation)}: {told}"
         if isinstance(error, ProbeError):
@@ -165,26 +173,33 @@ class Bench:
             self._data[name] = data
         return self._data[name]
 
-    def encoder(self, pretraining: Pretraining) -> tuple[Card, Encoder]:
+    def encoder(self, source: Source) -> tuple[Card, Encoder]:
         """The encoder, in eval mode, on its evaluated branch; trained if need be.
 
-        Raises Busy where another process trains it.
+        Raises Busy where another process trains it, and TrainingError for an imported one that is
+        not in the zoo.
         """
-        if pretraining not in self._encoders:
-            found = self._stored(pretraining)
+        if source not in self._encoders:
+            found = self._stored(source)
             if found is None:
-                with self.store.lock(pretraining):
-                    found = self._stored(pretraining) or self._pretrain(pretraining)
+                if isinstance(source, Imported):
+                    raise TrainingError(
+                        f"{key(source)} is not in {self.store.zoo}; `robench evaluate` on its "
+                        "checkpoint imports it"
+                    )
+                with self.store.lock(source):
+                    found = self._stored(source) or self._pretrain(source)
             card, weights = found
             # Fresh ones too: training may leave another memory format, and so other rounding.
             encoder = restore(self.catalog, card, weights)
-            self._compare(card, pretraining)
+            if isinstance(source, Pretraining):
+                self._compare(card, source)
             # One at a time: the plan keeps what shares an encoder together.
-            self._encoders = {pretraining: (card, encoder.to(self.device))}
-        return self._encoders[pretraining]
+            self._encoders = {source: (card, encoder.to(self.device))}
+        return self._encoders[source]
 
-    def _stored(self, pretraining: Pretraining) -> tuple[Card, dict[str, torch.Tensor]] | None:
-        card = self.store.card(pretraining)
+    def _stored(self, source: Source) -> tuple[Card, dict[str, torch.Tensor]] | None:
+        card = self.store.card(source)
         weights = None if card is None else self.store.encoder(card)
         return None if card is None or weights is None else (card, weights)
 
@@ -201,7 +216,7 @@ class Bench:
         It is the encoder, or the probe's finetuned copy of it, and a linear layer. Raises Busy
         where another process fits it, or trains its encoder.
         """
-        _, encoder = self.encoder(probing.pretraining)
+        _, encoder = self.encoder(probing.source)
         classes = len(self.data(probing.dataset).classes)
         model = self._fitted(probing, encoder, classes)
         if model is None:
@@ -228,11 +243,21 @@ class Bench:
     def labels(self, evaluation: Evaluation) -> Labels:
         """The names that a table prints for the evaluation."""
         probing, label = evaluation.probing, self.catalog.label
+        target, source = label("datasets", probing.dataset), probing.source
+        if isinstance(source, Imported):
+            card = self.store.card(source)
+            method = source.layout if card is None else card.method
+            # What it was trained on is not known: it stands beside encoders of the same data.
+            trained_on = target
+            encoder = label("encoders", source.encoder, without=("normalize", "stem"))
+        else:
+            method, encoder = label("methods", source.objective), label("encoders", source.encoder)
+            trained_on = label("datasets", source.dataset)
         return Labels(
-            method=label("methods", probing.pretraining.objective),
-            source=label("datasets", probing.pretraining.dataset),
-            target=label("datasets", probing.dataset),
-            encoder=label("encoders", probing.pretraining.encoder),
+            method=method,
+            source=trained_on,
+            target=target,
+            encoder=encoder,
             probe=label("probes", probing.probe),
             attack=label("attacks", evaluation.attack, without=("norm", "eps")),
         )
@@ -244,18 +269,18 @@ class Bench:
 
     def _needed(self, evaluations: Sequence[Evaluation]) -> list[Spec]:
         names = []
-        trainings = dict.fromkeys(evaluation.probing.pretraining for evaluation in evaluations)
-        trained = {pretraining: self.trained(pretraining) for pretraining in trainings}
+        sources = dict.fromkeys(evaluation.probing.source for evaluation in evaluations)
+        trained = {source: self.trained(source) for source in sources}
         for evaluation in evaluations:
-            pretraining = evaluation.probing.pretraining
-            if not trained[pretraining]:
-                names.append(pretraining.dataset)
+            source = evaluation.probing.source
+            if isinstance(source, Pretraining) and not trained[source]:
+                names.append(source.dataset)
             names.append(evaluation.probing.dataset)
         return list(dict.fromkeys(names))
 
-    def trained(self, pretraining: Pretraining) -> bool:
+    def trained(self, source: Source) -> bool:
         """Whether the zoo has the encoder, whole."""
-        return self._stored(pretraining) is not None
+        return self._stored(source) is not None
 
     def _pretrain(self, question: Pretraining) -> tuple[Card, dict[str, torch.Tensor]]:
         data = training_subset(self.data(question.dataset), question.recipe.images)
@@ -295,7 +320,7 @@ class Bench:
             method=method,
             source=source,
             encoder=self.catalog.label("encoders", question.encoder),
-            pretraining=question,
+            question=question,
             width=encoder.width,
             parameters=sum(weights.numel() for weights in encoder.parameters()),
             branches=branches(encoder),
@@ -330,7 +355,7 @@ class Bench:
         return model
 
     def _compute(self, question: Evaluation, limit: int | None, number: str) -> Result:
-        card, _ = self.encoder(question.probing.pretraining)
+        card, _ = self.encoder(question.probing.source)
         model = self.classifier(question.probing)
         with self.store.lock(question):
             found = self.known(question, limit)
@@ -397,7 +422,7 @@ class Bench:
             labels=labels,
             norm=norm,
             eps=eps,
-            seed=question.probing.pretraining.seed,
+            seed=getattr(question.probing.source, "seed", 0),
             n=len(outcome.index),
             correct=correct,
             flags=(),
@@ -453,7 +478,7 @@ def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> E
     Raises SpecError where the component of that name is not the one that was trained, or has no
     such branch.
     """
-    spec = catalog.resolve("encoders", card.pretraining.encoder)
+    spec = catalog.resolve("encoders", card.question.encoder)
     try:
         with preserved_random_state():
             _check_size(catalog, spec, weights)

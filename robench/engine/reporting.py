@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.scale import scale, size
+from robench.catalog.scale import Scale, scale, size, table_size
+from robench.grid.questions import Pretraining
 from robench.grid.records import Curve, Examples, Result
 from robench.grid.spec import SpecError, nearest, parse
 from robench.store.store import Store, StoreError
@@ -21,16 +22,17 @@ def stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
 
     Raises SpecError with the nearest labels where there are no such cells.
     """
-    spec = parse(typed)
-    if str(spec) in known:
-        return str(spec)
+    if typed in known:
+        return typed
     try:
+        spec = parse(typed)
         label = catalog.label("methods", catalog.resolve("methods", spec))
     except SpecError:
         label = ""  # such as a plug-in's that is not at hand, or a mistyped one
     if label in known:
         return label
-    of_that_name = [one for one in known if parse(one).name == spec.name]
+    name = typed.partition("(")[0]
+    of_that_name = [one for one in known if one.partition("(")[0] == name]
     hint = f"did you mean {' or '.join(of_that_name)}?" if of_that_name else nearest(typed, known)
     raise SpecError(f"no stored cells of method '{typed}'; {hint}")
 
@@ -57,14 +59,15 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
 
     results = stored(store, catalog)
     sizes = [size_of(result, catalog) for result in results]
-    alike = [result for result, own in zip(results, sizes, strict=True) if own == sizes[-1]]
+    table = table_size(sizes)
+    alike = [result for result, own in zip(results, sizes, strict=True) if own.fits(table)]
     reported = one_each(alike)
-    others = Counter(own for own in sizes if own != sizes[-1])
+    others = Counter(own for own in sizes if not own.fits(table))
     left = [f"{count} at {other}" for other, count in others.items()]
     if len(reported) < len(alike):
         left.append(f"{len(alike) - len(reported)} with the place of a later one")
     if left:
-        say(f"reported {len(reported)} cells at {sizes[-1]}; left out {'; '.join(left)}")
+        say(f"reported {len(reported)} cells at {table}; left out {'; '.join(left)}")
     return reported
 
 
@@ -82,7 +85,7 @@ def left_out(made: "Comparison") -> str:
     return f"compared {pairs} pairs of cells; left out {'; '.join(left)}" if left else ""
 
 
-def size_of(result: Result, catalog: Catalog) -> str:
+def size_of(result: Result, catalog: Catalog) -> Scale:
     """The size of a result's training and test; see `size`."""
     return size(result.cell.evaluation, result.cell.limit, catalog)
 
@@ -90,7 +93,8 @@ def size_of(result: Result, catalog: Catalog) -> str:
 def scales(results: Sequence[Result], catalog: Catalog) -> str:
     """Every scale among the results, in words, for the caption of their table."""
     own = {scale(result.cell.evaluation, result.cell.limit, catalog) for result in results}
-    return "; ".join(sorted(own))
+    trained = {one for one in own if one.training}
+    return "; ".join(sorted(map(str, trained or own)))
 
 
 def write_report(
@@ -103,13 +107,18 @@ def write_report(
     from robench.report.write import write
 
     results = sorted(results, key=lambda result: result.cell.key)
-    trained = dict.fromkeys(result.cell.evaluation.probing.pretraining for result in results)
-    cards = [card for card in map(store.card, trained) if card is not None]
+    sources = dict.fromkeys(result.cell.evaluation.probing.source for result in results)
+    cards = [card for card in map(store.card, sources) if card is not None]
+    curves = [
+        Curve(card.method, card.source, card.encoder, card.question.seed, card.losses)
+        for card in cards
+        if isinstance(card.question, Pretraining)
+    ]
     examples = (store.examples(result.cell) for result in results)
     try:
         return write(
             results,
-            [Curve(c.method, c.source, c.encoder, c.pretraining.seed, c.losses) for c in cards],
+            curves,
             [shown for shown in examples if isinstance(shown, Examples)],
             store.out,
             scale=scales(results, catalog),

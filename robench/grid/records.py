@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from robench.grid.questions import Evaluation, Pretraining
+from robench.grid.questions import Evaluation, Source
 
 SCHEMA = 4
 """The version of the files; others are not read."""
@@ -37,7 +37,7 @@ class Card:
     method: str
     source: str
     encoder: str
-    pretraining: Pretraining
+    question: Source
     width: int
     parameters: int
     branches: tuple[str, ...]

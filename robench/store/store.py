@@ -36,7 +36,7 @@ from torch import Tensor
 
 from robench.contracts import Outcome
 from robench.files import atomic_write, read_limited, read_npz
-from robench.grid.questions import Evaluation, Pretraining, Probing, Question, key
+from robench.grid.questions import Evaluation, Pretraining, Probing, Question, Source, key
 from robench.grid.records import SCHEMA, Card, Cell, Examples, Result
 from robench.grid.spec import SpecError
 from robench.store.checkpoints import SafePoint, States
@@ -140,9 +140,9 @@ class Store:
 
     # --- encoders
 
-    def card(self, pretraining: Pretraining) -> Card | None:
+    def card(self, source: Source) -> Card | None:
         """What is on record about an encoder, or None."""
-        return self.card_by_key(key(pretraining))
+        return self.card_by_key(key(source))
 
     def card_by_key(self, name: str) -> Card | None:
         """The card of the encoder with that key, or None."""
@@ -345,7 +345,7 @@ def _read(path: Path, form: "TypeAdapter[Answer]") -> Answer:
 def _read_card(path: Path) -> Card:
     card = _read(path, _CARD)
     _check_text(card.method, card.source, card.encoder, *card.branches, card.evaluated_branch)
-    _check_name(path.parent.name, card.key, card.pretraining)
+    _check_name(path.parent.name, card.key, card.question)
     return card
 
 

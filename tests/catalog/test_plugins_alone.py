@@ -82,7 +82,7 @@ def test_a_card_that_names_a_file_loads_none(mark: Path, tmp_path: Path) -> None
     (card,) = (tmp_path / "zoo").glob("*/card.json")
     content = json.loads(card.read_bytes())
     for name in ("evil", "../evil", "evil.py", "tests.evil", "_features"):
-        content["pretraining"]["encoder"] = name
+        content["question"]["encoder"] = name
         card.write_text(json.dumps(content))
         assert robench("ls", "results", "--out", "out", "--zoo", "zoo").code == 0
         with pytest.raises(Exception, match=r"no encoder|cannot be read|evil|_features"):

@@ -284,11 +284,11 @@ class Own(Probe):
 def test_a_probe_that_breaks_its_word_costs_only_its_cells(
     lab: Lab, tmp_path: Path, fit: str, message: str
 ) -> None:
-    (tmp_path / "own.py").write_text(PROBE.replace("FIT", fit))
-    lab.catalog = Catalog([*TOYS, tmp_path / "own.py"])
+    (tmp_path / "mine.py").write_text(PROBE.replace("FIT", fit))
+    lab.catalog = Catalog([*TOYS, tmp_path / "mine.py"])
     bench = lab.bench()
     asked = plan(
-        replace(REQUEST, probes=parse_list("own,linear"), attacks=parse_list("pgd(steps=3)")),
+        replace(REQUEST, probes=parse_list("mine,linear"), attacks=parse_list("pgd(steps=3)")),
         lab.catalog,
     )
     results = list(bench.answers(asked, 16))

@@ -12,8 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stored import grid, planted
 
-from robench.engine.guest import OWN, Row, Settings
-from robench.engine.guest import table as guest_table
 from robench.report import compare as comparing
 from robench.report import render
 from robench.report.compare import compare
@@ -173,12 +171,3 @@ def test_a_terminal_gets_no_codes_in_an_error(words: tuple[str, ...]) -> None:
     assert done.code == 2
     assert done.err.count("\n") == 1
     assert done.err.rstrip("\n").isprintable()
-
-
-def test_a_checkpoint_s_table_shows_its_file_s_name() -> None:
-    settings = Settings("", "rocl", "", "clean", OWN, "", "<b>", None, 1)
-    row = Row("pgd", "pgd <i>", "", "", 4, 2, 0.1, 0.9, ("a|b",), 1.0, "", "", None)  # type: ignore[arg-type]
-    text = guest_table([row], settings, "<script>a_b</script>.pt")
-    assert Tags(text).seen == []
-    assert r"| pgd &lt;i> (a\|b) | 50.0 | 10.0 to 90.0 | 4 |" in text
-    assert "&lt;script>a\\_b&lt;/script>.pt" in text

@@ -29,7 +29,7 @@ from robench.store.store import _sealed
 def test_an_encoder_that_does_not_fit_is_refused(tmp_path: Path, encoder: str, told: str) -> None:
     name = forged(tmp_path, {"encoder": encoder})
     with pytest.raises(SpecError, match=told) as refused:
-        robench.load_encoder(name, tmp_path / "zoo", [PLUGINS / "tiny.py"])
+        robench.load_encoder(name, zoo=tmp_path / "zoo", plugins=[PLUGINS / "tiny.py"])
     assert "\n" not in str(refused.value)
 
 
@@ -48,16 +48,16 @@ def test_a_branch_that_is_not_there_is_refused(
     (path,) = (tmp_path / "zoo").glob("*/card.json")
     path.write_bytes(_sealed(json.dumps({**json.loads(path.read_bytes()), **card}).encode()))
     with pytest.raises(SpecError, match=told):
-        robench.load_encoder(path.parent.name, tmp_path / "zoo", [PLUGINS / "tiny.py"])
+        robench.load_encoder(path.parent.name, zoo=tmp_path / "zoo", plugins=[PLUGINS / "tiny.py"])
 
 
 def test_weights_that_are_no_safetensors_are_damage(tmp_path: Path) -> None:
     name = forged(tmp_path, {}, b"\x02\0\0\0\0\0\0\0{}")
     with pytest.raises(SpecError):
-        robench.load_encoder(name, tmp_path / "zoo", [PLUGINS / "tiny.py"])
+        robench.load_encoder(name, zoo=tmp_path / "zoo", plugins=[PLUGINS / "tiny.py"])
     name = forged(tmp_path, {}, b'\x10\0\0\0\0\0\0\0{"a":{"dtype":1}}')
     with pytest.raises(SpecError, match=r"is damaged \(no safetensors: "):
-        robench.load_encoder(name, tmp_path / "zoo", [PLUGINS / "tiny.py"])
+        robench.load_encoder(name, zoo=tmp_path / "zoo", plugins=[PLUGINS / "tiny.py"])
 
 
 def forged(folder: Path, training: dict[str, object], weights: bytes | None = None) -> str:
@@ -66,8 +66,8 @@ def forged(folder: Path, training: dict[str, object], weights: bytes | None = No
         finished(folder / "from")
     (path,) = (folder / "from" / "zoo").glob("*/card.json")
     content = json.loads(path.read_bytes())
-    content["pretraining"] |= training
-    name = key(TypeAdapter(Pretraining).validate_python(content["pretraining"]))
+    content["question"] |= training
+    name = key(TypeAdapter(Pretraining).validate_python(content["question"]))
     data = weights or (path.parent / "encoder.safetensors").read_bytes()
     content |= {"key": name, "weights_sha256": hashlib.sha256(data).hexdigest()}
     (folder / "zoo" / name).mkdir(parents=True, exist_ok=True)

@@ -343,7 +343,7 @@ def test_a_damaged_card_is_set_aside(store: Store, first: Result, said: list[str
     assert store.card(training) is None
     assert path.with_name("card.json.damaged").exists()
     path.write_bytes(whole)
-    rewrite(path, pretraining={**json.loads(whole)["pretraining"], "seed": 1})
+    rewrite(path, question={**json.loads(whole)["question"], "seed": 1})
     assert store.card(training) is None
     assert "belongs to another name" in said[1]
 

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from robench.contracts import NO_CHECKPOINTS, Attack, Data, Outcome, Run, Target
 from robench.engine.bench import Bench
 from robench.engine.evaluate import evaluate
-from robench.grid.questions import Probing, generator
+from robench.grid.questions import Pretraining, Probing, generator
 from robench.grid.records import Card
 from robench.grid.spec import Spec, Value
 from robench.tensors.features import to_images
@@ -127,7 +127,9 @@ class Subject:
 
 def question_of(card: Card, asked: Asked) -> Probing:
     """The classifier as a run asks for it that fits probes on as many images as the encoder had."""
-    return Probing(card.pretraining, asked.probe, asked.target, card.pretraining.recipe.images)
+    source = card.question
+    images = source.recipe.images if isinstance(source, Pretraining) else None
+    return Probing(source, asked.probe, asked.target, images)
 
 
 def share(outcome: Outcome) -> str:

@@ -21,7 +21,7 @@ def surrogate(subject: Subject) -> tuple[str, nn.Module]:
     Another encoder of the zoo that was trained on the same data, of the same method if there is
     one, or else the subject's architecture with fresh weights; with a linear probe of its own.
     """
-    bench, pretraining = subject.bench, subject.card.pretraining
+    bench, pretraining = subject.bench, subject.card.question
     dice = generator(pretraining, "audit surrogate", bench.device)
     named, encoder = _another(subject)
     if encoder is None:
@@ -40,11 +40,7 @@ def surrogate(subject: Subject) -> tuple[str, nn.Module]:
 
 def _another(subject: Subject) -> tuple[str, Encoder | None]:
     store, own = subject.bench.store, subject.card
-    others = [
-        card
-        for card in store.cards()
-        if card.key != own.key and card.pretraining.dataset == own.pretraining.dataset
-    ]
+    others = [card for card in store.cards() if card.key != own.key and card.source == own.source]
     # An encoder of the same kind is wrong in the same places: its images transfer best.
     for card in sorted(others, key=lambda card: (card.method != own.method, card.key)):
         weights = store.encoder(card)

@@ -1,0 +1,179 @@
+"""`robench evaluate`: somebody else's checkpoint becomes an encoder like any other."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands import PLUGINS, Done, files, robench
+from layout_files import advcl_finetuned, clae, kuangliu, rocl, solo, torchvision_large
+
+from robench.catalog.catalog import Catalog
+from robench.engine.imported import summary
+from robench.grid.spec import parse
+
+ENCODER = ("--encoder", "resnet18(width=4)", "--data", "blobs")
+PLAIN = ("--encoder", "resnet18(width=4, normalize=none)", "--data", "blobs")
+TOYS = tuple(
+    w for name in ("blobs", "nudge", "mirror") for w in ("--plugin", str(PLUGINS / f"{name}.py"))
+)
+GRID = ("--attacks", "nudge", "--eps", "8/255", "--limit", "12", *TOYS)
+PROBE = ("--probe", "linear(strength=0.1)")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def evaluate(file: str, *words: str) -> Done:
+    done = robench("evaluate", file, *words)
+    assert done.code == 0, done
+    return done
+
+
+def cells(folder: str = "results/cifar") -> dict[str, tuple[dict, dict[str, np.ndarray]]]:
+    found = {}
+    for path in Path(folder, "cells").glob("*.json"):
+        cell = json.loads(path.read_text())
+        with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+            found[cell["labels"]["attack"]] = (cell, dict(arrays))
+    return found
+
+
+def test_its_results_stand_beside_those_of_a_trained_encoder() -> None:
+    torch.save(rocl().entries, "ckpt.t7rocl_0")
+    attacks = ("--attacks", "nudge,pgd(steps=1)")
+    words = ("--out", "both", *attacks, *GRID[2:], *PROBE)
+    first = evaluate("ckpt.t7rocl_0", *ENCODER, *words)
+    assert "ckpt.t7rocl_0: rocl layout, 120 tensors read\n" in first.out
+    assert "normalization: none (src/data_loader.py:14-49)\n" in first.out
+    assert "not used" not in first.out
+    entry = next(Path("zoo").iterdir())
+    assert json.loads((entry / "card.json").read_text())["question"]["layout"] == "rocl"
+    own = ("--methods", "mirror", "--sources", "blobs", "--encoders", "resnet18(width=4)")
+    probes = ("--probes", "linear(strength=0.1)", "--preset", "cifar", "--precision", "fp32")
+    made = robench("run", *own, *probes, "--epochs", "1", "--batch", "64", *words[:-2])
+    assert made.code == 0, made
+    assert {"rocl/ckpt", "mirror"} <= set(re.findall(r"^\| (\S+) \|", made.out, re.M)), made.out
+    compared = robench("compare", "rocl/ckpt", "mirror", "--out", "both", *TOYS)
+    assert compared.code == 0, compared
+    assert "nudge" in compared.out
+    worst = robench("worst-case", "nudge,pgd(steps=1)", "--out", "both", *TOYS)
+    assert worst.code == 0, worst
+    # What is known is not computed again, and no probe is fitted.
+    before = files(Path("zoo"))
+    again = evaluate("ckpt.t7rocl_0", *ENCODER, *words)
+    assert "[1/3]" not in again.out
+    assert files(Path("zoo")) == before
+    audited = robench(
+        "audit", entry.name, "--target", "blobs", "--limit", "12", "--no-autoattack", *TOYS
+    )
+    assert audited.code in (0, 1)
+    assert "verdict: " in audited.out
+    assert "is imported: give the data set" in robench("audit", entry.name, *TOYS).err
+
+
+@pytest.mark.parametrize(
+    ("write", "normalize", "mean", "std", "stem"),
+    [
+        (kuangliu, "'0.5,0.4,0.3:0.2'", [0.5, 0.4, 0.3], [0.2], "cifar"),
+        (torchvision_large, "'0.5:0.2'", [0.5], [0.2], "imagenet"),
+    ],
+)
+def test_its_own_classifier_is_attacked_as_it_is(
+    elsewhere: Path, write, normalize: str, mean: list[float], std: list[float], stem: str
+) -> None:
+    written = write()
+    torch.save(written.entries, "a.pth")
+    typed = ("--encoder", f"resnet18(width=4, normalize={normalize})", "--data", "blobs")
+    done = evaluate("a.pth", *typed, *GRID, "--probe", "own")
+    assert f"normalization: {normalize} (as given)\n" in done.out
+    assert f"stem: {stem}\n" in done.out
+    _, outcome = cells()["clean"]
+    data = Catalog([PLUGINS / "blobs.py"]).build("datasets", parse("blobs(contrast=90)"))
+    images = data.load(elsewhere, lambda items, label: items).test.images[outcome["index"]]
+    subtracted, divided = (torch.tensor(numbers)[:, None, None] for numbers in (mean, std))
+    with torch.no_grad():
+        features = written.net((torch.tensor(images) / 255 - subtracted) / divided)
+    state = written.entries.get("net", written.entries)
+    weight, bias = (
+        next(t for n, t in state.items() if re.fullmatch(rf"(module\.)?(linear|fc)\.{part}", n))
+        for part in ("weight", "bias")
+    )
+    logits = features @ weight.T + bias
+    assert logits.argmax(1).tolist() == outcome["clean_prediction"].tolist()
+
+
+def test_what_is_not_used_is_listed() -> None:
+    torch.save(clae().entries, "a.pt")
+    done = evaluate("a.pt", *ENCODER, *GRID, *PROBE, "--bn", "adversarial")
+    assert "BatchNorm: the adversarial branch\n" in done.out
+    listed = "projector.0 (2), projector.2 (2), another BatchNorm branch (100)"
+    (line,) = [line for line in done.out.splitlines() if line.startswith("not used: ")]
+    assert sorted(line.removeprefix("not used: ").split(", ")) == sorted(listed.split(", "))
+    names = ("momentum_backbone.layer1.0.bn1.bias", "backbone.bn1_adv.bias", "classifier.bias")
+    assert summary(names, "backbone.") == "momentum_backbone, another BatchNorm branch, classifier"
+
+
+def test_files_of_one_name_are_told_apart() -> None:
+    for file, write in (("a/ckpt.pt", rocl), ("b/ckpt.pt", rocl)):
+        Path(file).parent.mkdir()
+        entries = write().entries
+        entries["epoch"] = file
+        torch.save(entries, file)
+        evaluate(file, *ENCODER, *GRID, *PROBE)
+    methods = {json.loads(path.read_text())["method"] for path in Path("zoo").glob("*/card.json")}
+    assert len(methods) == 2
+    assert "rocl/ckpt" in methods
+
+
+def refused(*words: str) -> str:
+    done = robench("evaluate", *words)
+    assert done.code == 2, done
+    assert done.err.startswith("robench: ")
+    assert done.err.count("\n") == 1
+    return done.err
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(elsewhere: Path) -> None:
+    for write in (solo, clae, rocl, advcl_finetuned, torchvision_large):
+        torch.save(write().entries, f"{write.__name__}.pt")
+    asked = (*ENCODER, *GRID)
+    assert "cifar10 for CIFAR-10 (solo/data" in refused("solo.pt", *asked)
+    assert "--bn clean or --bn adversarial (CLAE evaluates clean" in refused("clae.pt", *asked)
+    assert "choose clean or adversarial" in refused("rocl.pt", *asked, "--bn", "pgd")
+    assert "no BatchNorm branch" in refused("rocl.pt", *asked, "--bn", "adversarial")
+    assert "no linear head" in refused("rocl.pt", *asked, "--probe", "own")
+    assert "No such file" in refused("none.pt", *asked)
+    other = ("--encoder", "resnet18", "--data", "blobs", *TOYS)
+    assert "--encoder 'resnet18(width=4)' would fit" in refused("rocl.pt", *other)
+    typed = ("--encoder", "resnet18(width=4, stem=cifar, normalize=none)", "--data", "blobs")
+    wrong = refused("torchvision_large.pt", *typed, *GRID)
+    assert "conv1.weight is [4, 3, 7, 7], expected [4, 3, 3, 3]" in wrong
+    assert "no dataset 'blob'" in refused("rocl.pt", *ENCODER[:3], "blob", *GRID)
+    Path("taken").touch()
+    assert "taken" in refused("rocl.pt", *asked, "--out", "taken")
+    assert not (elsewhere / "results").exists()
+    assert not (elsewhere / "zoo").exists()
+
+
+def test_weights_that_are_no_numbers_fail_and_are_named() -> None:
+    entries = kuangliu().entries
+    entries["net"]["module.linear.weight"].fill_(float("nan"))
+    torch.save(entries, "a.pt")
+    done = robench("evaluate", "a.pt", *PLAIN, *GRID, "--probe", "own")
+    assert done.code == 1
+    assert "logits are not finite" in done.err
+
+
+@pytest.mark.parametrize("probe", ["aff(epochs=1, batch=96, steps=1)", "aff(branch=adversarial)"])
+def test_it_can_be_finetuned(probe: str) -> None:
+    torch.save(rocl().entries, "a.pt")
+    done = robench("evaluate", "a.pt", *ENCODER, *GRID, "--probe", probe)
+    assert done.code == (1 if "branch" in probe else 0), done
+    named = done.err.count("no BatchNorm branch 'adversarial'; this encoder has clean")
+    assert named == (1 if "branch" in probe else 0)
