@@ -110,11 +110,6 @@ def _with_arguments(attack: str) -> type[Torchattacks]:
         if parameter.name not in _OURS and kind in (bool, int, float, str):
             annotation = int | float if kind is int else kind
             own.append((parameter.name, annotation, field(default=default)))
-    made = make_dataclass(
-        f"Torchattacks{attack}",
-        [("attack", str, field(default=attack)), *own],
-        bases=(Torchattacks,),
-        frozen=True,
-    )
+    made = make_dataclass(f"Torchattacks{attack}", own, bases=(Torchattacks,), frozen=True)
     assert issubclass(made, Torchattacks)
     return made

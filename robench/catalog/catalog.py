@@ -110,11 +110,10 @@ class Catalog:
         unknown name or argument, or a value of the wrong type or out of range.
         """
         spec = _spec(spec)
-        takes = self.parameters(kind, spec.name)
         known = [own for own in preset if own.name == spec.name]
         given = dict(spec.with_defaults(dict(known[0].arguments) if known else {}).arguments)
-        component = self.component(kind, spec.name)
-        left = defaults(component)
+        component = self._chosen(kind, spec.name, given)
+        takes, left = parameters(component), defaults(component)
         for argument in given:
             if argument not in takes:
                 hint = nearest(argument, list(takes)) if takes else "it takes none"
@@ -137,7 +136,8 @@ class Catalog:
     def build(self, kind: str, spec: Spec | str) -> Any:
         """Make the component that a resolved spec describes; see `build_objective` for methods."""
         spec = _spec(spec)
-        return self.component(kind, spec.name)(**self._arguments(kind, spec))
+        component = self._chosen(kind, spec.name, dict(spec.arguments))
+        return component(**self._arguments(kind, spec))
 
     def attack(self, spec: Spec) -> Attack | None:
         """The attack that a resolved spec describes; None for a plug-in's that is not at hand."""
@@ -161,7 +161,7 @@ class Catalog:
 
         The arguments ``without`` are left out in any case.
         """
-        usual = defaults(self.component(kind, spec.name))
+        usual = defaults(self._chosen(kind, spec.name, dict(spec.arguments)))
         told = tuple(
             (name, value)
             for name, value in spec.arguments
@@ -182,8 +182,16 @@ class Catalog:
         return made.recipe
 
     def _arguments(self, kind: str, spec: Spec) -> dict[str, Argument]:
-        takes = self.parameters(kind, spec.name)
+        takes = parameters(self._chosen(kind, spec.name, dict(spec.arguments)))
         return {name: native(value, takes[name]) for name, value in spec.arguments}
+
+    def _chosen(self, kind: str, name: str, given: Mapping[str, Value]) -> Any:
+        """The component; of one with a method ``chosen``, the class that its arguments choose."""
+        component = self.component(kind, name)
+        try:
+            return component.chosen(given) if hasattr(component, "chosen") else component
+        except ValueError as error:
+            raise SpecError(f"{name}: {error}") from None
 
     def _try(self, kind: str, spec: Spec) -> Any:
         """Build once, without memory where that works, so that bad values are refused early."""

@@ -10,6 +10,8 @@ from attacking import call
 from torch import Tensor, nn
 
 from robench.attacks.torchattacks import Torchattacks
+from robench.catalog.catalog import Catalog
+from robench.grid.spec import SpecError, parse
 from robench.tensors.modes import draw_seed, preserved_random_state
 
 Build = Callable[[int], nn.Module]
@@ -83,3 +85,33 @@ def test_what_moves_further_than_eps_is_not_counted(
 def test_senseless_arguments_are_refused(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         chosen(**arguments)
+
+
+def test_arguments_are_those_of_the_attack_that_is_named() -> None:
+    catalog = Catalog()
+    spec = catalog.resolve("attacks", parse("torchattacks(attack=CW, c=0.5, steps=20)"))
+    assert str(spec) == (
+        "torchattacks(attack=CW, c=0.5, eps=8/255, kappa=0, lr=0.01, norm=linf, steps=20)"
+    )
+    assert catalog.label("attacks", spec) == "torchattacks(attack=CW, c=0.5, steps=20)"
+    attack = catalog.attack(spec)
+    assert isinstance(attack, Torchattacks)
+    assert vars(attack) == {
+        **{"attack": "CW", "eps": 8 / 255, "norm": "linf"},
+        **{"c": 0.5, "kappa": 0, "steps": 20, "lr": 0.01},
+    }
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("torchattacks(attack=CW, k=1)", "torchattacks has no argument 'k'"),
+        ("torchattacks(attack=PGD, c=1)", "torchattacks has no argument 'c'"),
+        ("torchattacks(attack=CW, steps=few)", "steps=few should be a whole number or a number"),
+        ("torchattacks(attack=Nothing)", "torchattacks: torchattacks has no 'Nothing'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(typed: str, words: str) -> None:
+    with pytest.raises(SpecError, match=words) as refused:
+        Catalog().resolve("attacks", parse(typed))
+    assert "\n" not in str(refused.value)

@@ -426,6 +426,41 @@ def test_what_is_finished_outlives_an_interruption(fresh: Lab) -> None:
     assert before.items() <= files(fresh.folder).items()
 
 
+# --- draws
+
+JITTER = '''
+from dataclasses import dataclass
+import torch
+from robench.contracts import Attack, Attacked
+from robench.tensors.balls import Linf
+
+@dataclass(frozen=True)
+class Jitter(Attack):
+    """Moves each image towards grey by one draw."""
+
+    eps: float = 0.1
+    norm: str = "linf"
+    needs = frozenset()
+
+    @property
+    def ball(self):
+        return Linf(self.eps)
+
+    def __call__(self, target, images, labels, generator, run):
+        step = self.eps * torch.rand(len(images), 1, 1, 1, generator=generator)
+        return Attacked(images + step * (0.5 - images).sign())
+'''
+
+
+def test_every_batch_has_draws_of_its_own(fresh: Lab, tmp_path: Path) -> None:
+    (tmp_path / "jitter.py").write_text(JITTER)
+    lab = Lab(fresh.folder, Catalog([*TOYS, tmp_path / "jitter.py"]))
+    request = replace(REQUEST, attacks=parse_list("jitter"), eps=("0.1",))
+    asked = [replace(one, batch=4) for one in plan(request, lab.catalog) if one.attack.arguments]
+    (result,) = lab.answers(asked)
+    assert len(set(result.outcome.size.tolist())) == 16
+
+
 # --- other processes
 
 
