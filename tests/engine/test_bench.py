@@ -18,14 +18,16 @@ from safetensors.torch import load, load_file
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import grid, plan
 from robench.catalog.request import Request
-from robench.contracts import Attacked, Data, DataError
+from robench.contracts import Attacked, Data, DataError, Objective
 from robench.engine.bench import Bench, radius
 from robench.engine.evaluate import evaluate
+from robench.engine.pretrain import TrainingError
 from robench.engine.progress import silent
 from robench.grid.questions import Evaluation, key
 from robench.grid.records import Result
 from robench.grid.spec import SpecError, parse, parse_list
 from robench.store.store import Store, _sealed
+from robench.tensors.features import fingerprint
 
 TOYS = [PLUGINS / f"{name}.py" for name in ("blobs", "tiny", "mirror", "nudge")]
 CATALOG = Catalog(TOYS)
@@ -99,6 +101,62 @@ def test_what_is_known_is_not_computed(lab: Lab, monkeypatch: pytest.MonkeyPatch
     assert [result.cell.key for result in lab.answers()] == [key(asked) for asked in ASKED]
     assert files(lab.folder) == before
     assert lab.said == []
+
+
+SUPERVISED = """
+from robench.contracts import Encoder, Exported, Objective
+from robench.grid.recipe import Recipe
+from robench.tensors.batchnorm import add_branch
+from torch.nn.functional import cross_entropy
+from torch import nn
+
+class Taught(Objective):
+    uses_labels = True
+
+    def __init__(self, encoder: Encoder, *, labels: bool = True):
+        super().__init__()
+        add_branch(encoder, "weak", momentum=0.1)
+        self.encoder, self.head = encoder, nn.Linear(encoder.width, 4)
+        self.uses_labels = labels
+
+    def forward(self, batch):
+        assert (batch.labels is not None) == self.uses_labels
+        labels = batch.index % 4 if batch.labels is None else batch.labels
+        return cross_entropy(self.head(self.encoder(batch.images)), labels)
+
+    def exported(self):
+        return Exported(self.encoder, branch="weak", head=self.head)
+"""
+
+
+def test_only_an_objective_that_uses_labels_gets_them(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "taught.py").write_text(SUPERVISED)
+    lab.catalog = Catalog([*TOYS, tmp_path / "taught.py"])
+    asked = plan(replace(REQUEST, methods=parse_list("taught,taught(labels=false)")), lab.catalog)
+    lab.answers(asked)
+    cards = [lab.bench().store.card(e.probing.pretraining) for e in asked]
+    assert {card.evaluated_branch for card in cards if card} == {"weak"}
+    assert {card.branches for card in cards if card} == {("clean", "weak")}
+
+
+def test_each_seed_and_method_has_first_weights_of_its_own(
+    fresh: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = []
+
+    def note(objective: Objective, *_: Any) -> list[float]:
+        first.append(fingerprint(objective.encoder))
+        raise TrainingError("enough was seen")
+
+    monkeypatch.setattr("robench.engine.bench.pretrain", note)
+    request = replace(REQUEST, methods=parse_list("mirror,rocl"), seeds=(0, 1))
+    asked = plan(request, CATALOG)
+    fresh.answers(asked)
+    assert len(set(first)) == 4
+    # What else is random has no part in it.
+    torch.manual_seed(1)
+    fresh.answers(asked)
+    assert first[4:] == first[:4]
 
 
 def test_the_same_question_has_the_same_answer(lab: Lab, tmp_path_factory: Any) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ from batches import RUN
 from torch import Generator, Tensor, nn
 
 from robench.catalog.catalog import Catalog
-from robench.contracts import Batch, Encoder, Objective, TrainingSet
+from robench.contracts import Batch, Encoder, Objective, Run, State, TrainingSet
 from robench.engine.pretrain import TrainingError, learning_rate, pretrain
+from robench.engine.progress import silent
 from robench.grid.recipe import Recipe
 from robench.grid.spec import parse
 from robench.objectives.rocl import RoCL
@@ -323,3 +325,107 @@ def test_the_optimizer_follows_the_schedule(images: Tensor) -> None:
     rates = [learning_rate(recipe, epoch, share) for epoch in range(4) for share in (0, 0.5)]
     assert objective.encoder.scale.item() == pytest.approx(1 - sum(rates), rel=1e-5)
     assert rates[0] == pytest.approx(0.05)
+
+
+# --- what the stage gives to an objective beside the images
+
+
+class Clustering(Objective):
+    """Pulls images to the mean of their label, which a pass before each epoch looks up."""
+
+    recipe = RECIPE
+    uses_labels = True
+    centres: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.slow = Stub(), nn.Parameter(torch.ones(()), requires_grad=False)
+        self.register_buffer("centres", None)
+        self.seen: list[Batch] = []
+        self.calls: list[str] = []
+
+    def prepare(self, data: TrainingSet, epoch: int, run: Run) -> None:
+        self.calls.append(f"prepare {epoch}")
+        assert data.labels is not None
+        with torch.no_grad():
+            features = self.encoder(data.images.float() / 255)
+            self.centres = torch.stack([features[data.labels == k].mean(0) for k in range(2)])
+
+    def forward(self, batch: Batch) -> Tensor:
+        self.seen.append(batch)
+        assert batch.labels is not None
+        return (self.encoder(batch.images) - self.centres[batch.labels] - 1).square().mean()
+
+    def after_step(self, batch: Batch) -> None:
+        self.calls.append("after")
+        self.slow.data.lerp_(self.encoder.scale.detach(), 0.5)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [self.encoder.scale], "weight_decay": 0.25}]
+
+
+@pytest.fixture
+def labelled(images: Tensor) -> TrainingSet:
+    return TrainingSet(images, torch.arange(41) % 2)
+
+
+def test_a_batch_has_its_rows_labels_and_place(labelled: TrainingSet) -> None:
+    objective, generator = Clustering(), Generator().manual_seed(2)
+    pretrain(objective, labelled, RECIPE, generator, RUN, "toy")
+    assert [batch.epoch for batch in objective.seen] == [0, 0, 1, 1, 2, 2]
+    assert {batch.epochs for batch in objective.seen} == {3}
+    assert [batch.progress for batch in objective.seen] == pytest.approx([i / 6 for i in range(6)])
+    for batch in objective.seen:
+        assert torch.equal(batch.images, labelled.images[batch.index].float() / 255)
+        assert torch.equal(batch.labels, labelled.labels[batch.index])
+        assert batch.generator is generator
+    assert objective.calls == [
+        word for epoch in range(3) for word in (f"prepare {epoch}", "after", "after")
+    ]
+
+
+def test_groups_keep_what_they_set(labelled: TrainingSet) -> None:
+    recipe = Recipe(1, 41, optimizer="sgd", lr=0.1, momentum=0.0, weight_decay=9.0)
+    objective = Clustering()
+    objective.centres = torch.zeros(2, 1)
+    objective.forward = lambda batch: objective.encoder.scale * 1.0  # type: ignore[method-assign]
+    pretrain(objective, labelled, recipe, Generator(), RUN, "toy")
+    assert objective.encoder.scale.item() == pytest.approx(1 - 0.1 * (1 + 0.25))
+    # The moving average follows the step that it comes after.
+    assert objective.slow.item() == pytest.approx((1 + objective.encoder.scale.item()) / 2)
+
+
+class Stopping:
+    """Checkpoints in memory, of work that stops after so many steps."""
+
+    def __init__(self, after: int, kept: State | None = None) -> None:
+        self.after, self.kept = after, kept
+
+    def load(self) -> State | None:
+        return self.kept
+
+    def save_if_due(self, state: Callable[[], State]) -> None:
+        self.after -= 1
+        if self.after == 0:
+            found = state()
+            tensors = {name: tensor.clone() for name, tensor in found.tensors.items()}
+            self.kept = dataclasses.replace(found, tensors=tensors)
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 5])
+def test_what_was_prepared_and_averaged_survives_an_interruption(
+    labelled: TrainingSet, after: int
+) -> None:
+    whole = Clustering()
+    pretrain(whole, labelled, RECIPE, Generator().manual_seed(2), RUN, "toy")
+    stopping = Stopping(after)
+    run = Run(silent, stopping)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(Clustering(), labelled, RECIPE, Generator().manual_seed(2), run, "toy")
+    again = Clustering()
+    run = Run(silent, Stopping(0, stopping.kept))
+    pretrain(again, labelled, RECIPE, Generator(), run, "toy")
+    assert fingerprint(again) == fingerprint(whole)
+    # An epoch that had begun is not prepared twice.
+    assert again.calls == whole.calls[after + (after + 1) // 2 :]

@@ -1,22 +1,22 @@
 """A probe that touches its encoder gives no number."""
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from batches import RUN
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from robench.catalog.catalog import Catalog
 from robench.contracts import Data, Encoder, Probe, ProbeData, ProbeError, Run, Split
-from robench.engine.probe import probe, trained
+from robench.engine.probe import probe, rebuilt, trained
 from robench.probes.linear import Linear
 from robench.tensors.batchnorm import ADVERSARIAL, add_branch, use_branch
-from robench.tensors.features import fingerprint, to_images
+from robench.tensors.features import extract, fingerprint, to_images
 from robench.tensors.modes import preserved_random_state
 
 
@@ -27,6 +27,7 @@ class Trainer(Probe):
     def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
         head = nn.utils.skip_init(nn.Linear, encoder.width, data.classes)
         nn.init.ones_(head.weight)
+        nn.init.zeros_(head.bias)
         descent = torch.optim.SGD(encoder.parameters(), lr=1e-3)
         head(encoder(to_images(data.train.images, "cpu"))).square().sum().backward()
         descent.step()
@@ -130,3 +131,65 @@ def test_the_number_of_classes_is_the_data_set_s(encoder: Encoder, data: Data) -
     wider = dataclasses.replace(data, classes=("zero", "one", "never seen"))
     model = probe(Linear(strength=1.0), encoder, wider, Generator(), RUN)
     assert model(torch.zeros(3, 3, 8, 8)).shape == (3, 3)
+
+
+@dataclass(frozen=True)
+class Noting(Probe):
+    """Notes what it is given."""
+
+    seen: list[tuple[ProbeData, Run]] = field(default_factory=list)
+
+    def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
+        self.seen.append((data, run))
+        return nn.Identity()
+
+
+def test_a_probe_is_given_the_train_and_held_out_parts_and_no_test_image(
+    encoder: Encoder, data: Data
+) -> None:
+    noting = Noting()
+    probe(noting, encoder, data, Generator(), RUN)
+    (((found, run)),) = noting.seen
+    assert found == ProbeData(data.train, data.held_out, 2)
+    assert found.train is data.train
+    assert found.held_out is data.held_out
+    assert run is RUN
+
+
+@dataclass(frozen=True)
+class Nearest(Probe):
+    """One that is not linear: the nearest stored feature; it rebuilds from its bank."""
+
+    def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
+        features = extract(encoder, [to_images(data.train.images, run.device)])
+        return Bank(features, nn.functional.one_hot(torch.tensor(data.train.labels)).float())
+
+    def rebuild(self, width: int, classes: int, weights: Mapping[str, Tensor]) -> nn.Module:
+        return Bank(weights["features"], weights["labels"])
+
+
+class Bank(nn.Module):
+    def __init__(self, features: Tensor, labels: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("features", features)
+        self.register_buffer("labels", labels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.labels[torch.cdist(features, self.features).argmin(1)]
+
+
+@pytest.mark.parametrize("method", [Linear(strength=1.0), FinetuningTrainer(), Nearest()], ids=str)
+def test_a_classifier_is_rebuilt_from_what_was_trained(
+    encoder: Encoder, data: Data, method: Probe
+) -> None:
+    encoder.eval()
+    images = to_images(data.test.images, "cpu")
+    model = probe(method, encoder, data, Generator(), RUN)
+    weights = trained(model, method).state_dict()
+    again = rebuilt(method, encoder, 2, weights)
+    assert torch.equal(again(images), model(images))
+    assert not any(part.training for part in again.modules())
+    for broken in ({}, {name: tensor[:1] for name, tensor in weights.items() if tensor.dim()}):
+        if not isinstance(method, Nearest) or not broken:
+            with pytest.raises(ProbeError, match=f"{type(method).__name__} has weights that do n"):
+                rebuilt(method, encoder, 2, broken)
