@@ -3,8 +3,8 @@
     python benchmarks/data.py --batch 256
 
 torchvision's transforms run in as many worker processes of a DataLoader as robench has threads, as
-in the authors' code; its workers are started beforehand. robench keeps freed memory, as it does in
-pretraining. The two take turns.
+in the authors' code; its workers are started beforehand. robench keeps freed memory, as its command
+does. The two take turns.
 """
 
 import argparse
@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from measuring import Taken, machine, medians, paired, show, timed
 from PIL import Image
-from robench.tensors.allocation import keep_freed_memory
-from robench.tensors.views import rocl_views, simclr_views
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from robench.cli import keep_freed_memory
 from robench.tensors.augment import Augment
+from robench.tensors.learners import rocl_views, simclr_views
 
 VIEWS: dict[str, Callable[[float, float], Augment]] = {"simclr": simclr_views, "rocl": rocl_views}
 
@@ -66,7 +66,7 @@ def measure(batch: int, batches: int, pairs: int, order: str) -> dict[str, Any]:
         # A deep queue would hand over what was made while the other had its turn.
         prefetch_factor=1,
     )
-    keep_freed_memory()  # as pretraining does
+    keep_freed_memory()  # as the command does
     theirs_ready, augment = forever(loader), VIEWS[order](0.5, 0.08)
     dice = Generator().manual_seed(0)
 

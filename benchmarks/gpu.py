@@ -16,6 +16,7 @@ from measuring import show
 from pretrain_step import METHODS, make, measure
 from torch import Generator
 
+from robench.contracts import Run, TrainingSet
 from robench.engine.pretrain import pretrain
 from robench.engine.progress import silent
 from robench.grid.recipe import Recipe
@@ -33,9 +34,9 @@ def peak(method: str, batch: int, encoder: str, device: str) -> float | None:
     pixels = torch.zeros(IMAGES, 3, 32, 32, dtype=torch.uint8, device=device)
     recipe = Recipe(epochs=1, batch=batch, optimizer="lars", lr=1.5, precision="bf16")
     dice = Generator(device=device).manual_seed(0)
-    pretrain(
-        make(method, encoder, torch.device(device)), pixels[: 2 * batch], recipe, dice, silent, ""
-    )
+    objective = make(method, encoder, torch.device(device))
+    run = Run(silent, device=torch.device(device))
+    pretrain(objective, TrainingSet(pixels[: 2 * batch]), recipe, dice, run, "")
     return torch.cuda.max_memory_allocated(device) / 1e9
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 from measuring import machine, show, timed
-from robench.tensors.allocation import keep_freed_memory
 from torch import Tensor, nn
 
+from robench.cli import keep_freed_memory
 from robench.tensors import convolution
 from robench.tensors.convolution import convolve
 

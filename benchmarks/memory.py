@@ -23,6 +23,8 @@ from torch import Generator
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan
 from robench.catalog.request import Request
+from robench.cli import keep_freed_memory
+from robench.contracts import Run, TrainingSet
 from robench.engine.pretrain import pretrain
 from robench.engine.progress import silent
 from robench.grid.spec import parse_list
@@ -45,7 +47,9 @@ def measure(method: str, root: Path, steps: int) -> dict[str, Any]:
         return islice(items, steps)
 
     clock = Clock()
-    pretrain(objective, images, question.recipe, Generator().manual_seed(0), first, method)
+    keep_freed_memory()
+    generator = Generator().manual_seed(0)
+    pretrain(objective, TrainingSet(images), question.recipe, generator, Run(first), method)
     return {
         "benchmark": "memory",
         "method": method,

@@ -30,7 +30,8 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from robench.catalog.catalog import Catalog
-from robench.contracts import Objective
+from robench.cli import keep_freed_memory
+from robench.contracts import Batch, Objective, Run, TrainingSet
 from robench.engine.pretrain import pretrain
 from robench.grid.recipe import Recipe
 from robench.tensors.batchnorm import ADVERSARIAL, through_branch
@@ -182,11 +183,15 @@ def measure(
     recipe = Recipe(
         epochs=1, batch=batch, optimizer="lars", lr=1.5, weight_decay=1e-6, precision=precision
     )
-    pretrain(objective, pixels, recipe, dice, in_turns, method)
+    keep_freed_memory()
+    run = Run(in_turns, device=device)
+    pretrain(objective, TrainingSet(pixels), recipe, dice, run, method)
 
     def step() -> None:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            loss = objective(pixels[:batch].float().div(255), dice)
+            images = pixels[:batch].float().div(255)
+            rows = torch.arange(batch, device=device)
+            loss = objective(Batch(images, rows, None, 0, 1, 0.0, dice))
         loss.backward()
 
     work = {"robench": operations(step), "authors": operations(lambda: baseline(*views))}

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from robench.api import load_encoder
 from robench.catalog.catalog import Catalog
-from robench.contracts import Encoder, Probe, Split
+from robench.contracts import Encoder, Probe, ProbeData, Run, Split
 from robench.engine.progress import silent
 from robench.engine.subset import training_subset
 from robench.probes.linear import Linear
@@ -64,8 +64,8 @@ def measure(key: str, zoo: Path, root: Path, images: int | None, batches: int) -
 
     def fit(name: str, probe: Probe) -> None:
         dice = Generator().manual_seed(0)
-        parts = data.train, data.held_out, len(data.classes)
-        fitted[name] = probe.fit(encoder, *parts, dice, silent)
+        given = ProbeData(data.train, data.held_out, len(data.classes))
+        fitted[name] = probe.fit(encoder, given, dice, Run(silent))
 
     ours = timed(lambda: fit("linear", Linear()))
     fit("authors", LinearSGD())

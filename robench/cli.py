@@ -1,5 +1,7 @@
 """The command line. Heavy modules are imported inside the commands, so that ``--help`` is quick."""
 
+import ctypes
+import platform
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -56,6 +58,20 @@ def main() -> None:
             raise
         code = _complain(str(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep freed memory for the next tensor, in this process.
+
+    Otherwise the system hands out every page blank again, which is a sixth of a training step on a
+    CPU (docs/performance.md).
+    """
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of glibc's malloc.h: larger blocks would leave large
+        # holes, and a gigabyte may lie idle.
+        for parameter, value in ((-3, 32 * 2**20), (-1, 2**30)):
+            library.mallopt(parameter, value)
 
 
 def _complain(message: str, code: int = 2) -> int:
@@ -161,6 +177,7 @@ def run(request: Request, places: Places, dry_run: bool) -> int:
         for line in api.dry_run(request=request, places=places, progress=bar, warn=_note):
             click.echo(line)
         return 0
+    keep_freed_memory()
     return _shown(api.run(request=request, places=places, progress=bar, say=click.echo, warn=_note))
 
 
@@ -204,6 +221,7 @@ def reproduce(table: str, scale: str, request: Request, places: Places, dry_run:
         return 0
     from robench.reproduction import markdown
 
+    keep_freed_memory()
     made = api.reproduce(
         table, scale, request=request, places=places, progress=bar, say=click.echo, warn=_note
     )
