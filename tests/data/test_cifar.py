@@ -215,13 +215,9 @@ def test_verify_counts_images_and_classes(tmp_path: Path, lay: Lay) -> None:
     assert ("MD5 as published" in line) == (lay in (folder, archive))
 
 
-def test_verify_is_content_with_every_class_there(tmp_path: Path) -> None:
+def test_verify_says_what_is_whole_damaged_or_missing(tmp_path: Path) -> None:
     parquet(tmp_path, CIFAR10, TRAIN, TRAIN)
     assert verify("cifar10", tmp_path, silent)[0]
-
-
-def test_verify_says_what_is_damaged_or_missing(tmp_path: Path) -> None:
-    parquet(tmp_path, CIFAR10)
     (tmp_path / "cifar10/test-00000-of-00001.parquet").write_bytes(b"damaged")
     whole, line = verify("cifar10", tmp_path, silent)
     assert not whole
