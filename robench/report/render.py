@@ -9,36 +9,20 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from robench.report.table import TIED, Entry, Note, Number, Rank, Table
+from robench.report.table import TIED, Entry, Note, Rank, Table
 
 MISSING = "–"
 WIDTH = 100
 """The widest a table is on a terminal, in characters."""
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "[": "{[}",  # after a line's end it would begin an argument, as would the star
-    "]": "{]}",
-    "*": "{*}",
-    "±": r"$\pm$",
-    "→": r"$\rightarrow$",
-    "†": r"\dag{}",
-    "–": "--",
-    "‡": r"\ddag{}",
-    "≈": r"$\approx$",
-}
+_LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "{}$&#%_"}
+    # after a line's end, [ would begin an argument, as would the star
+    | {character: f"{{{character}}}" for character in "[]*"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "†": r"\dag{}"}
+    | {"‡": r"\ddag{}", "±": r"$\pm$", "→": r"$\rightarrow$", "≈": r"$\approx$"}
+)
 
 
 # --- any text, safe in a format
@@ -52,7 +36,7 @@ def markdown_escape(text: str) -> str:
 
 def latex_escape(text: str) -> str:
     """Any text as LaTeX that shows it, on one line."""
-    return "".join(_LATEX.get(character, character) for character in one_line(text, "?"))
+    return one_line(text, "?").translate(_LATEX)
 
 
 def csv_escape(text: str) -> str:
@@ -135,8 +119,7 @@ def comma_separated(table: Table) -> str:
     A column ``X`` is followed by ``X sd`` where there are several seeds, and by ``X mark``: its
     sign, best, tied or the flags. What is missing is empty.
     """
-    numbers = [entry for row in table.rows for entry in row.entries if isinstance(entry, Number)]
-    spread = any(number.sd is not None for number in numbers)
+    spread = any(number.sd is not None for number in table.numbers)
     suffixes = ["", " sd", " mark"] if spread else ["", " mark"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -184,15 +167,11 @@ def terminal(table: Table, width: int | None = None) -> str:
                 grid.add_row(*names, *shown, end_section=row is group[-1] and width is not None)
         console.print(grid)
         console.print()
-    best = [Note("*", "best of its column")] if _has_best(table) else []
+    has_best = any(number.rank is Rank.BEST for number in table.numbers)
+    best = [Note("*", "best of its column")] if has_best else []
     for note in [*best, *table.footnotes]:
         console.print(Text((f"({note.mark}) " if note.mark else "") + one_line(note.text)))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
-
-
-def _has_best(table: Table) -> bool:
-    entries = [entry for row in table.rows for entry in row.entries]
-    return any(isinstance(entry, Number) and entry.rank is Rank.BEST for entry in entries)
 
 
 def terminal_width() -> int | None:
@@ -248,9 +227,9 @@ def _show(
         text = best(text)
     if entry.sd is not None:
         text += f" {escape('±')} {entry.sd:.1f}"
-    letters = [table.letters[flag] for flag in entry.flags if flag in table.letters]
-    marks = [TIED, *letters] if entry.rank is Rank.TIED else letters
-    return text + (raised(",".join(marks)) if marks else "")
+    marks = [TIED if entry.rank is Rank.TIED else "", *map(table.letters.get, entry.flags)]
+    shown = ",".join(mark for mark in marks if mark)
+    return text + (raised(shown) if shown else "")
 
 
 def _fields(entry: Entry) -> tuple[str, str, str]:

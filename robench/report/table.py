@@ -5,6 +5,7 @@ Text is plain Unicode here; the writers in `robench.report.render` escape it.
 
 import dataclasses
 import statistics
+import string
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,42 +100,30 @@ class Table:
         """The rows of all groups."""
         return [row for group in self.groups for row in group]
 
+    @property
+    def numbers(self) -> list[Number]:
+        """The numbers among the entries."""
+        return [entry for row in self.rows for entry in row.entries if isinstance(entry, Number)]
+
     @cached_property
     def letters(self) -> dict[str, str]:
-        """A footnote's letter for each flag, a to z, then aa; none for one that all numbers have.
-
-        Such a flag distinguishes nothing, so it is said once, below.
-        """
-        flags = {flag for number in self._numbers for flag in number.flags}
-        return flag_letters(flags.difference(self._common))
+        """A footnote's letter for each flag, "" for one that all numbers have: it is said once."""
+        several = [set(number.flags) for number in self.numbers]
+        common = set.intersection(*several) if several else set()
+        marked = sorted(set().union(*several) - common, key=natural)
+        return dict.fromkeys(sorted(common, key=natural), "") | dict(
+            zip(marked, string.ascii_letters, strict=False)
+        )
 
     @property
     def footnotes(self) -> list[Note]:
         """The notes, the sign of a tie where there is one, and the explanation of each flag."""
-        tied = [Note(TIED, _TIE)] if any(one.rank is Rank.TIED for one in self._numbers) else []
-        everywhere = [Note("", f"All numbers {self.flags[flag]}") for flag in self._common]
-        marked = [Note(letter, self.flags[flag]) for flag, letter in self.letters.items()]
-        return [*self.notes, *tied, *everywhere, *marked]
-
-    @property
-    def _numbers(self) -> list[Number]:
-        return [entry for row in self.rows for entry in row.entries if isinstance(entry, Number)]
-
-    @cached_property
-    def _common(self) -> list[str]:
-        several = [set(number.flags) for number in self._numbers]
-        return sorted(set.intersection(*several), key=natural) if several else []
-
-
-def flag_letters(flags: Iterable[str]) -> dict[str, str]:
-    """A footnote's letter for each flag: a to z, then aa."""
-    return {flag: _letter(place) for place, flag in enumerate(sorted(set(flags), key=natural))}
-
-
-def _letter(place: int) -> str:
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    first, last = divmod(place, len(letters))
-    return (_letter(first - 1) if first else "") + letters[last]
+        tied = [Note(TIED, _TIE)] if any(one.rank is Rank.TIED for one in self.numbers) else []
+        flags = [
+            Note(letter, self.flags[flag] if letter else f"All numbers {self.flags[flag]}")
+            for flag, letter in self.letters.items()
+        ]
+        return [*self.notes, *tied, *flags]
 
 
 # --- the table of a paper
@@ -168,8 +157,24 @@ def pivot(results: Iterable[Result], *, scale: str, methods: Sequence[str] = ())
     results = [result for one in by_place.values() for result in one.values()]
     if not results:
         raise ValueError("there are no results to report; `robench run` makes some")
-    places = grouped(results, lambda result: (_line(result), _column(result)), seed)
-    lines = sorted({line for line, _ in places}, key=lambda line: _line_order(line, methods))
+    places = grouped(
+        results,
+        lambda one: (
+            dataclasses.replace(one.labels, attack=""),
+            Column(one.labels.attack, one.norm, one.eps, one.n),
+        ),
+        seed,
+    )
+    lines = sorted(
+        {line for line, _ in places},
+        key=lambda line: (
+            natural(line.source),
+            natural(line.target),
+            method_order(line.method, methods),
+            natural(line.encoder),
+            natural(line.probe),
+        ),
+    )
     columns = _columns(places)
     names = _names(lines)
     groups = []
@@ -211,26 +216,11 @@ def flags_of(results: Iterable[Result]) -> tuple[str, ...]:
 
 def explained(results: Iterable[Result]) -> dict[str, str]:
     """The sentence of each flag that the results carry."""
-    flagged: dict[str, list[Result]] = defaultdict(list)
-    for result in results:
-        for flag in result.flags:
-            flagged[flag].append(result)
+    results = list(results)
     return {
-        flag: explain(flag, [result.cell for result in found]) for flag, found in flagged.items()
+        flag: explain(flag, [result.cell for result in results if flag in result.flags])
+        for flag in flags_of(results)
     }
-
-
-def _line(result: Result) -> Labels:
-    return dataclasses.replace(result.labels, attack="")
-
-
-def _column(result: Result) -> Column:
-    return Column(result.labels.attack, result.norm, result.eps, result.n)
-
-
-def _line_order(line: Labels, methods: Sequence[str]) -> tuple[object, ...]:
-    method = method_order(line.method, methods)
-    return (natural(line.source), natural(line.target), *method, natural(line.encoder), line.probe)
 
 
 def _columns(places: Mapping[tuple[Labels, Column], Seeds]) -> list[Column]:
@@ -238,14 +228,11 @@ def _columns(places: Mapping[tuple[Labels, Column], Seeds]) -> list[Column]:
     accuracies: dict[Column, list[Fraction]] = defaultdict(list)
     for (_, column), seeds in places.items():
         accuracies[column].append(accuracy(seeds.values()))
-    left: dict[tuple[str, str], Fraction] = {}
-    smallest: dict[tuple[str, str], Fraction] = {}
-    for column in sorted(accuracies, key=lambda c: (radius(c.eps), c.n)):
-        left[column[:2]] = statistics.mean(accuracies[column])
-        smallest.setdefault(column[:2], radius(column.eps))
 
     def order(column: Column) -> tuple[object, ...]:
-        strength = (-left[column[:2]], smallest[column[:2]])
+        alike = [one for one in accuracies if one[:2] == column[:2]]
+        alike.sort(key=lambda one: (radius(one.eps), one.n))
+        strength = (-statistics.mean(accuracies[alike[-1]]), radius(alike[0].eps))
         return (column.attack != CLEAN, *strength, *attack_order(*column[:3]), column.n)
 
     return sorted(accuracies, key=order)
@@ -275,9 +262,10 @@ def rank_column(column: Mapping[Labels, Seeds]) -> dict[Labels, Rank]:
     if len(winners) == len(rivals):
         return ranks | dict.fromkeys(winners, Rank.TIED)
     for line in rivals:
+        p_values = [p_value(column[line], column[winner]) for winner in winners]
         if line in winners:
             ranks[line] = Rank.BEST
-        elif any(is_tie(p_value(column[line], column[winner])) for winner in winners):
+        elif any(p is not None and p > SIGNIFICANT for p in p_values):
             ranks[line] = Rank.TIED
     return ranks
 
@@ -294,11 +282,6 @@ def p_value(a: Seeds, b: Seeds) -> float | None:
     """
     ours, theirs = paired(a, b)
     return exact_mcnemar(ours.sum(axis=0) - theirs.sum(axis=0)) if ours.size else None
-
-
-def is_tie(p: float | None) -> bool:
-    """Whether a test was made and does not distinguish the two."""
-    return p is not None and p > SIGNIFICANT
 
 
 # --- words around the numbers
@@ -324,29 +307,24 @@ def caption(results: Sequence[Result], scale: str) -> str:
     over = f"seed {seeds[0]}"
     if len(seeds) > 1:
         over = f"mean ± standard deviation over the seeds {', '.join(map(str, seeds))}"
+    lines = [result.labels for result in results]
+    words = {"source → target": "data ", "encoder": "encoder ", "probe": "probe "}
+    alike = [word + _name(lines[0], one) for one, word in words.items() if one not in _names(lines)]
+    same = ", ".join(alike)
     sentences = [
         f"Accuracy (%) on {count} test images, {over}",
         f"95% Wilson intervals of single numbers: half width {statistics.median(half):.1f} points "
         f"(median), at most {max(half):.1f}",
-        _same_everywhere([result.labels for result in results]),
+        same[:1].upper() + same[1:],
         f"Scale: {scale}",
     ]
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 
-def _same_everywhere(lines: Iterable[Labels]) -> str:
-    """What all rows share and so has no column."""
-    lines = list(lines)
-    facts = [
-        prefix + _name(lines[0], heading)
-        for heading, prefix in _OPTIONAL.items()
-        if len({_name(line, heading) for line in lines}) == 1
-    ]
-    text = ", ".join(facts)
-    return text[:1].upper() + text[1:] if text.startswith(("encoder ", "probe ")) else text
-
-
-_OPTIONAL = {"source → target": "", "encoder": "encoder ", "probe": "probe "}
+def _name(line: Labels, heading: str) -> str:
+    if heading == "source → target":
+        return f"{line.source} → {line.target}"
+    return str(getattr(line, heading))
 
 
 def _names(lines: Sequence[Labels]) -> tuple[str, ...]:
@@ -356,12 +334,6 @@ def _names(lines: Sequence[Labels]) -> tuple[str, ...]:
         for heading in ("source → target", "method", "encoder", "probe")
         if heading == "method" or len({_name(line, heading) for line in lines}) > 1
     )
-
-
-def _name(line: Labels, heading: str) -> str:
-    if heading == "source → target":
-        return f"{line.source} → {line.target}"
-    return str(getattr(line, heading))
 
 
 def _headings(columns: Sequence[Column]) -> tuple[str, ...]:

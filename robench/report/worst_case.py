@@ -18,22 +18,33 @@ SEARCHED = {GAP, BUDGET}
 def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
     """The outcome of trying several attacks on a model: right only where it is right after all.
 
-    Images are matched by ``index``, in the first outcome's order. What is kept of an image is what
-    the first attack that fools the model did, or the first one where none does.
+    Images are matched by ``index``, and sorted by it. What is kept of an image is what the first
+    attack that fools the model did, or the first one where none does.
 
     Raises ValueError without outcomes, or where they are not about the same images.
     """
     if not outcomes:
         raise ValueError("there is no worst case of no attacks; give one outcome or more")
-    first = outcomes[0]
-    aligned = [_aligned(outcome, first, place) for place, outcome in enumerate(outcomes, start=1)]
+    aligned = [_by_index(outcome) for outcome in outcomes]
+    first = aligned[0]
+    for place, other in enumerate(aligned, start=1):
+        same = np.array_equal(other.index, first.index), np.array_equal(other.label, first.label)
+        if not all(same):
+            raise ValueError(
+                f"outcome {place} is not about the images of the first; attack the same images"
+            )
     fooled = np.stack([outcome.prediction != outcome.label for outcome in aligned])
     chosen = fooled.argmax(axis=0), np.arange(len(first.index))
     arrays = {
-        field.name: np.stack([getattr(outcome, field.name) for outcome in aligned])[chosen]
-        for field in dataclasses.fields(Outcome)
+        name: np.stack([getattr(outcome, name) for outcome in aligned])[chosen]
+        for name in vars(first)
     }
     return Outcome(**arrays)
+
+
+def _by_index(outcome: Outcome) -> Outcome:
+    order = np.argsort(outcome.index)
+    return Outcome(**{name: array[order] for name, array in vars(outcome).items()})
 
 
 def worst_cases(results: Iterable[Result], attacks: Sequence[str]) -> list[Result]:
@@ -101,16 +112,3 @@ def _flags(results: Sequence[Result]) -> tuple[str, ...]:
     searched = {flag for result in full or results for flag in result.flags}
     found = dict.fromkeys(flag for result in results for flag in result.flags)
     return tuple(flag for flag in found if flag not in SEARCHED or flag in searched)
-
-
-def _aligned(outcome: Outcome, first: Outcome, place: int) -> Outcome:
-    """The outcome with its images in the order of the first."""
-    to_sorted, back = np.argsort(outcome.index), np.argsort(np.argsort(first.index))
-    order = to_sorted[back] if len(to_sorted) == len(back) else to_sorted
-    same = np.array_equal(outcome.index[order], first.index)
-    if not same or not np.array_equal(outcome.label[order], first.label):
-        raise ValueError(
-            f"outcome {place} is not about the images of the first; attack the same images"
-        )
-    arrays = {field.name: getattr(outcome, field.name) for field in dataclasses.fields(Outcome)}
-    return Outcome(**{field: array[order] for field, array in arrays.items()})

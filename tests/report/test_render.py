@@ -104,12 +104,6 @@ def test_a_flag_of_every_number_is_said_once_and_marks_none():
     assert "| c | 50.0<sup>a</sup> |" in markdown(table)
 
 
-def test_any_number_of_flags_has_letters():
-    row = Row(("a",), (Number(1, flags=tuple(f"f{i}" for i in range(28))), Number(2)))
-    letters = Table("", ("name",), ("x", "y"), ((row,),)).letters
-    assert [letters[f"f{i}"] for i in (0, 25, 26, 27)] == ["a", "z", "aa", "ab"]
-
-
 # --- terminals
 
 
