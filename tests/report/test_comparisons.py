@@ -131,7 +131,7 @@ def test_flags_are_footnotes_and_one_seed_has_no_spread() -> None:
         (("compare", "plain", "rocl", *OUT), "method 'rocl'; did you mean rocl(steps=10)?"),
         (("compare", "plain", "clae", *OUT), "never run at the same scale: plain at 1 epoch of"),
         (("compare", "plain", "plain", *OUT), "compared with itself"),
-        (("compare", "plain", "rocl(", *OUT), "'rocl(' cannot be read"),
+        (("compare", "plain", "rocl(", *OUT), "'rocl('; did you mean rocl(steps=10)?"),
         (("compare", "plain", "rocl", "--out", "nowhere"), "no results in nowhere"),
         (("compare", "plain", "rocl", "--preset", "quik"), "no preset 'quik'"),
         (("compare", *PAIR, *OUT, "--csv", "out"), "cannot write out:"),
