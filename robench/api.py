@@ -32,7 +32,7 @@ from robench.trust.review import review
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from robench.engine.audit.findings import Finding
+    from robench.engine.audit import Finding
     from robench.report.compare import Comparison
     from robench.report.table import Table
     from robench.reproduction import Reproduction
@@ -360,8 +360,7 @@ def audit(
     ``target`` is the data set of the probe and of the attacks, the encoder's own by default. Raises
     SpecError, before any compute, for what does not exist or is out of range.
     """
-    from robench.engine.audit.battery import audit
-    from robench.engine.audit.subject import Asked
+    from robench.engine.audit import AuditRequest, audit
 
     bench = make_bench(places, Store(Path("results"), places.zoo, warn or say), progress, say)
     catalog, card = bench.catalog, find_card(bench.store, key)
@@ -374,7 +373,7 @@ def audit(
     chosen = own if target is None else catalog.resolve("datasets", parse(target))
     if chosen is None:
         raise SpecError(f"{key} is imported: give the data set to audit it on with --target")
-    asked = Asked(
+    asked = AuditRequest(
         target=chosen,
         probe=catalog.resolve("probes", parse(probe)),
         limit=limit,

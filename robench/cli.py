@@ -479,7 +479,7 @@ def audit(
     KEY is the name of its folder. Exits with 0 where nothing was found, and 1 where something was.
     """
     from robench import api
-    from robench.engine.audit.findings import Verdict, summary
+    from robench.engine.audit import Verdict, summary
     from robench.engine.progress import bar
 
     checks = api.audit(

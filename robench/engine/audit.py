@@ -1,0 +1,403 @@
+"""Audit one encoder of the zoo: every check on its classifier, with the evidence for each."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Generator, Tensor, nn
+
+from robench.contracts import Attack, Data, Encoder, Run, Target
+from robench.engine import evidence
+from robench.engine.bench import FAILURES, Bench, restore
+from robench.engine.evaluate import Attempt, evaluate
+from robench.engine.probe import probe
+from robench.engine.subset import rows, training_subset
+from robench.grid.questions import Evaluation, Pretraining, Probing, generator
+from robench.grid.records import Card
+from robench.grid.spec import Spec, SpecError, Value, show_number
+from robench.probes.linear import Linear
+from robench.tensors.features import to_images
+from robench.tensors.modes import evaluating, full_precision, preserved_random_state
+from robench.trust import flags
+from robench.trust.review import beaten, far_below, leaves_fewer, misses_grey, over, own_flags
+
+HUGE = Fraction(1, 2)  # every image can be made plain grey within it
+QUERIES = 500  # a tenth of what AutoAttack gives Square, which takes minutes where many stand
+FROZEN_IMAGES = 512  # enough to see whether a probe leaves its encoder alone
+SURROGATE_IMAGES = 2048  # for the surrogate's probe, which is not stored
+
+
+class Verdict(Enum):
+    """Nothing found; a fault that makes numbers doubtful; a fault that leaves none."""
+
+    OK = "ok"
+    FLAG = "FLAG"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's line, with the numbers that it rests on."""
+
+    check: str
+    verdict: Verdict
+    evidence: str
+
+    def __str__(self) -> str:
+        return f"{self.verdict.value:5}  {self.check:13}  {self.evidence}"
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """All findings in one line."""
+    found = [finding for finding in findings if finding.verdict is not Verdict.OK]
+    if not found:
+        return f"verdict: nothing found in {len(findings)} checks"
+    names = ", ".join(finding.check for finding in found)
+    return f"verdict: {len(found)} of {len(findings)} checks found something: {names}"
+
+
+@dataclass(frozen=True)
+class AuditRequest:
+    """The probe and data set to audit an encoder with, as specs with all arguments.
+
+    ``eps`` is in pixels of [0, 1], in linf; ``limit`` is the number of test images.
+    """
+
+    target: Spec
+    probe: Spec
+    limit: int
+    eps: Fraction
+    autoattack: bool = True
+
+
+class Tried(NamedTuple):
+    """An attack, and what it did to the test images."""
+
+    attack: Attack
+    attempt: Attempt
+
+    @property
+    def share(self) -> str:
+        """The accuracy after the attack, in percent."""
+        outcome = self.attempt.outcome
+        return f"{100 * (outcome.prediction == outcome.label).mean():.1f}%"
+
+
+@dataclass
+class Subject:
+    """The classifier ``model`` that answers ``probing``, and the rows ``index`` of test images."""
+
+    bench: Bench
+    card: Card
+    request: AuditRequest
+    probing: Probing
+    data: Data
+    index: npt.NDArray[np.int64]
+    model: nn.Module
+    tried: dict[Spec, Tried] = field(default_factory=dict)
+
+    @property
+    def run(self) -> Run:
+        """The bench's progress and device, without checkpoints."""
+        return Run(self.bench.progress, device=self.bench.device)
+
+    @property
+    def first_batch(self) -> Tensor:
+        """The first test images, [B, 3, H, W] in [0, 1]."""
+        first = self.index[: Evaluation.batch]
+        return to_images(self.data.test.images[first], self.bench.device)
+
+    def logits(self, batches: Iterable[Tensor]) -> Tensor:
+        """The model's logits of images in batches, as an evaluation computes them."""
+        with torch.no_grad(), evaluating(self.model), full_precision():
+            return torch.cat([self.model(batch) for batch in batches])
+
+    def target(self, surrogate: nn.Module | None = None) -> Target:
+        """The classifier as attacks take it."""
+        return Target(self.model, len(self.data.classes), surrogate=surrogate)
+
+    def question(self, name: str, eps: Fraction | None = None, **arguments: Value) -> Evaluation:
+        """The evaluation of an attack in linf, at the request's eps or another."""
+        given = {"eps": eps or self.request.eps, "norm": "linf", **arguments}
+        spec = self.bench.catalog.resolve("attacks", Spec(name, tuple(given.items())))
+        return Evaluation(self.probing, spec)
+
+    def generators(self, question: Evaluation) -> Callable[[int], Generator]:
+        """The generator of each batch, by its start: those of a run."""
+        return lambda start: generator(question, f"attack {start}", self.bench.device)
+
+    def attack(self, question: Evaluation, surrogate: nn.Module | None = None) -> Tried:
+        """Attack the test images, once. Raises EvaluationError for an attack that breaks a rule."""
+        spec = question.attack
+        if spec not in self.tried:
+            attack = self.bench.catalog.build("attacks", spec)
+            test, batch = self.data.test, question.batch
+            generators, target = self.generators(question), self.target(surrogate)
+            attempt = evaluate(
+                target, attack, test, self.index, batch, generators, self.run, str(spec)
+            )
+            self.tried[spec] = Tried(attack, attempt)
+        return self.tried[spec]
+
+    def pgd(self, eps: Fraction | None = None, **arguments: Value) -> Tried:
+        """PGD at the request's eps or another."""
+        return self.attack(self.question("pgd", eps, **arguments))
+
+
+Check = Callable[[Subject], tuple[bool, str]]
+"""Whether something is wrong, and the evidence."""
+
+
+def audit(bench: Bench, card: Card, request: AuditRequest) -> Iterator[Finding]:
+    """Run every check on an encoder of the zoo: a line for each as it is done.
+
+    Only the probe is stored, as a run stores it. Raises DataError for a data set that cannot be
+    read, and SpecError for components that are not available.
+    """
+    with preserved_random_state():  # a random layer draws from there
+        yield from _audited(bench, card, request)
+
+
+def _audited(bench: Bench, card: Card, request: AuditRequest) -> Iterator[Finding]:
+    weights = bench.store.encoder(card)
+    if weights is None:
+        yield Finding("weights", Verdict.ERROR, "missing, or their hash differs from the card's")
+        return
+    yield Finding("weights", Verdict.OK, f"SHA-256 {card.weights_sha256[:16]}…, as on the card")
+    data, probing = bench.data(request.target), question_of(card, request)
+    encoder = restore(bench.catalog, card, weights).to(bench.device)
+    for finding in (_eval_mode(encoder), _frozen(bench, probing, data, encoder)):
+        yield finding
+        if finding.verdict is not Verdict.OK:
+            return
+    try:
+        model = bench.classifier(probing)
+    except FAILURES as error:
+        yield Finding("probe", Verdict.ERROR, str(error))
+        return
+    index = rows(len(data.test), request.limit)
+    subject = Subject(bench, card, request, probing, data, index, model)
+    for name, check in CHECKS.items():
+        if name == "AutoAttack" and not request.autoattack:
+            continue
+        try:
+            wrong, seen = check(subject)
+            yield Finding(name, Verdict.FLAG if wrong else Verdict.OK, seen)
+        except FAILURES as error:
+            yield Finding(name, Verdict.ERROR, str(error))
+
+
+def question_of(card: Card, request: AuditRequest) -> Probing:
+    """The classifier of a run that fits probes on as many images as the encoder had."""
+    source = card.question
+    images = source.recipe.images if isinstance(source, Pretraining) else None
+    return Probing(source, request.probe, request.target, images)
+
+
+def _eval_mode(encoder: Encoder) -> Finding:
+    training = [
+        f"{type(part).__name__} '{name}'" for name, part in encoder.named_modules() if part.training
+    ]
+    if training:
+        seen = f"in train mode after eval(): {', '.join(training[:3])}"
+        return Finding("eval mode", Verdict.ERROR, seen)
+    return Finding("eval mode", Verdict.OK, "all parts")
+
+
+def _frozen(bench: Bench, probing: Probing, data: Data, encoder: Encoder) -> Finding:
+    few = training_subset(data, FROZEN_IMAGES)
+    noise = generator(probing, "audit frozen", bench.device)
+    run = Run(bench.progress, device=bench.device)
+    try:
+        probe(bench.probe(probing), encoder, few, noise, run)
+    except FAILURES as error:
+        return Finding("frozen", Verdict.ERROR, str(error))
+    count = len(few.train) + len(few.held_out)
+    seen = f"the probe, fitted on {count} images, left every weight and buffer as it was"
+    return Finding("frozen", Verdict.OK, seen)
+
+
+def _determinism(subject: Subject) -> tuple[bool, str]:
+    first, second = (subject.logits([subject.first_batch]) for _ in range(2))
+    return evidence.differ(first, second), f"asked twice, logits {_apart(first, second)}"
+
+
+def _batch_size(subject: Subject) -> tuple[bool, str]:
+    images = subject.first_batch
+    whole = subject.logits([images])
+    sizes = sorted({max(1, len(images) // 3), min(7, len(images))})
+    others = {size: subject.logits(torch.split(images, size)) for size in sizes}
+    wrong = any(evidence.differ(other, whole) for other in others.values())
+    seen = ", ".join(f"{_apart(other, whole)} in {size}s" for size, other in others.items())
+    return wrong, f"instead of {len(images)} images at once, logits {seen}"
+
+
+def _logit_scale(subject: Subject) -> tuple[bool, str]:
+    logits = subject.logits([subject.first_batch])
+    spread, lead = evidence.spread(logits), evidence.margin(logits)
+    many = evidence.unresolved(logits)
+    return over(many, len(logits), flags.NO_GRADIENT), (
+        f"spread {spread.median():.3g}, lead up to {lead.max():.3g}; float32's cross-entropy "
+        f"cannot resolve {many} of {len(logits)} images"
+    )
+
+
+def _gradients(subject: Subject) -> tuple[bool, str]:
+    attempt = subject.pgd().attempt
+    right = int((attempt.outcome.clean_prediction == attempt.outcome.label).sum())
+    flat = attempt.counts[flags.FLAT]
+    wrong = over(flat, right, flags.NO_GRADIENT)
+    return wrong, f"none at all on {flat} of {right} correctly classified images"
+
+
+def _steps(subject: Subject) -> tuple[bool, str]:
+    tried = {steps: subject.pgd(steps=steps) for steps in (1, 20, 100)}
+    seen = ", ".join(f"{one.share} after {steps}" for steps, one in tried.items())
+    return _any_beaten(tried.values()), f"PGD leaves {seen} steps; more should leave less"
+
+
+def _radii(subject: Subject) -> tuple[bool, str]:
+    radii = [subject.request.eps * factor for factor in (Fraction(1, 4), Fraction(1, 2), 1, 2)]
+    tried = {eps: subject.pgd(eps) for eps in radii if eps <= 1}
+    seen = ", ".join(f"{one.share} at {_radius(eps)}" for eps, one in tried.items())
+    return _any_beaten(tried.values()), f"PGD leaves {seen}; larger ones should leave less"
+
+
+def _huge(subject: Subject) -> tuple[bool, str]:
+    pgd = subject.pgd(HUGE)
+    missed, n = pgd.attempt.counts[flags.MISSED_GREY], len(pgd.attempt.outcome.label)
+    return misses_grey(pgd.attempt), (
+        f"at {show_number(HUGE)} PGD leaves {pgd.share}; {missed} of {n} images stand "
+        "though plain grey fools the model"
+    )
+
+
+def _transfer(subject: Subject) -> tuple[bool, str]:
+    named, surrogate = _surrogate(subject)
+    made, own = subject.attack(subject.question("transfer"), surrogate), subject.pgd()
+    wrong = leaves_fewer(made.attempt.outcome, own.attempt.outcome)
+    return wrong, f"images made on {named} leave {made.share}, PGD {own.share}"
+
+
+def _surrogate(subject: Subject) -> tuple[str, nn.Module]:
+    """Another classifier of the same data, and its name.
+
+    It has another encoder of the zoo that was trained on the same data, if possible by the same
+    method, or else the subject's architecture with fresh weights; and a linear probe of its own.
+    """
+    bench, source = subject.bench, subject.card.question
+    noise = generator(source, "audit surrogate", bench.device)
+    named, encoder = _another(subject)
+    if encoder is None:
+        named = f"an untrained {source.encoder.name}"
+        torch.manual_seed(noise.initial_seed())  # the audit restores the global state
+        encoder = bench.catalog.build("encoders", source.encoder)
+        assert isinstance(encoder, Encoder)
+    few = training_subset(subject.data, SURROGATE_IMAGES)
+    encoder = encoder.to(bench.device).eval()
+    return named, probe(Linear(strength=0.1), encoder, few, noise, subject.run).eval()
+
+
+def _another(subject: Subject) -> tuple[str, Encoder | None]:
+    store, own = subject.bench.store, subject.card.question
+    data, method = getattr(own, "dataset", subject.request.target), getattr(own, "objective", None)
+    others = [card for card in store.cards() if getattr(card.question, "dataset", None) == data]
+    # An encoder of the same kind is wrong in the same places: its images transfer best.
+    others.sort(key=lambda card: (getattr(card.question, "objective", None) != method, card.key))
+    for card in others:
+        weights = store.encoder(card) if card.question != own else None
+        with suppress(SpecError):  # such as one of a plug-in that is not available
+            if weights is not None:
+                return card.key, restore(subject.bench.catalog, card, weights)
+    return "", None
+
+
+def _square(subject: Subject) -> tuple[bool, str]:
+    square = subject.attack(subject.question("square", queries=QUERIES))
+    own = subject.pgd(steps=100)
+    return leaves_fewer(square.attempt.outcome, own.attempt.outcome), (
+        f"{QUERIES} queries (of AutoAttack's 5000) leave {square.share}, PGD after 100 "
+        f"steps {own.share}"
+    )
+
+
+def _autoattack(subject: Subject) -> tuple[bool, str]:
+    full, pgd = subject.attack(subject.question("autoattack")), subject.pgd()
+    counts, notes = full.attempt.counts, full.attempt.notes
+    counted = {flags.SQUARE: "fooled by Square alone", flags.ZERO_GRADIENTS: "without a gradient"}
+    seen = [f"{counts[count]} images {what}" for count, what in counted.items() if count in counts]
+    # The flags of the budget and the subset say nothing about the model.
+    own = sorted(own_flags(full.attempt) - {flags.BUDGET, flags.SUBSET})
+    seen += [f"flags itself: {', '.join(own)}"] if own else []
+    seen += [f"notes: {', '.join(notes)}"] if notes else []
+    wrong = far_below(*pgd, *full) or bool(own)
+    return wrong, "; ".join([f"leaves {full.share}, PGD {pgd.share}", *seen])
+
+
+def _recomputed(subject: Subject) -> tuple[bool, str]:
+    """PGD's first batch, made again, through a file and predicted in other batches."""
+    question, images = subject.question("pgd"), subject.first_batch
+    pgd, noise = subject.attack(question), subject.generators(question)(0)
+    outcome, n = pgd.attempt.outcome, len(images)
+    labels = torch.tensor(outcome.label[:n], device=subject.bench.device)
+    made = pgd.attack(subject.target(), images, labels, noise, subject.run).images
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "attacked.npy"
+        np.save(file, made.cpu().numpy(), allow_pickle=False)
+        read = torch.from_numpy(np.load(file, allow_pickle=False)).to(subject.bench.device)
+    after = (subject.logits(torch.split(read, max(1, n // 3))).argmax(1) == labels).cpu().numpy()
+    before = (outcome.prediction == outcome.label)[:n]
+    seen = f"{before.sum()} of {n} right at first, {after.sum()} from images made again"
+    return bool((before != after).any()), f"{seen}, written to disk and read"
+
+
+def _ball(subject: Subject) -> tuple[bool, str]:
+    # Each was checked as it was made; what left its ball or the range has a line of its own.
+    sizes = [
+        float(one.attempt.outcome.size.max()) / one.attack.ball.eps
+        for one in subject.tried.values()
+        if one.attack.ball is not None
+    ]
+    seen = f"largest of {len(sizes)} attacks {max(sizes):.6f} eps, and pixels in [0, 1]"
+    return False, seen
+
+
+CHECKS: dict[str, Check] = {
+    "determinism": _determinism,
+    "batch size": _batch_size,
+    "logit scale": _logit_scale,
+    "gradients": _gradients,
+    "steps": _steps,
+    "radii": _radii,
+    "huge radius": _huge,
+    "transfer": _transfer,
+    "Square": _square,
+    "AutoAttack": _autoattack,
+    "recomputed": _recomputed,
+    "ball": _ball,
+}
+"""The checks of a classifier, in this order."""
+
+
+def _any_beaten(tried: Iterable[Tried]) -> bool:
+    found = list(tried)
+    return any(beaten(*one, *other) for one in found for other in found)
+
+
+def _apart(one: Tensor, other: Tensor) -> str:
+    spread = evidence.spread(other).mean()
+    apart = (one - other).abs().amax()
+    return f"move by {float(apart / spread) if spread > 0 else float(apart):.1g} of their spread"
+
+
+def _radius(eps: Fraction) -> str:
+    steps = eps * 255
+    return f"{steps}/255" if steps.denominator == 1 else show_number(eps)
