@@ -31,7 +31,7 @@ Argument = bool | int | float | str | None
 
 
 class Progress(Protocol):
-    """Hands the items on one by one and shows how far it is; never decides anything."""
+    """Yields the items one by one and shows how far it is; it never decides anything."""
 
     def __call__(self, items: Sequence[Item], label: str) -> Iterable[Item]: ...
 
@@ -65,11 +65,10 @@ class Checkpoints(Protocol):
 
 class _NoCheckpoints:
     def load(self) -> State | None:
-        """Nothing."""
         return None
 
     def save_if_due(self, state: Callable[[], State]) -> None:
-        """Keep nothing."""
+        pass
 
 
 NO_CHECKPOINTS: Checkpoints = _NoCheckpoints()
@@ -78,7 +77,7 @@ NO_CHECKPOINTS: Checkpoints = _NoCheckpoints()
 
 @dataclass(frozen=True)
 class Run:
-    """How long work shows progress and keeps its state, and the device that it runs on."""
+    """How work shows progress and keeps its state, and the device that it runs on."""
 
     progress: Progress
     checkpoints: Checkpoints = NO_CHECKPOINTS
@@ -107,28 +106,19 @@ class Data:
 
 
 class DataError(Exception):
-    """A data set is missing, damaged or not what it should be; the message has the way out."""
+    """A data set is missing, damaged or malformed; the message says what to do."""
 
 
 class Dataset(ABC):
-    """Where labelled images come from.
-
-    Subclasses are frozen dataclasses; their fields are the arguments.
-    """
+    """A source of labelled images. Subclasses are frozen dataclasses."""
 
     @abstractmethod
     def load(self, root: Path, progress: Progress) -> Data:
-        """Read the data set, from the folder ``root`` where it lives on disk.
-
-        Raises DataError when it is missing, damaged or malformed.
-        """
+        """Read the data set from the folder ``root``. Raises DataError where that fails."""
 
 
 class Encoder(nn.Module):
-    """Images [B, 3, H, W] in [0, 1] to features [B, width].
-
-    Input normalisation is its own first layer.
-    """
+    """Images [B, 3, H, W] in [0, 1] to features [B, width], normalising its input itself."""
 
     width: int
 
@@ -137,10 +127,9 @@ class Encoder(nn.Module):
 class Batch:
     """A batch of a pretraining, and its place in it.
 
-    ``images`` float32 [B, 3, H, W] in [0, 1]; ``index`` int64 [B], their rows in the training set;
-    ``labels`` int64 [B] if the objective ``uses_labels``. ``epoch`` counts from 0 to ``epochs``,
-    and ``progress``, in [0, 1), is the share of all steps that are done. Every random draw of the
-    step comes from ``generator``, which is on the images' device.
+    ``images`` float32 [B, 3, H, W]; ``index`` int64 [B], their rows in the training set; ``labels``
+    int64 [B] if the objective ``uses_labels``. ``epoch`` is in 0..epochs-1, and ``progress``, in
+    [0, 1), the share of all steps that are done. Every random draw comes from ``generator``.
     """
 
     images: Tensor
@@ -154,10 +143,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """All images of a pretraining, on its device: ``images`` uint8 [n, 3, H, W].
-
-    ``labels`` int64 [n] if the objective ``uses_labels``, or else None.
-    """
+    """All ``images`` of a pretraining, uint8 [n, 3, H, W], and ``labels`` int64 [n] if used."""
 
     images: Tensor
     labels: Tensor | None = None
@@ -165,9 +151,9 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Exported:
-    """What a pretraining leaves: the encoder, and the BatchNorm branch that its features take.
+    """The result of a pretraining: the encoder, and the BatchNorm branch for its features.
 
-    ``head`` maps features [B, D] to logits [B, K], where the objective trained a classifier.
+    ``head`` is a classifier [B, D] -> [B, K] that was trained along, if any.
     """
 
     encoder: Encoder
@@ -178,10 +164,9 @@ class Exported:
 class Objective(nn.Module, ABC):
     """A pretraining loss around an encoder; it makes its own views.
 
-    The constructor takes the encoder and, by name, numbers and words. A further parameter
-    ``teacher: Encoder`` makes it a distillation. What is learned or remembered belongs in
-    parameters and buffers: training continues from these after an interruption. ``recipe`` is the
-    authors' schedule, for presets without one; an object may have another than its class.
+    The constructor takes the encoder, maybe another named ``teacher``, and arguments by keyword.
+    What is learned or remembered belongs in parameters and buffers, from which an interrupted
+    training continues. ``recipe`` is the authors' schedule; an object's wins over its class's.
     """
 
     recipe: Recipe | None = None
@@ -193,10 +178,7 @@ class Objective(nn.Module, ABC):
         """The scalar loss of a batch."""
 
     def prepare(self, data: TrainingSet, epoch: int, run: Run) -> None:
-        """Look at the whole training set before an epoch, such as to cluster it.
-
-        Results belong in buffers. An interrupted epoch continues without another call.
-        """
+        """Look at the whole training set before an epoch; results belong in buffers."""
 
     def after_step(self, batch: Batch) -> None:
         """Update what follows the weights, such as a moving average or a queue."""
@@ -206,17 +188,13 @@ class Objective(nn.Module, ABC):
         return Exported(self.encoder)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The parameters to train, in the optimizer's groups.
-
-        A group may have a ``weight_decay`` and ``momentum`` of its own; the learning rate is the
-        recipe's in all.
-        """
+        """The parameters to train, in groups, which may have a ``weight_decay`` of their own."""
         return [{"params": list(self.parameters())}]
 
 
 @dataclass(frozen=True)
 class ProbeData:
-    """What a probe is fitted on: trained on ``train``, selected on ``held_out``; K ``classes``."""
+    """Images to train on and images to select on, with so many ``classes`` (K)."""
 
     train: Split
     held_out: Split
@@ -228,34 +206,27 @@ class ProbeError(Exception):
 
 
 class Probe(ABC):
-    """Fits a classifier [B, D] -> [B, K] on the features of a frozen encoder.
+    """Fits a classifier [B, D] -> [B, K] on features. Subclasses are frozen dataclasses.
 
-    One that ``finetunes`` is given a copy of the encoder and trains it in place; the copy is
-    evaluated and stored with the classifier. Subclasses are frozen dataclasses.
+    One that ``finetunes`` trains a copy of the encoder in place, which is stored with it.
     """
 
     finetunes: ClassVar[bool] = False
 
     def passes(self) -> float:
-        """Forward-and-backward passes of the encoder per training image, to estimate times from.
-
-        0 if each image is encoded once.
-        """
+        """Forward-and-backward passes of the encoder per image; 0 if each is encoded once."""
         return 0.0
 
     @abstractmethod
     def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
-        """Fit the classifier on features of the encoder, which is on ``run.device``.
+        """Fit on features of the encoder, which is in eval mode and on ``run.device``.
 
-        The encoder comes in eval mode and is left unchanged, unless the probe ``finetunes``. A fit
-        that takes minutes continues from ``run.checkpoints``. Raises ProbeError where it fails.
+        The encoder stays unchanged, unless the probe ``finetunes``. A fit that takes minutes
+        continues from ``run.checkpoints``. Raises ProbeError where it fails.
         """
 
     def rebuild(self, width: int, classes: int, weights: Mapping[str, Tensor]) -> nn.Module:
-        """The fitted classifier from its stored ``state_dict``; by default an ``nn.Linear``.
-
-        Raises RuntimeError for weights that do not fit.
-        """
+        """The classifier from its ``state_dict``; raises RuntimeError if that does not fit."""
         with device("meta"):
             layer = nn.Linear(width, classes)
         layer.load_state_dict(weights, assign=True)

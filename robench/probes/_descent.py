@@ -76,6 +76,12 @@ def descend(
             after_epoch()
 
 
+def check_positive(lr: float, epochs: int, batch: int) -> None:
+    """Raise ValueError unless all are positive."""
+    if min(lr, epochs, batch) <= 0:
+        raise ValueError(f"lr={lr}, epochs={epochs} and batch={batch} must be positive")
+
+
 def rate(lr: float, falls: Sequence[int], epoch: int) -> float:
     """The learning rate in an epoch, from 0: tenfold smaller after each number in ``falls``."""
     for _ in [fall for fall in falls if epoch >= fall]:

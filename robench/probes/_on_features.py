@@ -1,7 +1,10 @@
 """Linear probes on features that are extracted once, since the images are not augmented."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +13,8 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
-from robench.contracts import Encoder, ProbeData, Run, Split
-from robench.probes._descent import descend, linear_layer
+from robench.contracts import Encoder, Probe, ProbeData, Run, Split
+from robench.probes._descent import check_positive, descend, linear_layer
 from robench.tensors.features import extract, to_images
 from robench.tensors.memory import is_out_of_memory, release
 
@@ -49,46 +52,42 @@ def all_labels(data: ProbeData, device: torch.device) -> Tensor:
     return torch.tensor(labels, device=device)
 
 
-def fit_on_features(
-    optimizer: Callable[[Iterable[Tensor]], Optimizer],
-    encoder: Encoder,
-    data: ProbeData,
-    batch: int,
-    epochs: int,
-    generator: Generator,
-    run: Run,
-    falls: tuple[int, ...] = (),
-    whole_batches: bool = False,
-) -> nn.Linear:
-    """Train a linear layer by cross-entropy on the features of both parts.
+@dataclass(frozen=True)
+class OnFeatures(Probe):
+    """A linear layer by cross-entropy on the features of both parts; the last epoch counts.
 
-    Nothing is selected: the last epoch counts. A last, incomplete batch counts too, unless only
-    ``whole_batches`` do.
+    A last, incomplete batch counts too, unless only ``whole_batches`` do.
     """
-    parts = [features(encoder, part, 1024, run) for part in (data.train, data.held_out)]
-    inputs, labels = torch.cat(parts), all_labels(data, run.device)
-    layer = linear_layer(inputs.shape[1], data.classes, run.device, generator)
 
-    def loss(rows: Tensor) -> Tensor:
-        return cross_entropy(layer(inputs[rows]), labels[rows])
+    falls: ClassVar[Sequence[int]] = ()
+    whole_batches: ClassVar[bool] = False
 
-    batch = min(batch, len(inputs))
-    descend(
-        optimizer(layer.parameters()),
-        loss,
-        len(inputs),
-        batch,
-        epochs,
-        generator,
-        run,
-        "linear probe",
-        falls=falls,
-        smallest=batch if whole_batches else 1,
-    )
-    return layer.requires_grad_(False)
+    lr: float
+    epochs: int
+    batch: int
 
+    def __post_init__(self) -> None:
+        check_positive(self.lr, self.epochs, self.batch)
 
-def check_positive(lr: float, epochs: int, batch: int) -> None:
-    """Raise ValueError unless all are positive."""
-    if min(lr, epochs, batch) <= 0:
-        raise ValueError(f"lr={lr}, epochs={epochs} and batch={batch} must be positive")
+    @abstractmethod
+    def optimizer(self, parameters: Iterable[Tensor]) -> Optimizer:
+        """The optimizer of the layer."""
+
+    def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
+        parts = [features(encoder, part, 1024, run) for part in (data.train, data.held_out)]
+        inputs, labels = torch.cat(parts), all_labels(data, run.device)
+        layer = linear_layer(inputs.shape[1], data.classes, run.device, generator)
+        batch = min(self.batch, len(inputs))
+        descend(
+            self.optimizer(layer.parameters()),
+            lambda rows: cross_entropy(layer(inputs[rows]), labels[rows]),
+            len(inputs),
+            batch,
+            self.epochs,
+            generator,
+            run,
+            f"{type(self).__name__} probe",
+            falls=self.falls,
+            smallest=batch if self.whole_batches else 1,
+        )
+        return layer.requires_grad_(False)

@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from robench.contracts import Encoder, Probe, ProbeData, Run, Split
-from robench.probes._descent import descend, linear_layer
+from robench.probes._descent import check_positive, descend, linear_layer
 from robench.tensors.ascend import ascend
 from robench.tensors.augment import random_crop, random_hflip
 from robench.tensors.balls import ball
@@ -34,10 +34,7 @@ class OnImages(Probe):
     decay: str = ""
 
     def __post_init__(self) -> None:
-        if min(self.lr, self.epochs, self.batch) <= 0:
-            raise ValueError(
-                f"lr={self.lr}, epochs={self.epochs} and batch={self.batch} must be positive"
-            )
+        check_positive(self.lr, self.epochs, self.batch)
         if not 0 <= self.momentum < 1 or self.weight_decay < 0:
             raise ValueError(
                 f"momentum={self.momentum} must be in [0, 1) and "

@@ -1,17 +1,17 @@
 """CLAE's linear evaluation: a linear layer by Adam at one learning rate."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
+from typing import ClassVar
 
-from torch import Generator, nn
+from torch import Tensor
 from torch.optim import Adam
 
-from robench.contracts import Encoder, Probe, ProbeData, Run
-from robench.probes._on_features import check_positive, fit_on_features
+from robench.probes._on_features import OnFeatures
 
 
 @dataclass(frozen=True)
-class LinearAdam(Probe):
+class LinearAdam(OnFeatures):
     """Adam without a schedule on whole batches of images that are not augmented.
 
     Settings are those of CLAE's code on its SimCLR base (SimCLR/eval_lr.py:14-16, 153-159 and 205;
@@ -20,15 +20,11 @@ class LinearAdam(Probe):
     is trained on too, since nothing is selected.
     """
 
+    whole_batches: ClassVar[bool] = True
+
     lr: float = 3e-4
     epochs: int = 1000
     batch: int = 256
 
-    def __post_init__(self) -> None:
-        check_positive(self.lr, self.epochs, self.batch)
-
-    def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
-        adam = partial(Adam, lr=self.lr)
-        return fit_on_features(
-            adam, encoder, data, self.batch, self.epochs, generator, run, whole_batches=True
-        )
+    def optimizer(self, parameters: Iterable[Tensor]) -> Adam:
+        return Adam(parameters, self.lr)
