@@ -1,19 +1,22 @@
 """The functions behind the command line and ``robench.run(...)`` in a notebook."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
+from robench import reproduction
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan, reach
 from robench.catalog.request import Names, Places, Request, keywords, specs
-from robench.catalog.scale import schedules, size, table_size
+from robench.catalog.scale import schedules
 from robench.contracts import Encoder, Progress
 from robench.engine.bench import Bench, find_card, restore
 from robench.engine.places import Say, make_bench, open_store
 from robench.engine.progress import bar
+from robench.engine.reporting import Results as Results
 from robench.engine.reporting import (
+    answer,
     latest,
     left_out,
     scales,
@@ -23,46 +26,17 @@ from robench.engine.reporting import (
     write_report,
     write_text,
 )
-from robench.grid.questions import Evaluation, Imported, Pretraining
+from robench.grid.questions import Imported, Pretraining
 from robench.grid.records import Result
 from robench.grid.spec import Spec, SpecError, parse, parse_number
+from robench.report import compare as comparing
+from robench.report import published
+from robench.report.table import Table, pivot
+from robench.report.worst_case import worst_cases
 from robench.store.store import Store
-from robench.trust.review import review
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from robench.engine.audit import Finding
-    from robench.report.compare import Comparison
-    from robench.report.table import Table
-    from robench.reproduction import Reproduction
-
-
-@dataclass(frozen=True)
-class Results(Sequence[Result]):
-    """The answers of a run in the plan's order; how many are ``missing``, and the failures."""
-
-    results: tuple[Result, ...]
-    failures: tuple[str, ...]
-    out: Path
-    missing: int = 0
-
-    @property
-    def frame(self) -> "DataFrame":
-        """One row a cell, as in ``results.csv``."""
-        from robench.report.results import frame
-
-        return frame(self.results)
-
-    def __len__(self) -> int:
-        return len(self.results)
-
-    @overload
-    def __getitem__(self, index: int) -> Result: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Result]: ...
-    def __getitem__(self, index: int | slice) -> Result | Sequence[Result]:
-        return self.results[index]
 
 
 @keywords(Request)
@@ -121,24 +95,22 @@ def reproduce(
     progress: Progress = bar,
     say: Say = print,
     warn: Say | None = None,
-) -> "Reproduction":
+) -> reproduction.Reproduction:
     """Run a published table again at a scale, and set its values beside the measured ones.
 
     ``reproduction.md`` and ``.csv`` are written into the results folder. Raises SpecError,
     DataError or StoreError, before any compute, for what does not exist or cannot be read or
     written.
     """
-    from robench.reproduction import reproduce, texts
-
-    task, bench = reproduction(table, scale, request, places, progress, say, warn or say)
-    made = reproduce(task, bench)
+    task, bench = planned(table, scale, request, places, progress, say, warn or say)
+    made = reproduction.reproduce(task, bench)
     with bench.reporting():
-        for name, text in texts(made).items():
+        for name, text in reproduction.texts(made).items():
             write_text(bench.store.out / name, text)
     return made
 
 
-def reproduction(
+def planned(
     table: str,
     scale: str,
     request: Request,
@@ -146,23 +118,16 @@ def reproduction(
     progress: Progress,
     say: Say,
     warn: Say,
-) -> "tuple[Reproduction, Bench]":
+) -> tuple[reproduction.Reproduction, Bench]:
     """A published table before it has run again, and the bench to run it on.
 
     Raises SpecError for what does not exist or cannot be, before any compute.
     """
-    from robench.report import published
-    from robench.reproduction import planned
-
-    store = Store(reproduction_folder(table, scale, places), places.zoo, warn)
+    out = places.out or Path("results", "reproduce", f"{table}-{scale}")
+    store = Store(out, places.zoo, warn)
     bench = make_bench(places, store, progress, say)
-    made = planned(table, scale, request.seeds, bench.catalog, published.values())
-    return made, bench
-
-
-def reproduction_folder(table: str, scale: str, places: Places) -> Path:
-    """The results folder of a reproduction: ``out``, or its own for table and scale."""
-    return places.out or Path("results") / "reproduce" / f"{table}-{scale}"
+    values = published.values()
+    return reproduction.planned(table, scale, request.seeds, bench.catalog, values), bench
 
 
 @keywords(Request, "attacks", "norms", "eps", "limit")
@@ -217,31 +182,6 @@ def evaluate(
     return answer(bench, own, reach(asked, bench.catalog))
 
 
-def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Results:
-    """Answer the evaluations, and report on them and on what else is stored of the same size.
-
-    Stored cells in the place of one of them in the table stay out of the report.
-    """
-    from robench.report.results import latest_last, one_each
-
-    bench.store.prepare()
-    answered = list(bench.answers(evaluations, limit))
-    sizes = {size(evaluation, limit, bench.catalog) for evaluation in evaluations}
-    with bench.reporting():  # the last of several processes to write has read what all have found
-        reviewed = review(bench.store.results(), bench.catalog.attack)
-        known = {result.cell.key: result for result in reviewed}
-        results = tuple(known.get(result.cell.key, result) for result in answered)
-        found = [(one, size_of(one, bench.catalog)) for one in latest_last(known.values())]
-        tables = [table_size([*(own for _, own in found), one]) for one in sizes]
-        others = (one for one, own in found if any(own.fits(table) for table in tables))
-        reported = one_each([*others, *results])
-        if reported:
-            methods = list(dict.fromkeys(result.labels.method for result in results))
-            write_report(bench.store, reported, bench.catalog, methods)
-    missing = len(evaluations) - len(results)
-    return Results(results, tuple(bench.failures), bench.store.out, missing)
-
-
 @keywords(Request, "preset")
 @keywords(Places, "out", "zoo", "plugins")
 def report(*, request: Request, places: Places, say: Say = print) -> list[Path]:
@@ -257,15 +197,12 @@ def report(*, request: Request, places: Places, say: Say = print) -> list[Path]:
 
 @keywords(Request, "preset")
 @keywords(Places, "out", "zoo", "plugins")
-def worst_case(attacks: Names, *, request: Request, places: Places, say: Say = print) -> "Table":
+def worst_case(attacks: Names, *, request: Request, places: Places, say: Say = print) -> Table:
     """The table of the latest scale, with the worst case over the attacks, image by image.
 
     Attacks are named as in the table. Nothing is computed or written. Raises SpecError where
     nothing is stored, or no model was attacked by all of them at the same norm and eps.
     """
-    from robench.report.table import pivot
-    from robench.report.worst_case import worst_cases
-
     store, catalog = _stored_cells(request, places, say)
     results = latest(store, catalog, say)
     worst = worst_cases(results, [str(spec) for spec in specs("attacks", attacks)])
@@ -286,16 +223,13 @@ def compare(
     request: Request,
     places: Places,
     say: Say = print,
-) -> "Comparison":
+) -> comparing.Comparison:
     """Compare two methods on the same images, from the stored cells; nothing is computed.
 
     Methods are named as in the table, or in any way that means the same. ``worst_case`` adds the
     worst case over some attacks. ``say`` is called with what is left out. Raises SpecError for a
     method without stored cells, or two with nothing in common.
     """
-    from robench.report import compare as comparing
-    from robench.report.worst_case import worst_cases
-
     store, catalog = _stored_cells(request, places, say)
     results = stored(store, catalog)
     methods = sorted({result.labels.method for result in results})

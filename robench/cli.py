@@ -211,22 +211,19 @@ def reproduce(table: str, scale: str, request: Request, places: Places, dry_run:
     """
     from robench import api
     from robench.engine.progress import bar
-
-    if dry_run:
-        from robench.reproduction import dry_run as lines
-
-        task, bench = api.reproduction(table, scale, request, places, bar, click.echo, _note)
-        for line in lines(task, bench):
-            click.echo(line)
-        return 0
+    from robench.reproduction import dry_run as lines
     from robench.reproduction import markdown
 
+    places = replace(places, out=places.out or Path("results", "reproduce", f"{table}-{scale}"))
+    if dry_run:
+        for line in lines(*api.planned(table, scale, request, places, bar, click.echo, _note)):
+            click.echo(line)
+        return 0
     keep_freed_memory()
     made = api.reproduce(
         table, scale, request=request, places=places, progress=bar, say=click.echo, warn=_note
     )
-    out = api.reproduction_folder(table, scale, places)
-    click.echo(f"\n{markdown(made)}\nThis table, as CSV too, and cells: {out}")
+    click.echo(f"\n{markdown(made)}\nThis table, as CSV too, and cells: {places.out}")
     return _failed(made.failures)
 
 

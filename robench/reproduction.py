@@ -8,10 +8,9 @@ from enum import Enum
 from functools import cached_property
 from itertools import groupby, pairwise, product
 
-from scipy.stats import t
-
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import Request, grid
+from robench.catalog.plan import grid
+from robench.catalog.request import Request
 from robench.engine.bench import Bench
 from robench.engine.estimate import cost, estimate
 from robench.grid.questions import Evaluation
@@ -87,6 +86,8 @@ class Place:
             (only,) = self.results.values()
             low, high = wilson(only.correct, only.n)
             return Interval(100 * low, 100 * high)
+        from scipy.stats import t
+
         half = float(t.ppf(0.975, seeds - 1)) * sd * math.sqrt(1 + 1 / seeds)
         return Interval(max(0.0, mean - half), min(100.0, mean + half))
 

@@ -7,9 +7,8 @@ from fractions import Fraction
 from functools import partial
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.request import Request as Request
+from robench.catalog.request import Request
 from robench.catalog.scale import agrees, paired
-from robench.catalog.scale import scale as scale
 from robench.catalog.settings import changed
 from robench.grid.questions import Evaluation, Pretraining, Probing
 from robench.grid.recipe import Recipe

@@ -1,20 +1,72 @@
-"""Reports on stored cells: which of them, of which size, and the files of a report."""
+"""Answers to a plan, and reports on stored cells: which of them, and of which size."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import overload
+
+import pandas as pd
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.scale import Scale, scale, size, table_size
-from robench.grid.questions import Pretraining
+from robench.engine.bench import Bench
+from robench.grid.questions import Evaluation, Pretraining
 from robench.grid.records import Curve, Examples, Result
 from robench.grid.spec import SpecError, nearest, parse
+from robench.report.compare import Comparison
+from robench.report.results import frame, latest_last, one_each
+from robench.report.write import write
 from robench.store.store import Store, StoreError
 from robench.trust.review import review
 
-if TYPE_CHECKING:
-    from robench.report.compare import Comparison
+
+@dataclass(frozen=True)
+class Results(Sequence[Result]):
+    """The answers of a run in the plan's order; how many are ``missing``, and the failures."""
+
+    results: tuple[Result, ...]
+    failures: tuple[str, ...]
+    out: Path
+    missing: int = 0
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a cell, as in ``results.csv``."""
+        return frame(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Result]: ...
+    def __getitem__(self, index: int | slice) -> Result | Sequence[Result]:
+        return self.results[index]
+
+
+def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Results:
+    """Answer the evaluations, and report on them and on what else is stored of the same size.
+
+    Stored cells in the place of one of them in the table stay out of the report.
+    """
+    bench.store.prepare()
+    answered = list(bench.answers(evaluations, limit))
+    sizes = {size(evaluation, limit, bench.catalog) for evaluation in evaluations}
+    with bench.reporting():  # the last of several processes to write has read what all have found
+        reviewed = review(bench.store.results(), bench.catalog.attack)
+        known = {result.cell.key: result for result in reviewed}
+        results = tuple(known.get(result.cell.key, result) for result in answered)
+        found = [(one, size_of(one, bench.catalog)) for one in latest_last(known.values())]
+        tables = [table_size([*(own for _, own in found), one]) for one in sizes]
+        others = (one for one, own in found if any(own.fits(table) for table in tables))
+        reported = one_each([*others, *results])
+        if reported:
+            methods = list(dict.fromkeys(result.labels.method for result in results))
+            write_report(bench.store, reported, bench.catalog, methods)
+    missing = len(evaluations) - len(results)
+    return Results(results, tuple(bench.failures), bench.store.out, missing)
 
 
 def stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
@@ -42,8 +94,6 @@ def stored(store: Store, catalog: Catalog) -> list[Result]:
 
     Raises SpecError where there is none.
     """
-    from robench.report.results import latest_last
-
     results = latest_last(review(store.results(), catalog.attack))
     if not results:
         raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
@@ -55,8 +105,6 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
 
     ``say`` is called with what is left out. Raises SpecError where nothing is stored.
     """
-    from robench.report.results import one_each
-
     results = stored(store, catalog)
     sizes = [size_of(result, catalog) for result in results]
     table = table_size(sizes)
@@ -71,7 +119,7 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
     return reported
 
 
-def left_out(made: "Comparison") -> str:
+def left_out(made: Comparison) -> str:
     """What a comparison leaves out, in a line; "" where it uses all cells."""
     methods = made.a, made.b
     left = [
@@ -104,8 +152,6 @@ def write_report(
 
     ``methods`` come first, in their order. Raises StoreError where they cannot be written.
     """
-    from robench.report.write import write
-
     results = sorted(results, key=lambda result: result.cell.key)
     sources = dict.fromkeys(result.cell.evaluation.probing.source for result in results)
     cards = [card for card in map(store.card, sources) if card is not None]
