@@ -3,7 +3,6 @@
 Its seeds, settings and warnings are handled here, and what it leaves behind is undone.
 """
 
-import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -39,6 +38,14 @@ _NOTES = {  # words in a warning of the package's checks.py: the note that stand
 }
 
 
+class _Warnings(list[str]):
+    """The package's warnings; it stands for the package's logger, which prints them."""
+
+    def warning(self, text: str, *given: object) -> None:
+        """Keep a warning."""
+        self.append(text % given if given else text)
+
+
 @dataclass(frozen=True)
 class OfficialAttack(Attack):
     """A cascade of the package's attacks: each ``member`` sees the images left by those before it.
@@ -69,11 +76,12 @@ class OfficialAttack(Attack):
     ) -> Attacked:
         images = images.contiguous()  # the package reshapes with view()
         model, seed, found = target.model, draw_seed(generator), run.checkpoints.load()
-        warnings: list[str] = []
-        with self._package(target, images, seed, warnings) as package, torch.no_grad():
+        warnings = _Warnings()
+        with self._package(target, images, seed) as package, torch.no_grad():
+            package.apgd.logger = package.apgd_targeted.logger = warnings
             if found is None:
                 attacked, done = images.clone(), 0
-                standing = _classified(model, images, labels, package.logger)
+                standing = _classified(model, images, labels, warnings)
                 fooled_by = torch.full_like(labels, -1)
             else:
                 tensors = {name: tensor.to(images.device) for name, tensor in found.tensors.items()}
@@ -90,28 +98,25 @@ class OfficialAttack(Attack):
                 fooled = model(made).argmax(1) != labels[rows]
                 attacked[rows[fooled]], fooled_by[rows[fooled]] = made[fooled], number
                 standing[rows[fooled]] = False
-                reached = {"x": attacked, "standing": standing, "by": fooled_by}
-                tensors = {name: tensor.clone() for name, tensor in reached.items()}
+                tensors = {"x": attacked, "standing": standing, "by": fooled_by}
                 values = {"done": number + 1, "warnings": list(warnings)}
                 run.checkpoints.save_if_due(partial(State, tensors, values))
         return Attacked(attacked, *self._noticed(warnings, target.classes), fooled_by)
 
     def _noticed(self, warnings: list[str], classes: int) -> tuple[tuple[str, ...], dict[str, int]]:
         """Notes, and the most images at whose start a run of APGD-T found no gradient."""
+        targeted, counts = "apgd-t" in self.members, {}
         notes = [next((n for w, n in _NOTES.items() if w in said), said) for said in warnings]
-        if "apgd-t" not in self.members:
-            return tuple(dict.fromkeys(notes)), {}
-        if classes < 4:
-            return tuple(dict.fromkeys(["no-dlr", *notes])), {}
-        # Each target's run warns of the images that it begins with, so numbers of runs overlap.
-        found = [re.search(r"there are (\d+) points with zero", said) for said in warnings]
-        counts = {"zero-gradients": max((int(one[1]) for one in found if one), default=0)}
+        if targeted and classes < 4:
+            notes.insert(0, "no-dlr")
+        elif targeted:
+            # Each target's run warns of the images that it begins with, so numbers of runs overlap.
+            found = [re.search(r"there are (\d+) points with zero", said) for said in warnings]
+            counts["zero-gradients"] = max((int(one[1]) for one in found if one), default=0)
         return tuple(dict.fromkeys(notes)), counts
 
     @contextmanager
-    def _package(
-        self, target: Target, images: Tensor, seed: int, warnings: list[str]
-    ) -> Iterator[Any]:
+    def _package(self, target: Target, images: Tensor, seed: int) -> Iterator[Any]:
         """The package's attacks, which search through a faster copy of the model."""
         from pyautoattack import AutoAttack
 
@@ -132,11 +137,10 @@ class OfficialAttack(Attack):
             for targeted in (package.apgd_targeted, package.fab):
                 targeted.n_target_classes = min(targeted.n_target_classes, classes - 1)
             self.adjust(package)
-            with _heard(package.logger, warnings):
-                yield package
+            yield package
 
 
-def _classified(model: nn.Module, images: Tensor, labels: Tensor, logger: logging.Logger) -> Tensor:
+def _classified(model: nn.Module, images: Tensor, labels: Tensor, logger: "_Warnings") -> Tensor:
     """Which images the model classifies correctly, [B], after the package's sanity checks."""
     from pyautoattack import checks
 
@@ -159,7 +163,7 @@ def _checks_undone() -> Iterator[None]:
     """
     from pyautoattack import checks
 
-    trace, profile = sys.gettrace(), sys.getprofile()
+    trace = sys.gettrace()
     counters = dict.fromkeys(checks.funcs, 0)
     checks.funcs.update(counters)
     try:
@@ -167,26 +171,3 @@ def _checks_undone() -> Iterator[None]:
     finally:
         checks.funcs.update(counters)
         sys.settrace(trace)
-        sys.setprofile(profile)
-
-
-@contextmanager
-def _heard(logger: logging.Logger, warnings: list[str]) -> Iterator[None]:
-    """Collect the package's warnings and print none; its progress, at DEBUG, passes."""
-
-    def keep(record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING:
-            return True
-        warnings.append(record.getMessage())
-        return False
-
-    level, disabled = logger.level, logger.disabled
-    logger.setLevel(min(logger.getEffectiveLevel(), logging.WARNING))
-    logger.disabled = False  # logging.config disables loggers that it does not know
-    logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)
-        logger.disabled = disabled
-        logger.setLevel(level)

@@ -384,9 +384,11 @@ class Bench:
             "probe": fingerprint(trained(model, self.probe(question.probing))),
         }
         rest = {"images": f"{kept} to {kept + len(index)}"}
+        other = question.surrogate
+        surrogate = None if other is None else self.classifier(other)
         states = self.store.attacking(question, about | rest)
         attempt = evaluate(
-            Target(model, len(data.classes), model.get_submodule("encoder")),
+            Target(model, len(data.classes), model.get_submodule("encoder"), surrogate),
             attack,
             data.test,
             index,
