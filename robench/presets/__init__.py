@@ -104,7 +104,7 @@ _PAPERS = files(__name__) / "papers"
 
 def paper_names() -> list[str]:
     """The names of the papers' presets, sorted: ``paper/rocl`` is ``papers/rocl.toml``."""
-    stems = [file.name.removesuffix(".toml") for file in _PAPERS.iterdir()]
+    stems = [file.name.partition(".toml")[0] for file in _PAPERS.iterdir() if ".toml" in file.name]
     return sorted(f"paper/{stem.replace('_', '-')}" for stem in stems if stem[0] != "_")
 
 
@@ -125,6 +125,7 @@ def _read(stem: str) -> dict[str, Any]:
 
 
 def _merged(own: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    """Tables are merged; a list has its own items before the shared ones."""
     merged = {**shared, **own}
     for name in own.keys() & shared.keys():
         if isinstance(own[name], dict):
@@ -152,8 +153,8 @@ def _shown(value: Any) -> str:
     match value:
         case bool():
             return str(value).lower()
-        case [[*_], *_]:
-            return ", ".join(" ".join(map(_shown, item)) for item in value)
+        case [[int(), float()], *_]:  # the falls of a recipe, as typed
+            return ",".join(f"{epoch}:{share:g}" for epoch, share in value)
         case list():
             return ", ".join(map(_shown, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

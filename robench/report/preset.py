@@ -113,7 +113,7 @@ def explained(setting: Setting) -> str:
 
 
 def recipe_as_typed(recipe: Mapping[str, Any]) -> str:
-    """What a recipe sets, with the keys and values of ``--set``."""
+    """The fields that a recipe sets, with the keys and values of ``--set``."""
     changed = {one.name for one in fields(Recipe) if recipe[one.name] != one.default}
     values = {name: recipe[name] for name in ("epochs", "batch", "optimizer", "lr", "schedule")}
     values |= {name: value for name, value in recipe.items() if name in changed}

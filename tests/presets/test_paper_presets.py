@@ -11,6 +11,7 @@ from torch import nn
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan
 from robench.catalog.request import Request
+from robench.catalog.settings import recipe_value
 from robench.contracts import Encoder
 from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
@@ -70,13 +71,13 @@ def test_the_settings_shown_are_those_that_run(name: str) -> None:
     checked = 0
     for setting in CATALOG.preset(name).settings:
         part = setting.part.rpartition(": ")[2]
-        typed = f"({setting.name}={setting.value})"
         run = [spec.get(setting.name) for spec in specs if spec.name == part]
         if part == "recipe":
-            recipes = {f"({setting.name}={getattr(t.recipe, setting.name)})" for t in trainings}
-            assert typed in recipes or setting.name in ("warmup_start", "falls", "weight_decay")
+            value = recipe_value(setting.name, setting.value)
+            assert value in [getattr(one.recipe, setting.name) for one in trainings]
         elif run:
-            assert parse(part + typed).get(setting.name) in run
+            typed = parse(f"{part}({setting.name}={setting.value})")
+            assert typed.get(setting.name) in run
         checked += part == "recipe" or bool(run)
     assert checked > 10
 
