@@ -15,10 +15,9 @@ from robench.report.table import (
     Note,
     Number,
     Table,
-    attack_name,
+    attack_names,
     explained,
     flags_of,
-    says_norm,
 )
 from robench.report.table import Row as Line
 from robench.trust.statistics import RESAMPLES, Interval, bootstrap, exact_mcnemar, holm, mean_sd
@@ -90,9 +89,8 @@ def compare(
         raise SpecError(f"'{a}' is compared with itself; name two methods")
 
     def question(result: Result) -> Question:
-        labels = result.labels
-        names = (labels.source, labels.target, labels.encoder, labels.probe, labels.attack)
-        return Question(scale(result), *names, result.norm, result.eps)
+        _, *names = vars(result.labels).values()
+        return Question._make([scale(result), *names, result.norm, result.eps])
 
     found = [result for result in latest_last(results) if result.labels.method in (a, b)]
     ours, theirs = (
@@ -193,8 +191,7 @@ def table(comparison: Comparison) -> Table:
     }
     same = [f"{name} {values[0]}" for name, values in facts.items() if len(set(values)) == 1]
     facts = {name: values for name, values in facts.items() if len(set(values)) > 1}
-    with_norm = says_norm(row.question.norm for row in rows)
-    facts["attack"] = [attack_name(*row.question[5:], with_norm=with_norm) for row in rows]
+    facts["attack"] = attack_names([row.question[5:] for row in rows])
     lines = [
         Line(
             names,
@@ -210,8 +207,8 @@ def table(comparison: Comparison) -> Table:
         for names, row in zip(zip(*facts.values(), strict=True), rows, strict=True)
     ]
     return Table(
-        caption=f"{a} against {b}: accuracy (%) on the same test images. Throughout: "
-        f"{', '.join(same)}.",
+        caption=f"{a} against {b}: accuracy (%) on the same test images."
+        + (f" Throughout: {', '.join(same)}." if same else ""),
         names=tuple(facts),
         columns=(a, b, "difference [95% interval]", "only one right", "p", "p (Holm)"),
         groups=(tuple(lines),),

@@ -119,11 +119,10 @@ def method_order(method: str, methods: Iterable[str]) -> tuple[object, ...]:
 
 def result_order(result: Result, methods: Iterable[str] = ()) -> tuple[object, ...]:
     """A sort key: method, source, target, encoder, probe, attack, norm, eps, seed, n, key."""
-    labels = result.labels
-    names = (labels.source, labels.target, labels.encoder, labels.probe)
-    attack = attack_order(labels.attack, result.norm, result.eps)
-    method = method_order(labels.method, methods)
-    return (*method, *map(natural, names), *attack, result.seed, result.n, result.cell.key)
+    method, *names, attack = vars(result.labels).values()
+    ball = attack_order(attack, result.norm, result.eps)
+    order = (*method_order(method, methods), *map(natural, names), *ball)
+    return (*order, result.seed, result.n, result.cell.key)
 
 
 # --- frames
@@ -143,12 +142,7 @@ def frame(results: Iterable[Result], methods: Sequence[str] = ()) -> pd.DataFram
 def _row(result: Result) -> dict[str, object]:
     interval = wilson(result.correct, result.n)
     return {
-        "method": result.labels.method,
-        "source": result.labels.source,
-        "target": result.labels.target,
-        "encoder": result.labels.encoder,
-        "probe": result.labels.probe,
-        "attack": result.labels.attack,
+        **vars(result.labels),
         "norm": result.norm,
         "eps": result.eps,
         "seed": result.seed,

@@ -287,18 +287,20 @@ def p_value(a: Seeds, b: Seeds) -> float | None:
 # --- words around the numbers
 
 
-def attack_name(attack: str, norm: str, eps: str, *, with_norm: bool) -> str:
-    """An attack as a heading: ``pgd 8/255``, or ``pgd l2 0.5`` with the norm."""
-    return " ".join(word for word in (attack, norm if with_norm else "", eps) if word)
+def attack_names(attacks: Sequence[tuple[str, str, str]]) -> list[str]:
+    """A heading for each (attack, norm, eps): ``pgd 8/255``, or ``pgd l2 0.5`` with the norm.
 
-
-def says_norm(norms: Iterable[str]) -> bool:
-    """Whether headings name the norm: some attack has another than linf."""
-    return not set(norms) <= {"", "linf"}
+    The norm stands only where not all are linf.
+    """
+    with_norm = not {norm for _, norm, _ in attacks} <= {"", "linf"}
+    return [
+        " ".join(word for word in (attack, norm if with_norm else "", eps) if word)
+        for attack, norm, eps in attacks
+    ]
 
 
 def caption(results: Sequence[Result], scale: str) -> str:
-    """What was measured, its intervals, and the scale."""
+    """The measurement, its intervals, and the scale, in sentences."""
     images = sorted({result.n for result in results})
     count = f"{images[0]:,}" if len(images) == 1 else f"{images[0]:,} to {images[-1]:,}"
     intervals = [wilson(result.correct, result.n) for result in results]
@@ -337,10 +339,8 @@ def _names(lines: Sequence[Labels]) -> tuple[str, ...]:
 
 
 def _headings(columns: Sequence[Column]) -> tuple[str, ...]:
-    """The norm and n stand only where they distinguish columns."""
-    with_norm = says_norm(column.norm for column in columns)
-    with_n = len({column.n for column in columns}) > 1
-    return tuple(
-        attack_name(attack, norm, eps, with_norm=with_norm) + (f" (n = {n})" if with_n else "")
-        for attack, norm, eps, n in columns
-    )
+    """The number of images stands only where it distinguishes columns."""
+    names = attack_names([column[:3] for column in columns])
+    if len({column.n for column in columns}) == 1:
+        return tuple(names)
+    return tuple(f"{name} (n = {column.n})" for name, column in zip(names, columns, strict=True))

@@ -24,7 +24,7 @@ def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
     Raises ValueError without outcomes, or where they are not about the same images.
     """
     if not outcomes:
-        raise ValueError("there is no worst case of no attacks; give one outcome or more")
+        raise ValueError("a worst case needs outcomes; give one or more")
     aligned = [_by_index(outcome) for outcome in outcomes]
     first = aligned[0]
     for place, other in enumerate(aligned, start=1):

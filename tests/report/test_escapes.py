@@ -1,4 +1,4 @@
-"""What comes from a file or a name is shown, never obeyed: Markdown, LaTeX, CSV, figures."""
+"""Text from files and names is shown, never obeyed: Markdown, LaTeX, CSV, terminals, figures."""
 
 import csv
 import io
@@ -48,7 +48,7 @@ EVIL = (
 
 
 class Tags(HTMLParser):
-    """Which tags a browser would see."""
+    """The tags that a browser would see."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

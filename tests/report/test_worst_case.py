@@ -71,7 +71,7 @@ def test_other_images_are_refused(other):
 
 
 def test_no_attacks_have_no_worst_case():
-    with pytest.raises(ValueError, match="no attacks"):
+    with pytest.raises(ValueError, match="needs outcomes"):
         worst_case([])
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from robench.report.results import CLEAN, natural, radius
-from robench.report.table import attack_name, says_norm
+from robench.report.table import attack_names
 
 
 class Attack(NamedTuple):
@@ -119,4 +119,5 @@ def _tried(points: pd.DataFrame) -> dict[Attack, list[float]]:
 
 def heading(points: pd.DataFrame, attack: Attack) -> str:
     """The attack's name; with the norm where it is not always linf."""
-    return attack_name(*attack, with_norm=says_norm(points["norm"]))
+    others = zip(points["attack"], points["norm"], points["eps"], strict=True)
+    return attack_names([*others, attack])[-1]

@@ -58,7 +58,7 @@ _SETTINGS: dict[Any, Any] = {
     "grid.color": "#dddddd",
     "lines.linewidth": 1.1,
     "lines.markersize": 4.5,
-    "text.parse_math": False,  # a name with two dollar signs is no formula
+    "text.parse_math": False,  # a name with two dollar signs is not a formula
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
@@ -194,7 +194,7 @@ def files(figure: "Figure") -> dict[str, bytes]:
     }
     contents = {}
     with warnings.catch_warnings():
-        # A name in a script that the font lacks is drawn as boxes; that is no reason to stop.
+        # A name in a script that the font lacks is drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         for kind, fields in metadata.items():
             file = io.BytesIO()
