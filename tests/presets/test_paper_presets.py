@@ -15,7 +15,7 @@ from robench.catalog.settings import recipe_value
 from robench.contracts import Encoder
 from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
-from robench.grid.spec import Spec, parse, parse_list
+from robench.grid.spec import parse, parse_list
 from robench.tensors.learners import LEARNERS
 
 CATALOG = Catalog()
@@ -185,17 +185,9 @@ def test_clae_s_three_branches() -> None:
 def test_on_plain_and_uel_the_loss_and_the_classifier_see_the_same_128_outputs(
     method: str, base: str
 ) -> None:
-    (training,) = {
-        e.probing.pretraining
-        for e in plan(
-            Request(
-                preset="paper/clae",
-                methods=parse_list(f"{method}(base={base}, output=0)"),
-                sources=parse_list("cifar10"),
-            ),
-            CATALOG,
-        )
-    }
+    methods, sources = parse_list(f"{method}(base={base}, output=0)"), parse_list("cifar10")
+    request = Request(preset="paper/clae", methods=methods, sources=sources)
+    (training,) = {e.probing.pretraining for e in plan(request, CATALOG)}
     encoder = CATALOG.build("encoders", training.encoder)
     objective = CATALOG.build_objective(training.objective, encoder)
     assert encoder.width == 128
@@ -208,30 +200,27 @@ def test_on_plain_and_uel_the_loss_and_the_classifier_see_the_same_128_outputs(
     torch.testing.assert_close(features.square().sum(1), torch.ones(4))
 
 
-def encoders_and_probes(request: Request) -> set[tuple[str, str]]:
-    return {
-        (str(e.probing.pretraining.encoder), str(e.probing.probe).partition(",")[0])
-        for e in plan(request, CATALOG)
-    }
+HALF = "resnet18(embedding=0, normalize=half, stem=cifar, width=64)"
 
 
-def test_a_pairing_is_for_every_method_that_agrees_with_it() -> None:
-    typed = Request(preset="paper/clae", methods=parse_list("clae(base=uel, eps=0.01)"))
-    assert encoders_and_probes(typed) == {(CIFAR, "linear-adam(batch=128")}
-    other = Request(preset="paper/clae", methods=parse_list("clae(eps=0.01),rocl"))
-    assert encoders_and_probes(other) == {
-        ("resnet18(embedding=0, normalize=half, stem=cifar, width=64)", "linear-adam(batch=256")
-    }
-
-
-def test_what_is_typed_beats_a_pairing() -> None:
-    small: tuple[Spec, ...] = parse_list("resnet8")
-    encoders = Request(preset="paper/clae", encoders=small)
-    assert {encoder for encoder, _ in encoders_and_probes(encoders)} == {
-        "resnet8(embedding=0, normalize=half, stem=cifar, width=16)"
-    }
-    probes = Request(preset="paper/clae", probes=parse_list("linear"))
-    assert {probe for _, probe in encoders_and_probes(probes)} == {"linear(batch=500"}
+@pytest.mark.parametrize(
+    ("typed", "encoders", "probes"),
+    [
+        # A pairing is for every method that agrees with it; what is typed wins.
+        ({"methods": "clae(base=uel, eps=0.01)"}, {CIFAR}, {"linear-adam(batch=128"}),
+        ({"methods": "clae(eps=0.01),rocl"}, {HALF}, {"linear-adam(batch=256"}),
+        (
+            {"encoders": "resnet8", "probes": "linear"},
+            {"resnet8(embedding=0, normalize=half, stem=cifar, width=16)"},
+            {"linear(batch=500"},
+        ),
+    ],
+)
+def test_pairings(typed: dict[str, str], encoders: set[str], probes: set[str]) -> None:
+    request = Request(preset="paper/clae", **{k: parse_list(v) for k, v in typed.items()})
+    found = [evaluation.probing for evaluation in plan(request, CATALOG)]
+    assert {str(probing.pretraining.encoder) for probing in found} == encoders
+    assert {str(probing.probe).partition(",")[0] for probing in found} == probes
 
 
 def test_norms_may_be_typed_beyond_an_attack_s_own() -> None:
