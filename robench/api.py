@@ -12,6 +12,7 @@ from robench.catalog.request import Names, Places, Request, keywords, specs
 from robench.catalog.scale import schedules
 from robench.contracts import Encoder, Progress
 from robench.engine.bench import Bench, find_card, restore
+from robench.engine.local import reporting
 from robench.engine.places import Say, make_bench, open_store
 from robench.engine.progress import bar
 from robench.engine.reporting import Results as Results
@@ -55,7 +56,9 @@ def run(
     SpecError, DataError or StoreError, before any compute, for what does not exist or cannot be
     read or written.
     """
-    bench = make_bench(places, open_store(request.preset, places, warn or say), progress, say)
+    catalog = Catalog(places.plugins)
+    store = open_store(request.preset, places, catalog, warn or say)
+    bench = make_bench(places, catalog, store, progress, say)
     evaluations = plan(request, bench.catalog)
     bench.store.prepare()
     for line in schedules(evaluations, request, bench.catalog):
@@ -78,7 +81,9 @@ def dry_run(
     """
     from robench.engine.estimate import estimate
 
-    bench = make_bench(places, open_store(request.preset, places, warn), progress, warn)
+    catalog = Catalog(places.plugins)
+    store = open_store(request.preset, places, catalog, warn)
+    bench = make_bench(places, catalog, store, progress, warn)
     evaluations = plan(request, bench.catalog)
     yield from schedules(evaluations, request, bench.catalog)
     yield from estimate(bench, evaluations, reach(request, bench.catalog))
@@ -104,7 +109,7 @@ def reproduce(
     """
     task, bench = planned(table, scale, request, places, progress, say, warn or say)
     made = reproduction.reproduce(task, bench)
-    with bench.reporting():
+    with reporting(bench):
         for name, text in reproduction.texts(made).items():
             write_text(bench.store.out / name, text)
     return made
@@ -124,8 +129,9 @@ def planned(
     Raises SpecError for what does not exist or cannot be, before any compute.
     """
     out = places.out or Path("results", "reproduce", f"{table}-{scale}")
-    store = Store(out, places.zoo, warn)
-    bench = make_bench(places, store, progress, say)
+    catalog = Catalog(places.plugins)
+    store = Store(out, places.zoo, warn, labels=catalog.labels)
+    bench = make_bench(places, catalog, store, progress, say)
     values = published.values()
     return reproduction.planned(table, scale, request.seeds, bench.catalog, values), bench
 
@@ -154,7 +160,9 @@ def evaluate(
     """
     from robench.engine import imported
 
-    bench = make_bench(places, open_store(preset, places, warn or say), progress, say)
+    catalog = Catalog(places.plugins)
+    store = open_store(preset, places, catalog, warn or say)
+    bench = make_bench(places, catalog, store, progress, say)
     asked = replace(
         request,
         preset=preset,
@@ -171,14 +179,14 @@ def evaluate(
     heads = {
         probing: loaded.head(len(bench.data(probing.dataset).classes))
         for probing in dict.fromkeys(one.probing for one in own)
-        if probing.probe.name == "own" and bench.store.probe(probing) is None
+        if probing.probe.name == "own" and not bench.fitted(probing)
     }
     for line in loaded.lines():
         say(line)
     bench.store.prepare()
-    imported.save(loaded, bench.store, bench.catalog)
+    imported.save(loaded, store)
     for probing, head in heads.items():
-        bench.store.save_probe(probing, head.state_dict())
+        store.save_probe(probing, bench.identity(probing), head.state_dict())
     return answer(bench, own, reach(asked, bench.catalog))
 
 
@@ -255,7 +263,7 @@ def compare(
 def _stored_cells(request: Request, places: Places, warn: Say) -> tuple[Store, Catalog]:
     catalog = Catalog(places.plugins)
     catalog.preset(request.preset)
-    return open_store(request.preset, places, warn), catalog
+    return open_store(request.preset, places, catalog, warn), catalog
 
 
 @keywords(Places, "zoo", "plugins")
@@ -296,8 +304,10 @@ def audit(
     """
     from robench.engine.audit import AuditRequest, audit
 
-    bench = make_bench(places, Store(Path("results"), places.zoo, warn or say), progress, say)
-    catalog, card = bench.catalog, find_card(bench.store, key)
+    catalog = Catalog(places.plugins)
+    store = Store(Path("results"), places.zoo, warn or say, labels=catalog.labels)
+    bench = make_bench(places, catalog, store, progress, say)
+    card = find_card(store, key)
     radius = parse_number(eps)
     if not 0 < radius <= 1:
         raise SpecError(f"--eps {eps} is not a radius in linf; give one in (0, 1], such as 8/255")

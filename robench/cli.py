@@ -270,7 +270,9 @@ def _list_results(places: Places) -> None:
     if not folders:
         click.echo("no results yet; `robench run` makes some")
     for folder in folders:
-        results = review(Store(folder, places.zoo, _note).results(), catalog.attack)
+        results = review(
+            Store(folder, places.zoo, _note, labels=catalog.labels).results(), catalog.attack
+        )
         for result in results:
             labels = result.labels
             attack = " ".join(word for word in (labels.attack, result.norm, result.eps) if word)

@@ -13,6 +13,7 @@ from robench.catalog.plan import grid
 from robench.catalog.request import Request
 from robench.engine.bench import Bench
 from robench.engine.estimate import cost, estimate
+from robench.engine.local import answers
 from robench.grid.questions import Evaluation
 from robench.grid.records import Result
 from robench.grid.spec import SpecError, nearest, parse
@@ -324,13 +325,14 @@ def dry_run(made: Reproduction, bench: Bench) -> Iterator[str]:
 def reproduce(made: Reproduction, bench: Bench) -> Reproduction:
     """Run what is missing; the reproduction with its results."""
     bench.store.prepare()
-    reviewed = review(bench.answers(made.evaluations, made.limit), bench.catalog.attack)
-    answers = {result.cell.evaluation: result for result in reviewed}
+    found, failures = answers(bench, made.evaluations, made.limit)
+    reviewed = review(found, bench.catalog.attack)
+    known = {result.cell.evaluation: result for result in reviewed}
     places = []
     for place in made.places:
-        results = [answers[one] for one in place.evaluations if one in answers]
+        results = [known[one] for one in place.evaluations if one in known]
         places.append(dataclasses.replace(place, results={one.seed: one for one in results}))
-    return dataclasses.replace(made, places=tuple(places), failures=tuple(bench.failures))
+    return dataclasses.replace(made, places=tuple(places), failures=tuple(failures))
 
 
 # --- reading

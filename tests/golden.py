@@ -118,9 +118,9 @@ def ran(folder: Path, **asked: Any) -> Value:
     assert not results.failures, results.failures
     cells = {}
     for result in results:
-        cell, outcome = result.cell, result.outcome
-        said = [cell.labels.method, cell.labels.source, "to", cell.labels.target]
-        said += [cell.labels.attack, cell.norm, cell.eps, f"seed {cell.seed}"]
+        outcome = result.outcome
+        said = [result.labels.method, result.labels.source, "to", result.labels.target]
+        said += [result.labels.attack, result.norm, result.eps, f"seed {result.seed}"]
         cells[" ".join(filter(None, said))] = {
             "clean": line(outcome.clean_prediction),
             "attacked": line(outcome.prediction),

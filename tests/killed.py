@@ -165,5 +165,5 @@ def leftovers(folder: Path) -> list[str]:
     return [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.name in ("training", "fitting", "unfinished") or path.name.endswith(".damaged")
+        if path.name in ("unfinished",) or path.name.endswith(".damaged")
     ]

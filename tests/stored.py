@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from robench.contracts import Outcome
-from robench.engine.bench import radius
-from robench.grid.questions import Evaluation, Pretraining, Probing, key
+from robench.grid.questions import Evaluation, Pretraining, Probing
 from robench.grid.recipe import Recipe
-from robench.grid.records import Cell, Curve, Examples, Labels, Provenance, Result
-from robench.grid.spec import Spec, SpecError, parse
+from robench.grid.records import Cell, Curve, Examples, Identity, Labels, Provenance, Result
+from robench.grid.spec import Spec, SpecError, parse, parse_number
 from robench.store.store import Store
 
 PGD = "pgd(eps=8/255, norm=linf, steps=20)"
@@ -54,35 +53,26 @@ def planted(
     known = np.ones(len(right), bool) if clean is None else np.array(list(clean), dtype=bool)
     index = np.arange(len(right), dtype=np.int64) if index is None else index
     label = index % 10
-    spec = _spec(f"{attack}(eps={eps}, norm={norm})" if norm else attack)
+    spec = _spec(attack)
+    if norm:
+        spec = spec.with_defaults({"norm": norm, "eps": parse_number(eps)})
     trained = Pretraining(_spec(method), _spec(encoder), _spec(source), Recipe(epochs, 64), seed)
     evaluation = Evaluation(Probing(trained, _spec(probe), _spec(target)), spec, 32)
-    ball = (norm, eps) if norm else radius(spec)
     name = attack if norm or spec == _spec("(") else spec.name
     cell = Cell(
-        key=key(evaluation),
-        labels=Labels(method, source, target, encoder, probe, name),
-        norm=ball[0],
-        eps=ball[1],
-        seed=seed,
-        n=len(right),
-        correct=int(right.sum()),
-        flags=flags,
-        notes=notes,
-        seconds=1.0,
         evaluation=evaluation,
-        encoder_sha256="",
-        probe_sha256="",
-        data_sha256=data,
+        identity=Identity((), data, ("",)),
+        limit=limit,
+        notes=notes,
+        counts=counts or {},
+        seconds=1.0,
         outcome_sha256="",
         provenance=Provenance("0", "", {}, "cpu", 1, "float32", finished),
-        counts=counts or {},
-        limit=limit,
     )
     size, sure = (np.full(len(right), value, np.float32) for value in (8 / 255, 0.5))
     before, after = (np.where(one, label, (label + 1) % 10) for one in (known, right))
     outcome = Outcome(index, label, before, after, size, sure, sure, np.full(len(right), -1))
-    return Result(cell, outcome)
+    return Result(cell, outcome, Labels(method, source, target, encoder, probe, name), flags)
 
 
 def _spec(text: str) -> Spec:
@@ -95,12 +85,12 @@ def _spec(text: str) -> Spec:
 def renamed(result: Result, **labels: str) -> Result:
     """The result with other labels."""
     names = dataclasses.replace(result.labels, **labels)
-    return Result(dataclasses.replace(result.cell, labels=names), result.outcome)
+    return dataclasses.replace(result, labels=names)
 
 
 def flagged(result: Result, *flags: str) -> Result:
     """The result with these flags."""
-    return Result(dataclasses.replace(result.cell, flags=flags), result.outcome)
+    return dataclasses.replace(result, flags=flags)
 
 
 def grid(
@@ -184,9 +174,6 @@ def store_in(folder: Path, results: Iterable[Result]) -> Store:
     """A store in ``folder/out`` and ``folder/zoo`` that keeps the results, open for writing."""
     store = Store(folder / "out", folder / "zoo", print)
     store.prepare()
-    none = np.zeros((0, 3, 2, 2), np.float32)
     for result in results:
-        cell, label = result.cell, np.zeros(0, np.int64)
-        shown = Examples(cell.labels, cell.norm, cell.eps, (), label, none, none, label, label)
-        store.save_result(cell, result.outcome, shown)
+        store.save_result(result.cell, result.outcome, None)
     return store

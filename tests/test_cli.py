@@ -175,7 +175,7 @@ def test_a_stopped_run_says_how_to_go_on_and_goes_on(
     monkeypatch.chdir(elsewhere)
     kept = files(elsewhere)
     assert any("clean" in name for name in kept) == (at == "pgd")
-    half = [name for name in kept if "/training/" in name]
+    half = [name for name in kept if "zoo/unfinished/" in name]
     assert len(half) == (how is terminate and at == "pretraining")
     with without_figures():
         done = robench(*words)

@@ -6,7 +6,9 @@ the component. Nothing is registered anywhere.
 """
 
 import importlib
+import inspect
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,9 +17,12 @@ import torch
 
 from robench.catalog import plugins
 from robench.catalog.arguments import Parameter, canonical, defaults, native, parameters
+from robench.catalog.revisions import digest
 from robench.contracts import Argument, Attack, Encoder, Metric, Objective
+from robench.grid.questions import Evaluation, Pretraining
 from robench.grid.recipe import Recipe
-from robench.grid.spec import Spec, SpecError, Value, nearest, parse, show
+from robench.grid.records import Labels
+from robench.grid.spec import Spec, SpecError, nearest, parse, show
 from robench.presets import Preset, paper, paper_names
 from robench.tensors.modes import preserved_random_state
 
@@ -30,6 +35,10 @@ _PACKAGES: Mapping[str, str] = {
     "metrics": "metrics",
     "presets": "presets",
 }
+
+
+_FROM_FILE = "normalize", "stem"
+"""Arguments of an encoder that an imported file decides."""
 
 
 class Catalog:
@@ -46,12 +55,8 @@ class Catalog:
 
     def names(self, kind: str) -> list[str]:
         """Every name of a kind, sorted."""
-        package = importlib.import_module(f"robench.{_PACKAGES[kind]}")
-        folder = Path(next(iter(package.__path__)))
-        paths = [p.relative_to(folder) for p in folder.rglob("*.py") if p.stem[0] != "_"]
-        files = [p.with_suffix("").as_posix().replace("_", "-") for p in paths]
-        files += paper_names() if kind == "presets" else []
-        return sorted({*files, *(name for k, name in self._plugins if k == kind)})
+        names = {*_built_in(kind), *(name for k, name in self._plugins if k == kind)}
+        return sorted(names | set(paper_names() if kind == "presets" else ()))
 
     def component(self, kind: str, name: str) -> Any:
         """The class or function of that name.
@@ -106,37 +111,33 @@ class Catalog:
     def resolve(self, kind: str, spec: Spec | str, preset: Sequence[Spec] = ()) -> Spec:
         """The spec with every argument written out: as typed, else by ``preset``, else by default.
 
-        An argument that came ``later`` and is at its default is left out. Raises SpecError for an
-        unknown name or argument, or a value of the wrong type or out of range.
+        Raises SpecError for an unknown name or argument, or a value of the wrong type or out of
+        range.
         """
         spec = _spec(spec)
-        known = [own for own in preset if own.name == spec.name]
-        given = dict(spec.with_defaults(dict(known[0].arguments) if known else {}).arguments)
-        component = self._chosen(kind, spec.name, given)
-        takes, left = parameters(component), defaults(component)
-        for argument in given:
+        for own in [one for one in preset if one.name == spec.name][:1]:
+            spec = spec.with_defaults(dict(own.arguments))
+        component = self._chosen(kind, spec)
+        takes = parameters(component)
+        for argument, _ in spec.arguments:
             if argument not in takes:
                 hint = nearest(argument, list(takes)) if takes else "it takes none"
                 raise SpecError(f"{spec.name} has no argument '{argument}'; {hint}")
-        full = {}
         for parameter in takes.values():
-            if parameter.required and parameter.name not in given:
+            if parameter.required and not spec.has(parameter.name):
                 raise SpecError(
                     f"{spec.name} needs {parameter.name}: write {self.signature(kind, spec.name)}"
                 )
-            value = given.get(parameter.name, left[parameter.name])
-            value = canonical(value, parameter, spec.name)
-            # Answers were stored before there was this argument: their keys say nothing of it.
-            if parameter.name not in _later(component) or value != parameter.default:
-                full[parameter.name] = value
-        resolved = Spec(spec.name, tuple(full.items()))
+        full = spec.with_defaults(defaults(component))
+        values = ((n, canonical(value, takes[n], spec.name)) for n, value in full.arguments)
+        resolved = Spec(spec.name, tuple(values))
         self._try(kind, resolved)
         return resolved
 
     def build(self, kind: str, spec: Spec | str) -> Any:
         """Make the component that a resolved spec describes; see `build_objective` for methods."""
         spec = _spec(spec)
-        component = self._chosen(kind, spec.name, dict(spec.arguments))
+        component = self._chosen(kind, spec)
         return component(**self._arguments(kind, spec))
 
     def attack(self, spec: Spec) -> Attack | None:
@@ -161,7 +162,7 @@ class Catalog:
 
         The arguments ``without`` are left out in any case.
         """
-        usual = defaults(self._chosen(kind, spec.name, dict(spec.arguments)))
+        usual = defaults(self._chosen(kind, spec))
         told = tuple(
             (name, value)
             for name, value in spec.arguments
@@ -169,11 +170,40 @@ class Catalog:
         )
         return str(Spec(spec.name, told))
 
-    def arguments(self, kind: str, spec: Spec) -> dict[str, Value]:
-        """Every argument of a resolved spec, those too that it leaves out at their default."""
-        takes = self.parameters(kind, spec.name)
-        later = _later(self.component(kind, spec.name))
-        return {name: takes[name].default for name in later} | dict(spec.arguments)
+    def labels(self, evaluation: Evaluation) -> Labels:
+        """The names that a table prints for an evaluation.
+
+        An imported encoder stands beside encoders of the same data: what it was trained on is not
+        known.
+        """
+        probing, source = evaluation.probing, evaluation.probing.source
+        trained_on = target = self._label("datasets", probing.dataset)
+        if isinstance(source, Pretraining):
+            method = self._label("methods", source.objective)
+            trained_on = self._label("datasets", source.dataset)
+            encoder = self._label("encoders", source.encoder)
+        else:
+            method, encoder = source.layout, self._label("encoders", source.encoder, _FROM_FILE)
+        return Labels(
+            method=method,
+            source=trained_on,
+            target=target,
+            encoder=encoder,
+            probe=self._label("probes", probing.probe),
+            attack=self._label("attacks", evaluation.attack, ("norm", "eps")),
+        )
+
+    def _label(self, kind: str, spec: Spec, without: Sequence[str] = ()) -> str:
+        """The label; all arguments where the component is not at hand, such as a plug-in's."""
+        try:
+            return self.label(kind, spec, without)
+        except SpecError:
+            return str(spec)
+
+    def code(self, kind: str, spec: Spec) -> tuple[str, str]:
+        """A component's name with its kind, and a digest of its code."""
+        file = inspect.getfile(self.component(kind, spec.name))
+        return f"{_PACKAGES[kind]}/{spec.name}", digest(Path(file))
 
     def schedule(self, spec: Spec) -> Recipe | None:
         """The schedule of its own that a resolved method has; None where it has none."""
@@ -182,16 +212,17 @@ class Catalog:
         return made.recipe
 
     def _arguments(self, kind: str, spec: Spec) -> dict[str, Argument]:
-        takes = parameters(self._chosen(kind, spec.name, dict(spec.arguments)))
+        takes = parameters(self._chosen(kind, spec))
         return {name: native(value, takes[name]) for name, value in spec.arguments}
 
-    def _chosen(self, kind: str, name: str, given: Mapping[str, Value]) -> Any:
+    def _chosen(self, kind: str, spec: Spec) -> Any:
         """The component; of one with a method ``chosen``, the class that its arguments choose."""
-        component = self.component(kind, name)
+        component = self.component(kind, spec.name)
         try:
+            given = dict(spec.arguments)
             return component.chosen(given) if hasattr(component, "chosen") else component
         except ValueError as error:
-            raise SpecError(f"{name}: {error}") from None
+            raise SpecError(f"{spec.name}: {error}") from None
 
     def _try(self, kind: str, spec: Spec) -> Any:
         """Build once, without memory where that works, so that bad values are refused early."""
@@ -215,11 +246,10 @@ class Catalog:
         return self.build(kind, spec)
 
     def _module(self, kind: str, name: str) -> ModuleType:
-        known = self.names(kind)
-        if name not in known:
-            raise SpecError(f"no {kind[:-1]} '{name}'; {nearest(name, known)}")
         if (kind, name) in self._plugins:
             return self._plugins[kind, name]
+        if name not in _built_in(kind):
+            raise SpecError(f"no {kind[:-1]} '{name}'; {nearest(name, self.names(kind))}")
         path = name.replace("-", "_").replace("/", ".")
         return importlib.import_module(f"robench.{_PACKAGES[kind]}.{path}")
 
@@ -237,9 +267,13 @@ def _spec(given: Spec | str) -> Spec:
     return parse(given) if isinstance(given, str) else given
 
 
-def _later(component: Any) -> tuple[str, ...]:
-    later: tuple[str, ...] = getattr(component, "later", ())
-    return later
+@cache
+def _built_in(kind: str) -> frozenset[str]:
+    """The names of this package's components; those in a folder have its name in front."""
+    package = importlib.import_module(f"robench.{_PACKAGES[kind]}")
+    folder = Path(next(iter(package.__path__)))
+    paths = [p.relative_to(folder) for p in folder.rglob("*.py") if p.stem[0] != "_"]
+    return frozenset(path.with_suffix("").as_posix().replace("_", "-") for path in paths)
 
 
 class _Stub(Encoder):

@@ -117,8 +117,7 @@ def _own(catalog: Catalog, objective: Spec) -> Recipe | None:
 
 def agrees(named: Spec, method: Spec, catalog: Catalog) -> bool:
     """Whether the method has that name, and every argument that ``named`` gives."""
-    full = catalog.arguments("methods", method)
-    return named.name == method.name and set(named.arguments) <= set(full.items())
+    return named.name == method.name and set(named.arguments) <= set(method.arguments)
 
 
 def paired(preset: Preset, catalog: Catalog, method: Spec) -> Pairing:

@@ -1,13 +1,9 @@
-"""The one place where catalog, stages and store meet: questions in, answers out.
-
-Nothing is computed twice.
-"""
+"""Answer one question, from disk or by computing it: catalog, stages and store meet here alone."""
 
 import hashlib
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +13,7 @@ import torch
 from torch import nn
 
 from robench.catalog.catalog import Catalog
+from robench.catalog.revisions import PACKAGE, digest
 from robench.contracts import (
     Attack,
     Data,
@@ -28,8 +25,8 @@ from robench.contracts import (
     Target,
     TrainingSet,
 )
+from robench.data import splits
 from robench.data.checks import check_data
-from robench.data.splits import digest
 from robench.engine.evaluate import EvaluationError, evaluate
 from robench.engine.pretrain import TrainingError, pretrain
 from robench.engine.probe import probe, rebuilt, trained
@@ -40,15 +37,16 @@ from robench.grid.questions import (
     Imported,
     Pretraining,
     Probing,
+    Question,
     Source,
     generator,
     key,
+    parents,
 )
-from robench.grid.records import Card, Cell, Examples, Labels, Outcome, Result
-from robench.grid.spec import Spec, SpecError, nearest, parse_number, show
-from robench.store.locks import Busy
+from robench.grid.records import Card, Cell, Identity, Outcome, Pictures, Result, radius
+from robench.grid.spec import Spec, SpecError, nearest
 from robench.store.provenance import gather, versions
-from robench.store.store import Store
+from robench.store.store import Fitted, Stale, Store
 from robench.tensors.batchnorm import add_branch, branches, use_branch
 from robench.tensors.features import fingerprint
 from robench.tensors.memory import is_out_of_memory
@@ -56,18 +54,47 @@ from robench.tensors.modes import preserved_random_state
 from robench.trust.flags import TEST_IMAGES
 
 FAILURES = (TrainingError, ProbeError, EvaluationError)
-"""What stops one cell and not the grid."""
+"""Errors that stop one cell and not the grid."""
 
-PAUSE = 1.0
-"""Seconds between two looks at what other processes compute."""
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that another process needs to answer questions; it can be pickled."""
+
+    plugins: tuple[Path, ...]
+    out: Path
+    zoo: Path
+    data: Path
+    device: str
+    threads: int | None = None
+    limit: int | None = None
+
+
+def answer(question: Question, work: Work, progress: Progress, say: Callable[[str], None]) -> None:
+    """Answer one question, which may be answered already; its parents are answered before it.
+
+    Raises Busy if another process computes it, and one of `FAILURES` if it cannot be answered.
+    """
+    if work.threads is not None:
+        torch.set_num_threads(work.threads)
+    catalog = Catalog(work.plugins)
+    store = Store(work.out, work.zoo, say, labels=catalog.labels)
+    store.prepare()
+    bench = Bench(catalog, store, work.data, torch.device(work.device), progress, say)
+    match question:
+        case Evaluation():
+            bench.result(question, work.limit)
+        case Probing():
+            bench.classifier(question)
+        case Pretraining() | Imported():
+            bench.encoder(question)
 
 
 @dataclass
 class Bench:
-    """Answers questions on one machine: where the data, the device and the stored answers are.
-
-    ``say`` is told, in a line, of each thing that was computed.
-    """
+    """Answers questions on one machine. ``say`` gets a line for each thing that was computed."""
 
     catalog: Catalog
     store: Store
@@ -75,92 +102,112 @@ class Bench:
     device: torch.device
     progress: Progress
     say: Callable[[str], None]
-    failures: list[str] = field(default_factory=list)
     _data: dict[Spec, Data] = field(default_factory=dict)
+    _digests: dict[object, str] = field(default_factory=dict)
     _encoders: dict[Source, tuple[Card, Encoder]] = field(default_factory=dict)
-    _told: str = ""
+    _said: set[tuple[str, ...]] = field(default_factory=set)
 
-    def answers(self, evaluations: Sequence[Evaluation], limit: int | None) -> Iterator[Result]:
-        """Each evaluation's result on ``limit`` test images or more (None: all).
-
-        One that fails is told of, kept in ``failures``, and left out; so is what rests on it.
-        Raises DataError, before any compute, where a data set is needed and cannot be read.
-        """
-        known = {evaluation: self.known(evaluation, limit) for evaluation in evaluations}
-        for name in self._needed([e for e, result in known.items() if result is None]):
-            self.data(name)  # missing files show here, and not hours later
-        numbers = {evaluation: f"[{i}/{len(known)}]" for i, evaluation in enumerate(known, 1)}
-        hopeless: set[Source | Probing] = set()
-        waiting = [evaluation for evaluation, result in known.items() if result is None]
-        while waiting:
-            others: dict[Evaluation, Busy] = {}
-            for evaluation in waiting:
-                if hopeless.isdisjoint({evaluation.probing, evaluation.probing.source}):
-                    try:
-                        known[evaluation] = self._answer(evaluation, limit, numbers[evaluation])
-                    except Busy as error:
-                        others[evaluation] = error
-                    except FAILURES as error:
-                        self._fail(evaluation, error, hopeless)
-            self._wait(waiting, others)
-            waiting = list(others)
-        yield from (result for result in known.values() if result is not None)
+    # --- what is known
 
     def known(self, evaluation: Evaluation, limit: int | None) -> Result | None:
-        """The stored result, where it covers ``limit`` test images."""
-        result = self.store.result(evaluation)
-        if result is None:
+        """The stored result, if it covers ``limit`` test images and is of today's code and data."""
+        result = self._stored(evaluation)
+        if result is None or not _reaches(result, limit):
             return None
-        available = result.cell.counts.get(TEST_IMAGES, 0)
-        enough = available if limit is None else min(limit, available)
-        return result if result.n >= enough else None
+        return result
 
-    def _answer(self, evaluation: Evaluation, limit: int | None, number: str) -> Result:
-        """The answer, which another process may have found by now.
+    def trained(self, source: Source) -> bool:
+        """Whether the zoo has the encoder, whole."""
+        card = self._card(source)
+        return card is not None and self.store.encoder(card) is not None
 
-        Raises Busy where one is about to.
-        """
-        self.store.check_lock(evaluation)
-        try:
-            return self.known(evaluation, limit) or self._compute(evaluation, limit, number)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise EvaluationError(f"memory does not suffice on {self.device}: {error}") from None
+    def fitted(self, probing: Probing) -> bool:
+        """Whether the zoo has the probe, and nothing it was fitted on changed."""
+        return isinstance(self.store.read(probing, self.identity(probing)), Fitted)
 
-    def _fail(
-        self, evaluation: Evaluation, error: Exception, hopeless: set[Source | Probing]
-    ) -> None:
-        self._encoders.clear()  # what broke a rule may have broken the encoder
-        told = str(error)
-        if isinstance(error, TrainingError):
-            hopeless.add(evaluation.probing.source)
-        else:
-            told = f"{self._title(evaluation)}: {told}"
-        if isinstance(error, ProbeError):
-            hopeless.add(evaluation.probing)
-        self.say(f"failed: {told}")
-        self.failures.append(told)
+    def identity(self, question: Question) -> Identity:
+        """What an answer would be made from now; data are unknown until they are loaded."""
+        weights = tuple(self._weights_sha256(parent) for parent in parents(question))
+        return Identity(self._code(question), self._data_sha256(question), weights)
 
-    def _wait(self, waiting: Sequence[Evaluation], others: Mapping[Evaluation, Busy]) -> None:
-        """Give other processes time, where they have all that is left to do."""
-        if not others:
-            return
-        owners = "; ".join(sorted({str(error) for error in others.values()}))
-        told = f"waiting for what others compute of {len(others)} cells: {owners}"
-        if told != self._told:
-            self._told = told
-            self.say(told)
-        if len(others) == len(waiting):
-            time.sleep(PAUSE)
+    def _code(self, question: Question) -> tuple[tuple[str, str], ...]:
+        code = self.catalog.code
+        match question:
+            case Pretraining():
+                components = code("methods", question.objective), code("encoders", question.encoder)
+                return (*components, _stage("pretrain"))
+            case Imported():
+                return ()
+            case Probing():
+                encoder = code("encoders", question.source.encoder)
+                return encoder, code("probes", question.probe), _stage("probe")
+            case Evaluation(probing=probing):
+                encoder = code("encoders", probing.source.encoder)
+                others = code("probes", probing.probe), code("attacks", question.attack)
+                return (encoder, *others, _stage("evaluate"))
 
-    def reporting(self) -> AbstractContextManager[object]:
-        """Lock for writing the report, once no other process writes it."""
-        while True:
-            try:
-                return self.store.report_lock()
-            except Busy:
-                time.sleep(PAUSE / 5)
+    def _data_sha256(self, question: Question) -> str:
+        match question:
+            case Pretraining(dataset=name, recipe=recipe):
+                method = self.catalog.component("methods", question.objective.name)
+                used: tuple[object, ...] = ("training", recipe.images, method.uses_labels)
+            case Probing(dataset=name, images=images):
+                used = "probing", images
+            case Evaluation(probing=Probing(dataset=name)):
+                used = ("test",)
+            case _:
+                return ""
+        if name not in self._data:
+            return ""
+        if (name, used) not in self._digests:
+            self._digests[name, used] = self._digest(self._data[name], used)
+        return self._digests[name, used]
+
+    def _digest(self, data: Data, used: tuple[object, ...]) -> str:
+        match used:
+            case ("training", int() | None as images, bool() as labelled):
+                known, labels = _training_set(training_subset(data, images))
+                sha256 = hashlib.sha256(known.tobytes())
+                sha256.update(labels.tobytes() if labelled else b"")
+                return sha256.hexdigest()
+            case ("probing", int() | None as images):
+                part = training_subset(data, images)
+                return f"{splits.digest(part.train)} {splits.digest(part.held_out)}"
+        return splits.digest(data.test)
+
+    def _weights_sha256(self, parent: Question) -> str:
+        """The SHA-256 of a parent's weights; "" if there are none, "outdated" if they are stale."""
+        assert not isinstance(parent, Evaluation)
+        found = self.store.read(parent, self.identity(parent))
+        if found is None:
+            return ""
+        if isinstance(found, Stale):
+            self._say_stale(parent, found)
+            return "outdated"
+        return found.weights_sha256
+
+    def _stored(self, evaluation: Evaluation) -> Result | None:
+        found = self.store.read(evaluation, self.identity(evaluation))
+        if isinstance(found, Stale):
+            self._say_stale(evaluation, found)
+            return None
+        return found
+
+    def _card(self, source: Source) -> Card | None:
+        found = self.store.read(source, self.identity(source))
+        if isinstance(found, Stale):
+            self._say_stale(source, found)
+            return None
+        return found
+
+    def _say_stale(self, question: Question, stale: Stale) -> None:
+        """Say why an answer is not used, once for each reason."""
+        if stale.names not in self._said:
+            self._said.add(stale.names)
+            changed = " and ".join(stale.names)
+            self.say(f"{changed} changed since {key(question)} was made: computing it again")
+
+    # --- answers
 
     def data(self, name: Spec) -> Data:
         """The data set that a resolved spec describes, read once.
@@ -176,11 +223,11 @@ class Bench:
     def encoder(self, source: Source) -> tuple[Card, Encoder]:
         """The encoder, in eval mode, on its evaluated branch; trained if need be.
 
-        Raises Busy where another process trains it, and TrainingError for an imported one that is
-        not in the zoo.
+        Raises Busy if another process trains it, and TrainingError for an imported one that is not
+        in the zoo.
         """
         if source not in self._encoders:
-            found = self._stored(source)
+            found = self._read_encoder(source)
             if found is None:
                 if isinstance(source, Imported):
                     raise TrainingError(
@@ -188,44 +235,77 @@ class Bench:
                         "checkpoint imports it"
                     )
                 with self.store.lock(source):
-                    found = self._stored(source) or self._pretrain(source)
+                    found = self._read_encoder(source) or self._pretrain(source)
             card, weights = found
             # Fresh ones too: training may leave another memory format, and so other rounding.
             encoder = restore(self.catalog, card, weights)
-            if isinstance(source, Pretraining):
-                self._compare(card, source)
             # One at a time: the plan keeps what shares an encoder together.
             self._encoders = {source: (card, encoder.to(self.device))}
         return self._encoders[source]
 
-    def _stored(self, source: Source) -> tuple[Card, dict[str, torch.Tensor]] | None:
-        card = self.store.card(source)
-        weights = None if card is None else self.store.encoder(card)
-        return None if card is None or weights is None else (card, weights)
-
-    def _compare(self, card: Card, question: Pretraining) -> None:
-        if question.dataset in self._data:
-            data = training_subset(self.data(question.dataset), question.recipe.images)
-            method = self.catalog.component("methods", question.objective.name)
-            if _training_sha256(data, method.uses_labels) != card.data_sha256:
-                self.say(f"note: {card.source} has changed since {card.key} was trained on it")
-
     def classifier(self, probing: Probing) -> nn.Sequential:
-        """Images to logits; fitted if need be.
+        """Images to logits: the encoder, or the probe's finetuned copy of it, and a layer on it.
 
-        It is the encoder, or the probe's finetuned copy of it, and a linear layer. Raises Busy
-        where another process fits it, or trains its encoder.
+        Fitted if need be. Raises Busy if another process fits it, or trains its encoder.
         """
         _, encoder = self.encoder(probing.source)
         classes = len(self.data(probing.dataset).classes)
-        model = self._fitted(probing, encoder, classes)
+        model = self._read_classifier(probing, encoder, classes)
         if model is None:
             with self.store.lock(probing):
-                model = self._fitted(probing, encoder, classes) or self._fit(probing, encoder)
+                model = self._read_classifier(probing, encoder, classes)
+                model = model or self._fit(probing, encoder)
         return model.to(self.device)
 
-    def _fitted(self, probing: Probing, encoder: Encoder, classes: int) -> nn.Sequential | None:
-        weights = self.store.probe(probing)
+    def result(self, evaluation: Evaluation, limit: int | None) -> Result:
+        """The result on ``limit`` test images or more (None: all), computed if need be.
+
+        Raises Busy if another process computes it or a parent of it.
+        """
+        found = self.known(evaluation, limit)
+        if found is not None:
+            return found
+        try:
+            with self.store.lock(evaluation):
+                self.data(evaluation.probing.dataset)
+                found = self.known(evaluation, limit)
+                return found or self._attack(evaluation, limit)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise EvaluationError(f"out of memory on {self.device}: {error}") from None
+
+    def forget(self) -> None:
+        """Read encoders from disk again: a failure may have changed the one in memory."""
+        self._encoders.clear()
+
+    def title(self, evaluation: Evaluation) -> str:
+        """The evaluation in a few words."""
+        labels = self.store.labels(evaluation)
+        attack = " ".join(filter(None, (labels.attack, *radius(evaluation.attack))))
+        return f"{labels.method} {labels.source} -> {labels.target}, {attack}"
+
+    def probe(self, probing: Probing) -> Probe:
+        """The probe that a question asks for."""
+        method = self.catalog.build("probes", probing.probe)
+        assert isinstance(method, Probe)
+        return method
+
+    # --- computing
+
+    def _read_encoder(self, source: Source) -> tuple[Card, Weights] | None:
+        card = self._card(source)
+        weights = None if card is None else self.store.encoder(card)
+        return None if card is None or weights is None else (card, weights)
+
+    def _read_classifier(
+        self, probing: Probing, encoder: Encoder, classes: int
+    ) -> nn.Sequential | None:
+        found = self.store.read(probing, self.identity(probing))
+        if isinstance(found, Stale):
+            self._say_stale(probing, found)
+            return None
+        weights = None if found is None else self.store.probe(probing)
         if weights is None:
             return None
         try:
@@ -234,56 +314,10 @@ class Bench:
             self.store.drop_probe(probing, str(error))
             return None
 
-    def probe(self, probing: Probing) -> Probe:
-        """The probe that a question asks for."""
-        method = self.catalog.build("probes", probing.probe)
-        assert isinstance(method, Probe)
-        return method
-
-    def labels(self, evaluation: Evaluation) -> Labels:
-        """The names that a table prints for the evaluation."""
-        probing, label = evaluation.probing, self.catalog.label
-        target, source = label("datasets", probing.dataset), probing.source
-        if isinstance(source, Imported):
-            card = self.store.card(source)
-            method = source.layout if card is None else card.method
-            # What it was trained on is not known: it stands beside encoders of the same data.
-            trained_on = target
-            encoder = label("encoders", source.encoder, without=("normalize", "stem"))
-        else:
-            method, encoder = label("methods", source.objective), label("encoders", source.encoder)
-            trained_on = label("datasets", source.dataset)
-        return Labels(
-            method=method,
-            source=trained_on,
-            target=target,
-            encoder=encoder,
-            probe=label("probes", probing.probe),
-            attack=label("attacks", evaluation.attack, without=("norm", "eps")),
+    def _pretrain(self, question: Pretraining) -> tuple[Card, Weights]:
+        images, labels = _training_set(
+            training_subset(self.data(question.dataset), question.recipe.images)
         )
-
-    def _title(self, evaluation: Evaluation) -> str:
-        labels = self.labels(evaluation)
-        attack = " ".join(filter(None, (labels.attack, *radius(evaluation.attack))))
-        return f"{labels.method} {labels.source} -> {labels.target}, {attack}"
-
-    def _needed(self, evaluations: Sequence[Evaluation]) -> list[Spec]:
-        names = []
-        sources = dict.fromkeys(evaluation.probing.source for evaluation in evaluations)
-        trained = {source: self.trained(source) for source in sources}
-        for evaluation in evaluations:
-            source = evaluation.probing.source
-            if isinstance(source, Pretraining) and not trained[source]:
-                names.append(source.dataset)
-            names.append(evaluation.probing.dataset)
-        return list(dict.fromkeys(names))
-
-    def trained(self, source: Source) -> bool:
-        """Whether the zoo has the encoder, whole."""
-        return self._stored(source) is not None
-
-    def _pretrain(self, question: Pretraining) -> tuple[Card, dict[str, torch.Tensor]]:
-        data = training_subset(self.data(question.dataset), question.recipe.images)
         method = self.catalog.label("methods", question.objective)
         source = self.catalog.label("datasets", question.dataset)
         name = f"pretraining {method} on {source}, seed {question.seed}"
@@ -292,101 +326,69 @@ class Bench:
             torch.manual_seed(generator(question, "weights").initial_seed())
             encoder = self.catalog.build("encoders", question.encoder)
             objective = self.catalog.build_objective(question.objective, encoder)
-        dice = generator(question, "training", self.device)
-        images, labels = (torch.from_numpy(part).to(self.device) for part in _joined(data))
-        known = TrainingSet(images, labels if objective.uses_labels else None)
-        data_sha256 = _training_sha256(data, objective.uses_labels)
-        about = {**self._about(), "data": data_sha256, "first weights": fingerprint(objective)}
+        identity = self.identity(question)
         with at_safe_points() as stop:
-            states = self.store.training(question, about, stop)
+            about = self._about(identity) | {"first weights": fingerprint(objective)}
+            states = self.store.checkpoints(question, about, stop)
+            known = TrainingSet(
+                torch.from_numpy(images).to(self.device),
+                torch.from_numpy(labels).to(self.device) if objective.uses_labels else None,
+            )
+            run = Run(self.progress, states, self.device)
+            draws = generator(question, "training", self.device)
             try:
                 losses = pretrain(
-                    objective.to(self.device),
-                    known,
-                    question.recipe,
-                    dice,
-                    Run(self.progress, states, self.device),
-                    name,
+                    objective.to(self.device), known, question.recipe, draws, run, name
                 )
             except TrainingError as error:
                 latest = states.latest()
                 kept = f"; the last good state is {latest}" if latest is not None else ""
                 raise TrainingError(f"{error}{kept}") from None
-        seconds = states.seconds
         exported = objective.exported()
-        encoder = exported.encoder
         card = Card(
-            key=key(question),
-            method=method,
-            source=source,
-            encoder=self.catalog.label("encoders", question.encoder),
             question=question,
-            width=encoder.width,
-            parameters=sum(weights.numel() for weights in encoder.parameters()),
-            branches=branches(encoder),
+            identity=identity,
+            width=exported.encoder.width,
+            parameters=sum(weights.numel() for weights in exported.encoder.parameters()),
+            branches=branches(exported.encoder),
             evaluated_branch=exported.branch,
             losses=tuple(losses),
-            seconds=round(seconds, 3),
-            data_sha256=data_sha256,
+            seconds=round(states.seconds, 3),
             weights_sha256="",
             provenance=gather(self.device, question.recipe.precision),
         )
-        weights = _on_cpu(encoder)
+        weights = _on_cpu(exported.encoder)
         card = self.store.save_encoder(card, weights)
-        self.say(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f} in {seconds:.0f} s")
+        self.say(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f} in {card.seconds:.0f} s")
         return card, weights
 
     def _fit(self, question: Probing, encoder: Encoder) -> nn.Sequential:
         data = training_subset(self.data(question.dataset), question.images)
-        method = self.probe(question)
-        dice = generator(question, "probe", self.device)
-        about = {
-            **self._about(),
-            "data": f"{digest(data.train)} {digest(data.held_out)}",
-            "encoder": fingerprint(encoder),
-        }
+        method, identity = self.probe(question), self.identity(question)
         with at_safe_points() as stop:
-            states = self.store.fitting(question, about, stop)
-            fitted = probe(method, encoder, data, dice, Run(self.progress, states, self.device))
-        weights = _on_cpu(trained(fitted, method))
+            states = self.store.checkpoints(question, self._about(identity), stop)
+            draws = generator(question, "probe", self.device)
+            run = Run(self.progress, states, self.device)
+            weights = _on_cpu(trained(probe(method, encoder, data, draws, run), method))
         # What is evaluated is what would be read from disk.
         model = rebuilt(method, encoder, len(data.classes), weights)
-        self.store.save_probe(question, weights)
+        self.store.save_probe(question, identity, weights)
         return model
 
-    def _compute(self, question: Evaluation, limit: int | None, number: str) -> Result:
-        card, _ = self.encoder(question.probing.source)
+    def _attack(self, question: Evaluation, limit: int | None) -> Result:
         model = self.classifier(question.probing)
-        with self.store.lock(question):
-            found = self.known(question, limit)
-            return found or self._attack(question, limit, number, card, model)
-
-    def _attack(
-        self,
-        question: Evaluation,
-        limit: int | None,
-        number: str,
-        card: Card,
-        model: nn.Sequential,
-    ) -> Result:
-        labels = self.labels(question)
         data = self.data(question.probing.dataset)
-        before, kept, batch = self._begun(question)
+        identity = self.identity(question)
+        before, batch = self._begun(question)
+        kept = 0 if before is None else before.n
         index = rows(len(data.test), limit)[kept:]
         attack = self.catalog.build("attacks", question.attack)
         assert isinstance(attack, Attack)
-        norm, eps = radius(question.attack)
-        title = self._title(question)
-        about = {
-            **self._about(),
-            "data": digest(data.test),
-            "encoder": card.weights_sha256,
-            "probe": fingerprint(trained(model, self.probe(question.probing))),
-        }
-        rest = {"images": f"{kept} to {kept + len(index)}"}
-        other = question.surrogate
-        surrogate = None if other is None else self.classifier(other)
-        states = self.store.attacking(question, about | rest)
+        about = self._about(identity) | {"images": f"{kept} to {kept + len(index)}"}
+        surrogate = None
+        if question.surrogate is not None:
+            surrogate = self.classifier(question.surrogate)
+        states = self.store.checkpoints(question, about)
         attempt = evaluate(
             Target(model, len(data.classes), model.get_submodule("encoder"), surrogate),
             attack,
@@ -395,86 +397,66 @@ class Bench:
             batch,
             lambda start: generator(question, f"attack {kept + start}", self.device),
             Run(self.progress, states, self.device),
-            title,
+            self.title(question),
         )
+        outcome, notes, counts = attempt.outcome, set(attempt.notes), Counter(attempt.counts)
         seconds = states.seconds
-        outcome, notes, counts = attempt.outcome, attempt.notes, Counter(attempt.counts)
-        shown = slice(len(attempt.clean))
-        examples: Examples | None = Examples(
-            labels,
-            norm,
-            eps,
-            data.classes,
-            outcome.label[shown],
-            attempt.clean,
-            attempt.attacked,
-            outcome.clean_prediction[shown],
-            outcome.prediction[shown],
-        )
+        pictures: Pictures | None = Pictures(attempt.clean, attempt.attacked, data.classes)
         if before is not None:
-            outcome = joined(before.outcome, outcome)
-            notes = tuple(sorted({*before.cell.notes, *notes}))
-            counts.update(before.cell.counts)
+            outcome, pictures = _joined(before.outcome, outcome), before.pictures
+            notes.update(before.notes)
+            counts.update(before.counts)
             counts[TEST_IMAGES] = len(data.test)
-            examples = self.store.examples(before.cell)
             seconds += before.cell.seconds
-        correct = int((outcome.prediction == outcome.label).sum())
         cell = Cell(
-            key=key(question),
-            labels=labels,
-            norm=norm,
-            eps=eps,
-            seed=getattr(question.probing.source, "seed", 0),
-            n=len(outcome.index),
-            correct=correct,
-            flags=(),
-            notes=notes,
-            counts=dict(counts),
-            batch=attempt.batch if attempt.batch < question.batch else None,
-            seconds=round(seconds, 3),
             evaluation=question,
+            identity=identity,
             limit=limit,
-            encoder_sha256=card.weights_sha256,
-            probe_sha256=about["probe"],
-            data_sha256=about["data"],
+            notes=tuple(sorted(notes)),
+            counts=dict(counts),
+            seconds=round(seconds, 3),
             outcome_sha256="",
             provenance=gather(self.device, "fp32"),
+            batch=attempt.batch if attempt.batch < question.batch else None,
         )
-        result = self.store.save_result(cell, outcome, examples)
-        share = f"{100 * correct / cell.n:.1f}% of {cell.n} images"
-        self.say(f"{number} {title}: {share}, {seconds:.1f} s")
-        return result
+        return self.store.save_result(cell, outcome, pictures)
 
-    def _begun(self, question: Evaluation) -> tuple[Result | None, int, int]:
-        """A stored result to go on from, the number of its images, and the batch size.
+    def _begun(self, question: Evaluation) -> tuple[Result | None, int]:
+        """A stored result to go on from, and the batch size.
 
-        An incomplete last batch would have other draws as a complete one: it starts again.
+        An incomplete last batch has other draws than a complete one: it starts again.
         """
-        before = self.store.result(question)
+        before = self._stored(question)
         batch = question.batch if before is None else before.cell.batch or question.batch
         if before is None or before.n % batch:
-            return None, 0, question.batch
-        return before, before.n, batch
+            return None, question.batch
+        return before, batch
 
-    def _about(self) -> dict[str, str]:
-        """What a state's meaning depends on, whatever it is the state of."""
-        return {"device": self.device.type, "torch": versions()["torch"]}
+    def _about(self, identity: Identity) -> dict[str, str]:
+        """What the meaning of a checkpoint depends on."""
+        return {
+            "device": self.device.type,
+            "torch": versions()["torch"],
+            "data": identity.data,
+            "weights": " ".join(identity.parents),
+            **dict(identity.code),
+        }
 
 
-def find_card(store: Store, key: str, damages: Sequence[str] = ()) -> Card:
+def find_card(store: Store, name: str, damages: Sequence[str] = ()) -> Card:
     """The card of the encoder with that key.
 
     Raises SpecError with the nearest keys where the zoo has none; ``damages`` go before them.
     """
-    card = store.card_by_key(key)
+    card = store.card_by_key(name)
     if card is None:
         known = [card.key for card in store.cards()]
-        hint = nearest(key, known) if known else "it is empty; `robench run` fills it"
-        raise SpecError(f"no encoder '{key}' in {store.zoo}; {' '.join([*damages, hint])}")
+        hint = nearest(name, known) if known else "it is empty; `robench run` fills it"
+        raise SpecError(f"no encoder '{name}' in {store.zoo}; {' '.join([*damages, hint])}")
     return card
 
 
-def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> Encoder:
+def restore(catalog: Catalog, card: Card, weights: Weights) -> Encoder:
     """The encoder of a card, in eval mode, on the branch that its features are taken from.
 
     Raises SpecError where the component of that name is not the one that was trained, or has no
@@ -491,7 +473,7 @@ def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> E
         encoder.load_state_dict(weights)
     except (RuntimeError, ValueError) as error:
         raise SpecError(
-            f"{card.key} was trained with another {card.encoder} than there is now "
+            f"{card.key} was trained with another {spec.name} than there is now "
             f"({str(error).splitlines()[-1].strip()}); rename the new one, or use another --zoo"
         ) from None
     try:
@@ -501,7 +483,7 @@ def restore(catalog: Catalog, card: Card, weights: dict[str, torch.Tensor]) -> E
     return encoder.eval()
 
 
-def _check_size(catalog: Catalog, spec: Spec, weights: dict[str, torch.Tensor]) -> None:
+def _check_size(catalog: Catalog, spec: Spec, weights: Weights) -> None:
     """Raises ValueError where a card, which may be anybody's, asks for more than its weights are.
 
     A component that cannot be drawn up without memory is not checked.
@@ -513,42 +495,29 @@ def _check_size(catalog: Catalog, spec: Spec, weights: dict[str, torch.Tensor]) 
             raise ValueError(f"it has {needed:,} numbers, the file {held:,}")
 
 
-def radius(spec: Spec) -> tuple[str, str]:
-    """An attack's norm and eps as one would type them, "" where it has none.
-
-    An eps without a short decimal is said in steps of 1/255 where it is a number of those.
-    """
-    norm, eps = (show(spec.get(name)) if spec.has(name) else "" for name in ("norm", "eps"))
-    if "/" in eps:
-        steps = parse_number(eps) * 255
-        eps = f"{steps}/255" if steps.denominator == 1 else eps
-    return norm, eps
+def _stage(name: str) -> tuple[str, str]:
+    return f"engine/{name}", digest(PACKAGE / "engine" / f"{name}.py")
 
 
-def joined(first: Outcome, then: Outcome) -> Outcome:
+def _reaches(result: Result, limit: int | None) -> bool:
+    available = result.counts.get(TEST_IMAGES, 0)
+    return result.n >= (available if limit is None else min(limit, available))
+
+
+def _joined(first: Outcome, then: Outcome) -> Outcome:
     """The outcomes of the first images and of those after them."""
-    return Outcome(
-        **{
-            name: np.concatenate([array, getattr(then, name)])
-            for name, array in vars(first).items()
-        }
-    )
+    columns = {
+        name: np.concatenate([column, getattr(then, name)]) for name, column in vars(first).items()
+    }
+    return Outcome(**columns)
 
 
-def _on_cpu(module: nn.Module) -> dict[str, torch.Tensor]:
+def _on_cpu(module: nn.Module) -> Weights:
     return {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
 
 
-def _joined(data: Data) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Images and labels of what encoders are trained on."""
+def _training_set(data: Data) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Images and labels that encoders are trained on."""
     parts = data.train, data.held_out
     images, labels = [part.images for part in parts], [part.labels for part in parts]
     return np.concatenate(images), np.concatenate(labels)
-
-
-def _training_sha256(data: Data, with_labels: bool) -> str:
-    images, labels = _joined(data)
-    found = hashlib.sha256(images.tobytes())
-    if with_labels:
-        found.update(labels.tobytes())
-    return found.hexdigest()

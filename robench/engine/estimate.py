@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from robench.contracts import Attack, Batch, Encoder
-from robench.engine.bench import Bench, radius
+from robench.engine.bench import Bench
 from robench.grid.questions import Evaluation, Pretraining, Probing, generator
+from robench.grid.records import radius
 from robench.grid.spec import Spec
 from robench.tensors.modes import evaluating, preserved_random_state
 
@@ -97,7 +98,7 @@ def costs(
         assert isinstance(attack, Attack)
         count = limit or _TEST
         unit = passes[evaluation.probing.pretraining.encoder] * count
-        labels = bench.labels(evaluation)
+        labels = bench.store.labels(evaluation)
         attacked = " ".join(word for word in (labels.attack, *radius(evaluation.attack)) if word)
         name = f"{labels.method} {labels.source} -> {labels.target}, {attacked}, {count} images"
         low, high = attack.passes(_CLASSES)

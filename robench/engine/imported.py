@@ -15,7 +15,7 @@ from robench.checkpoints.reading import Checkpoint, read
 from robench.checkpoints.translate import load, translate
 from robench.contracts import Encoder
 from robench.grid.questions import Imported, key
-from robench.grid.records import Card
+from robench.grid.records import Card, Identity
 from robench.grid.spec import Spec, Value, show
 from robench.store.provenance import gather
 from robench.store.store import Store
@@ -81,7 +81,7 @@ def read_encoder(path: Path, typed: Spec, branch: str | None, catalog: Catalog) 
     return Loaded(path, checkpoint, question, encoder.eval(), unused, source)
 
 
-def save(loaded: Loaded, store: Store, catalog: Catalog) -> Card:
+def save(loaded: Loaded, store: Store) -> Card:
     """The encoder's entry in the zoo, made if it is not there.
 
     Its method is named by layout and file. Raises StoreError for a zoo that cannot be written.
@@ -91,23 +91,20 @@ def save(loaded: Loaded, store: Store, catalog: Catalog) -> Card:
     if card is not None and store.encoder(card) is not None:
         return card
     name = f"{question.layout}/{re.sub(r'[^A-Za-z0-9._-]+', '_', loaded.path.stem)}"
-    if any(other.method == name and other.key != key(question) for other in store.cards()):
+    if any(other.name == name and other.key != key(question) for other in store.cards()):
         name += f"-{question.sha256[:6]}"
     card = Card(
-        key=key(question),
-        method=name,
-        source="",
-        encoder=catalog.label("encoders", question.encoder, without=("normalize", "stem")),
         question=question,
+        identity=Identity((), "", ()),
         width=encoder.width,
         parameters=sum(weights.numel() for weights in encoder.parameters()),
         branches=(CLEAN,),
         evaluated_branch=CLEAN,
         losses=(),
         seconds=0.0,
-        data_sha256="",
         weights_sha256="",
         provenance=gather(next(encoder.parameters()).device, "fp32"),
+        name=name,
     )
     return store.save_encoder(card, encoder.state_dict())
 

@@ -16,27 +16,25 @@ Say = Callable[[str], None]
 """Takes one line of a message."""
 
 
-def make_bench(places: Places, store: Store, progress: Progress, say: Say) -> Bench:
-    """A bench at these places.
-
-    Raises SpecError for a plug-in or a device that cannot be used.
-    """
-    catalog, device = Catalog(places.plugins), find_device(places.device)
-    return Bench(catalog, store, places.root, device, progress, say)
+def make_bench(
+    places: Places, catalog: Catalog, store: Store, progress: Progress, say: Say
+) -> Bench:
+    """A bench at these places. Raises SpecError for a device that cannot be used."""
+    return Bench(catalog, store, places.root, find_device(places.device), progress, say)
 
 
-def open_store(preset: str, places: Places, warn: Say) -> Store:
+def open_store(preset: str, places: Places, catalog: Catalog, warn: Say) -> Store:
     """The store of a run: ``out``, or the preset's folder under ``results``.
 
     A published folder is only read, unless ``out`` names it: new cells go to ``<folder>.own``.
     """
     if places.out is not None:
-        return Store(places.out, places.zoo, warn)
+        return Store(places.out, places.zoo, warn, labels=catalog.labels)
     folder = Path("results") / preset
     if published(folder):
         own = folder.with_name(f"{folder.name}.own")
-        return Store(own, places.zoo, warn, shelf=folder)
-    return Store(folder, places.zoo, warn)
+        return Store(own, places.zoo, warn, shelf=folder, labels=catalog.labels)
+    return Store(folder, places.zoo, warn, labels=catalog.labels)
 
 
 def find_device(name: str) -> torch.device:

@@ -11,8 +11,9 @@ import pandas as pd
 from robench.catalog.catalog import Catalog
 from robench.catalog.scale import Scale, scale, size, table_size
 from robench.engine.bench import Bench
-from robench.grid.questions import Evaluation, Pretraining
-from robench.grid.records import Curve, Examples, Result
+from robench.engine.local import answers, reporting
+from robench.grid.questions import Evaluation
+from robench.grid.records import Curve, Result
 from robench.grid.spec import SpecError, nearest, parse
 from robench.report.compare import Comparison
 from robench.report.results import frame, latest_last, one_each
@@ -52,9 +53,9 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
     Stored cells in the place of one of them in the table stay out of the report.
     """
     bench.store.prepare()
-    answered = list(bench.answers(evaluations, limit))
+    answered, failures = answers(bench, evaluations, limit)
     sizes = {size(evaluation, limit, bench.catalog) for evaluation in evaluations}
-    with bench.reporting():  # the last of several processes to write has read what all have found
+    with reporting(bench):  # the last of several processes to write has read what all have found
         reviewed = review(bench.store.results(), bench.catalog.attack)
         known = {result.cell.key: result for result in reviewed}
         results = tuple(known.get(result.cell.key, result) for result in answered)
@@ -66,7 +67,7 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
             methods = list(dict.fromkeys(result.labels.method for result in results))
             write_report(bench.store, reported, bench.catalog, methods)
     missing = len(evaluations) - len(results)
-    return Results(results, tuple(bench.failures), bench.store.out, missing)
+    return Results(results, tuple(failures), bench.store.out, missing)
 
 
 def stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
@@ -153,19 +154,12 @@ def write_report(
     ``methods`` come first, in their order. Raises StoreError where they cannot be written.
     """
     results = sorted(results, key=lambda result: result.cell.key)
-    sources = dict.fromkeys(result.cell.evaluation.probing.source for result in results)
-    cards = [card for card in map(store.card, sources) if card is not None]
-    curves = [
-        Curve(card.method, card.source, card.encoder, card.question.seed, card.losses)
-        for card in cards
-        if isinstance(card.question, Pretraining)
-    ]
-    examples = (store.examples(result.cell) for result in results)
+    examples = [result.examples for result in results]
     try:
         return write(
             results,
-            curves,
-            [shown for shown in examples if isinstance(shown, Examples)],
+            curves(store, results),
+            [shown for shown in examples if shown is not None],
             store.out,
             scale=scales(results, catalog),
             methods=methods,
@@ -173,6 +167,18 @@ def write_report(
         )
     except OSError as error:
         raise StoreError(f"cannot write the report to {store.out}: {error}") from None
+
+
+def curves(store: Store, results: Sequence[Result]) -> list[Curve]:
+    """How the encoders of the results were trained."""
+    found = {}
+    for result in results:
+        source, labels = result.cell.evaluation.probing.source, result.labels
+        card = store.card(source)
+        if card is not None and card.losses:
+            names = labels.method, labels.source, labels.encoder
+            found[source] = Curve(*names, result.seed, card.losses)
+    return list(found.values())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,11 +1,13 @@
 """What is known: the answers that disk keeps and reports are made of, as frozen values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from robench.grid.questions import Evaluation, Source
+from robench.grid.questions import Evaluation, Pretraining, Source, key
+from robench.grid.spec import Spec, parse_number, show
 
 SCHEMA = 4
 """The version of the files; others are not read."""
@@ -26,35 +28,61 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class Card:
-    """What is on record about a pretrained encoder; its weights lie beside it.
+class Identity:
+    """What an answer was made from.
 
-    ``losses`` holds the mean pretraining loss of each epoch; ``branches`` the BatchNorm branches in
-    the weights, and ``evaluated_branch`` the one that features are taken from.
+    ``code`` pairs each component and stage with a digest of its code, ``data`` is the SHA-256 of
+    the images and labels used, ``parents`` are those of the weights. "" stands for unknown.
     """
 
-    key: str
-    method: str
-    source: str
-    encoder: str
+    code: tuple[tuple[str, str], ...]
+    data: str
+    parents: tuple[str, ...]
+
+    def differs(self, other: "Identity") -> tuple[str, ...]:
+        """The names of what is not the same in both; what either does not know is not compared."""
+        ours, theirs = dict(self.code), dict(other.code)
+        both = [name for name in ours if name in theirs]
+        names = [f"the code of {name}" for name in both if ours[name] != theirs[name]]
+        if self.data and other.data and self.data != other.data:
+            names.append("the data")
+        pairs = list(zip(self.parents, other.parents, strict=False))
+        if len(self.parents) != len(other.parents) or any(a and b and a != b for a, b in pairs):
+            names.append("the weights")
+        return tuple(names)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A trained or imported encoder; its weights lie beside it.
+
+    ``branches`` are the BatchNorm branches in the weights, and ``evaluated_branch`` the one that
+    features are taken from; ``losses`` are the mean training loss of each epoch. ``name`` is what
+    tables call an imported one.
+    """
+
     question: Source
+    identity: Identity
     width: int
     parameters: int
     branches: tuple[str, ...]
     evaluated_branch: str
     losses: tuple[float, ...]
     seconds: float
-    data_sha256: str
     weights_sha256: str
     provenance: Provenance
+    name: str = ""
     schema: int = SCHEMA
+
+    @property
+    def key(self) -> str:
+        """The question's key, which is the name of the encoder's folder."""
+        return key(self.question)
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Short names as a table prints them: a component's name, with the arguments that differ from
-    its defaults.
-    """
+    """Short names for tables: a component's name, with the arguments that are not defaults."""
 
     method: str
     source: str
@@ -66,32 +94,27 @@ class Labels:
 
 @dataclass(frozen=True)
 class Cell:
-    """One evaluated question. ``norm`` is "linf", "l2", "l1" or "", ``eps`` exact text such as
-    "8/255", or "". ``counts`` says on how many images the attack noticed what can be counted.
-    ``batch`` is the batch size used, if reduced after running out of memory. ``limit`` is the
-    number of test images asked for (None: all).
+    """An evaluated question, with the evidence that flags are drawn from.
+
+    ``limit`` is the number of test images asked for (None: all). ``batch`` is the batch size used,
+    if reduced after running out of memory. ``counts`` are numbers of images.
     """
 
-    key: str
-    labels: Labels
-    norm: str
-    eps: str
-    seed: int
-    n: int
-    correct: int
-    flags: tuple[str, ...]
-    notes: tuple[str, ...]
-    seconds: float
     evaluation: Evaluation
-    encoder_sha256: str
-    probe_sha256: str
-    data_sha256: str
+    identity: Identity
+    limit: int | None
+    notes: tuple[str, ...]
+    counts: dict[str, int]
+    seconds: float
     outcome_sha256: str
     provenance: Provenance
-    counts: dict[str, int] = field(default_factory=dict)
     batch: int | None = None
-    limit: int | None = None
     schema: int = SCHEMA
+
+    @property
+    def key(self) -> str:
+        """The question's key, which is the name of the cell's files."""
+        return key(self.evaluation)
 
 
 @dataclass(frozen=True)
@@ -117,67 +140,14 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Result:
-    """A cell with its per-image outcomes."""
+class Pictures:
+    """The first images of an outcome, to look at: ``clean`` and ``attacked`` float32 [m, 3, H, W]
+    in [0, 1], and the names of all classes.
+    """
 
-    cell: Cell
-    outcome: Outcome
-
-    @property
-    def labels(self) -> Labels:
-        """The names that a table prints."""
-        return self.cell.labels
-
-    @property
-    def norm(self) -> str:
-        """ "linf", "l2", "l1", or "" for an attack without a ball."""
-        return self.cell.norm
-
-    @property
-    def eps(self) -> str:
-        """The radius as exact text such as "8/255", or ""."""
-        return self.cell.eps
-
-    @property
-    def seed(self) -> int:
-        """The pretraining's seed."""
-        return self.cell.seed
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the evaluation and the attack noticed, as evidence for flags."""
-        return self.cell.notes
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Evidence for flags that is counted in images."""
-        return self.cell.counts
-
-    @property
-    def n(self) -> int:
-        """The number of test images."""
-        return self.cell.n
-
-    @property
-    def correct(self) -> int:
-        """The number of images classified correctly after the attack."""
-        return self.cell.correct
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """The reasons to doubt the number, by name."""
-        return self.cell.flags
-
-
-@dataclass(frozen=True)
-class Curve:
-    """How one pretraining went: the mean loss of each epoch."""
-
-    method: str
-    source: str
-    encoder: str
-    seed: int
-    losses: tuple[float, ...]
+    clean: npt.NDArray[np.float32] = field(repr=False)
+    attacked: npt.NDArray[np.float32] = field(repr=False)
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -195,3 +165,91 @@ class Examples:
     attacked: npt.NDArray[np.float32] = field(repr=False)
     clean_prediction: npt.NDArray[np.int64] = field(repr=False)
     attacked_prediction: npt.NDArray[np.int64] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A cell with its per-image outcomes, its labels, and the flags drawn from its evidence."""
+
+    cell: Cell
+    outcome: Outcome
+    labels: Labels
+    flags: tuple[str, ...] = ()
+    pictures: Pictures | None = None
+
+    @property
+    def norm(self) -> str:
+        """ "linf", "l2", "l1", or "" for an attack without a ball."""
+        return radius(self.cell.evaluation.attack)[0]
+
+    @property
+    def eps(self) -> str:
+        """The radius as exact text such as "8/255", or ""."""
+        return radius(self.cell.evaluation.attack)[1]
+
+    @property
+    def seed(self) -> int:
+        """The pretraining's seed; 0 for an imported encoder."""
+        source = self.cell.evaluation.probing.source
+        return source.seed if isinstance(source, Pretraining) else 0
+
+    @property
+    def n(self) -> int:
+        """The number of test images."""
+        return len(self.outcome.label)
+
+    @property
+    def correct(self) -> int:
+        """The number of images classified correctly after the attack."""
+        return int((self.outcome.prediction == self.outcome.label).sum())
+
+    @property
+    def examples(self) -> Examples | None:
+        """The first images with what they were taken for, if they were kept."""
+        if self.pictures is None:
+            return None
+        shown = slice(len(self.pictures.clean))
+        return Examples(
+            self.labels,
+            self.norm,
+            self.eps,
+            self.pictures.classes,
+            self.outcome.label[shown],
+            self.pictures.clean,
+            self.pictures.attacked,
+            self.outcome.clean_prediction[shown],
+            self.outcome.prediction[shown],
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the attack noticed, by name."""
+        return self.cell.notes
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """On how many images the attack noticed what can be counted."""
+        return self.cell.counts
+
+
+def radius(attack: Spec) -> tuple[str, str]:
+    """An attack's norm and eps as one would type them, "" where it has none.
+
+    An eps without a short decimal is given in steps of 1/255, if it is a whole number of those.
+    """
+    norm, eps = (show(attack.get(name)) if attack.has(name) else "" for name in ("norm", "eps"))
+    if "/" in eps:
+        steps = parse_number(eps) * 255
+        eps = f"{steps}/255" if steps.denominator == 1 else eps
+    return norm, eps
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How one pretraining went: the mean loss of each epoch."""
+
+    method: str
+    source: str
+    encoder: str
+    seed: int
+    losses: tuple[float, ...]

@@ -81,7 +81,7 @@ def same_data(results: Sequence[Result]) -> bool:
     """Whether equal indices were read from equal images, as far as their hashes can show."""
     first = results[0]
     return all(
-        other.cell.data_sha256 == first.cell.data_sha256
+        other.cell.identity.data == first.cell.identity.data
         or not np.array_equal(other.outcome.index, first.outcome.index)
         for other in results
     )

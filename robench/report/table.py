@@ -218,7 +218,7 @@ def explained(results: Iterable[Result]) -> dict[str, str]:
     """The sentence of each flag that the results carry."""
     results = list(results)
     return {
-        flag: explain(flag, [result.cell for result in results if flag in result.flags])
+        flag: explain(flag, [result for result in results if flag in result.flags])
         for flag in flags_of(results)
     }
 

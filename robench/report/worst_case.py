@@ -89,17 +89,10 @@ def _joined(results: Sequence[Result]) -> Result:
     except ValueError as error:
         raise SpecError(f"{key}: {error}") from None
     name = f"worst of {', '.join(result.labels.attack for result in results)}"
-    cell = dataclasses.replace(
-        results[0].cell,
-        key=key,
-        labels=dataclasses.replace(results[0].labels, attack=name),
-        correct=int((outcome.prediction == outcome.label).sum()),
-        flags=_flags(results),
-        notes=(),
-        seconds=sum(result.cell.seconds for result in results),
-        outcome_sha256="",
-    )
-    return Result(cell, outcome)
+    seconds = sum(result.cell.seconds for result in results)
+    cell = dataclasses.replace(results[0].cell, notes=(), seconds=seconds, outcome_sha256="")
+    labels = dataclasses.replace(results[0].labels, attack=name)
+    return Result(cell, outcome, labels, _flags(results))
 
 
 def _flags(results: Sequence[Result]) -> tuple[str, ...]:

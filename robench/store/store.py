@@ -1,32 +1,26 @@
 """Disk maps questions to answers: encoders and probes in a zoo, cells in a results folder.
 
 ```
-ZOO/<pretraining>/card.json, encoder.safetensors
-ZOO/<pretraining>/probes/<probing>.safetensors
-ZOO/<pretraining>/training/                      how far a training is, until its encoder is there
-ZOO/<pretraining>/fitting/<probing>/             how far a fit is, until its probe is there
+ZOO/<source>/card.json, encoder.safetensors
+ZOO/<source>/probes/<probing>.safetensors
 OUT/cells/<evaluation>.json, <evaluation>.npz    one answer, and what happened to each image
-OUT/examples/<evaluation>.npz                    a few attacked images to look at
-OUT/unfinished/<evaluation>/                     how far an attack is, until its cell is there
+ZOO or OUT/unfinished/<key>/                     checkpoints, until the answer is there
+ZOO or OUT/.locks/<key>.lock                     held by the process that computes the answer
 ```
 
-What a process computes is locked in ``ZOO/.locks`` or ``OUT/.locks``.
-
-Every file is written under another name first and then renamed, the JSON last, so that an answer is
-there whole or not at all. Zoos and results may be somebody else's, so no file is ever unpickled,
-none is read beyond the limits below, and names are one printable line.
+Files appear whole or not at all, the JSON last. Zoos and results may be somebody else's, so no file
+is ever unpickled, none is read beyond the limits below, and names are one printable line.
 """
 
 import hashlib
-import io
 import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import safetensors
@@ -34,19 +28,17 @@ import safetensors.torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from robench.contracts import Outcome
-from robench.files import atomic_write, read_limited, read_npz
-from robench.grid.questions import Evaluation, Pretraining, Probing, Question, Source, key
-from robench.grid.records import SCHEMA, Card, Cell, Examples, Result
-from robench.grid.spec import SpecError
+from robench.files import FileTooLarge, atomic_write, check_size, read_limited, read_npz, write_npz
+from robench.grid.questions import Evaluation, Imported, Pretraining, Probing, Question, Source, key
+from robench.grid.records import SCHEMA, Card, Cell, Identity, Labels, Outcome, Pictures, Result
 from robench.store.checkpoints import SafePoint, States
 from robench.store.locks import lock
 
-Answer = TypeVar("Answer", Card, Cell)
-Whole = TypeVar("Whole")
+A = TypeVar("A")
 _CARD, _CELL = TypeAdapter(Card), TypeAdapter(Cell)
 _MOST_JSON, _MOST_ARRAYS, _MOST_WEIGHTS = 2**24, 2**28, 2**33  # bytes; far above what is written
 _LONGEST = 4096  # characters of a name
+_KINDS = "iiiifffi"  # of an outcome's arrays
 PUBLISHED = "published.json"
 """A results folder that holds this file is published: only a run that names it as its ``--out``
 adds to it.
@@ -57,234 +49,286 @@ class StoreError(Exception):
     """A folder cannot be written, or was written by a newer version; the message says which."""
 
 
-class _OlderError(Exception):
-    """A file of an older schema, which is not read."""
-
-
 class _DamagedError(Exception):
     """A file is not what was written; the message says how it shows."""
 
 
+class _OlderError(Exception):
+    """A file of an older schema, which is not read."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted probe, with the SHA-256 of its weights."""
+
+    identity: Identity
+    weights_sha256: str
+
+
+_FITTED = TypeAdapter(Fitted)
+
+
+@dataclass(frozen=True)
+class Stale:
+    """An answer that was made from something else than there is now; ``names`` say what."""
+
+    names: tuple[str, ...]
+
+
+def names_only(evaluation: Evaluation) -> Labels:
+    """Labels without a catalog: the names of the components."""
+    probing, source = evaluation.probing, evaluation.probing.source
+    method, trained_on = "imported", probing.dataset
+    if isinstance(source, Pretraining):
+        method, trained_on = source.objective.name, source.dataset
+    return Labels(
+        method=method,
+        source=trained_on.name,
+        target=probing.dataset.name,
+        encoder=source.encoder.name,
+        probe=probing.probe.name,
+        attack=evaluation.attack.name,
+    )
+
+
 class Store:
-    """The answers in ``out`` and ``zoo``. ``warn`` is told, in a line, of each damaged one.
+    """The answers in ``out`` and ``zoo``; ``warn`` gets a line for each damaged file.
 
     Where ``shelf`` is given, a published results folder, its cells are read too, but nothing is
-    written there. Nothing is written anywhere before `prepare`.
+    written there. ``labels`` names a result's components. Nothing is written before `prepare`.
     """
 
     def __init__(
-        self, out: Path, zoo: Path, warn: Callable[[str], None], shelf: Path | None = None
+        self,
+        out: Path,
+        zoo: Path,
+        warn: Callable[[str], None],
+        shelf: Path | None = None,
+        labels: Callable[[Evaluation], Labels] = names_only,
     ) -> None:
-        self.out, self.zoo, self._warn = out, zoo, warn
+        self.out, self.zoo, self._warn, self._labels = out, zoo, warn, labels
         self._folders = [out] if shelf is None else [out, shelf]
         self._writing = False
-        self._told: set[Path] = set()
+        self._warned: set[Path] = set()
+        self._read: dict[Path, tuple[object, Any]] = {}
 
     def prepare(self) -> None:
-        """Make the folders, and see that they can be written and read.
+        """Make the folders, and read every cell.
 
-        Raises StoreError where one cannot be written, or holds answers of a newer robench.
+        Raises StoreError where a folder cannot be written, or holds answers of a newer robench.
         """
         for folder in (self.out / "cells", self.zoo):
-            _writable(folder)
-        for folder in self._folders:
-            for path in _cells(folder):
-                with suppress(_DamagedError, _OlderError):
-                    _content(path)
+            _check_writable(folder)
         self._writing = True
-        self._sweep()
+        for _ in self.results():
+            pass
 
-    # --- cells
+    # --- reading
 
-    def result(self, evaluation: Evaluation) -> Result | None:
-        """The stored answer, or None; a damaged one is set aside and counts as None."""
-        name = f"{key(evaluation)}.json"
-        found = (self._result(folder / "cells" / name) for folder in self._folders)
-        return next((result for result in found if result is not None), None)
+    @overload
+    def read(self, question: Source, identity: Identity | None = None) -> Card | Stale | None: ...
+    @overload
+    def read(
+        self, question: Probing, identity: Identity | None = None
+    ) -> Fitted | Stale | None: ...
+    @overload
+    def read(
+        self, question: Evaluation, identity: Identity | None = None
+    ) -> Result | Stale | None: ...
+    def read(
+        self, question: Question, identity: Identity | None = None
+    ) -> Card | Fitted | Result | Stale | None:
+        """The stored answer; `Stale` if its identity is another, and None if there is none."""
+        found: Card | Fitted | Result | None
+        path = self._path(question)
+        match question:
+            case Pretraining() | Imported():
+                found = self._cached(path, _read_card)
+            case Probing():
+                found = self._cached(path, _read_fitted)
+            case Evaluation():
+                found = self._result(path.name)
+        if found is None or identity is None:
+            return found
+        own = found.cell.identity if isinstance(found, Result) else found.identity
+        names = own.differs(identity)
+        return Stale(names) if names else found
 
     def results(self) -> Iterator[Result]:
-        """Every stored answer that is whole, by name."""
-        names = {path.name for folder in self._folders for path in _cells(folder)}
-        for name in sorted(names):
-            found = (self._result(folder / "cells" / name) for folder in self._folders)
-            result = next((result for result in found if result is not None), None)
-            if result is not None:
-                yield result
-
-    def _result(self, path: Path) -> Result | None:
-        return self._whole(path, _read_result, path.with_suffix(".npz"))
-
-    def save_result(self, cell: Cell, outcome: Outcome, examples: Examples | None) -> Result:
-        """Keep a cell whose ``outcome_sha256`` is still empty; returns it with the hash."""
-        cells = self.out / "cells"
-        arrays = _npz(asdict(outcome))
-        cell = Cell(**{**_shallow(cell), "outcome_sha256": hashlib.sha256(arrays).hexdigest()})
-        if examples is not None:
-            _write(self.out / "examples" / f"{cell.key}.npz", _npz(_examples(examples)))
-        _write(cells / f"{cell.key}.npz", arrays)
-        _write(cells / f"{cell.key}.json", _sealed(_CELL.dump_json(cell)))
-        unfinished = self.out / "unfinished"
-        shutil.rmtree(unfinished / cell.key, ignore_errors=True)
-        with suppress(OSError):  # others' work is there
-            unfinished.rmdir()
-        return Result(cell, outcome)
-
-    def examples(self, cell: Cell) -> Examples | None:
-        """The cell's images to look at, where they were kept."""
-        paths = [folder / "examples" / f"{cell.key}.npz" for folder in self._folders]
-        for path in paths:
-            examples = self._whole(path, lambda path: _read_examples(path, cell))
-            if examples is not None:
-                return examples
-        return None
-
-    # --- encoders
-
-    def card(self, source: Source) -> Card | None:
-        """What is on record about an encoder, or None."""
-        return self.card_by_key(key(source))
-
-    def card_by_key(self, name: str) -> Card | None:
-        """The card of the encoder with that key, or None."""
-        return self._whole(self.zoo / name / "card.json", _read_card)
+        """Every stored result that is whole, by name."""
+        names = {path.name for root in self._folders for path in (root / "cells").glob("*.json")}
+        found = (self._result(name) for name in sorted(names))
+        return (result for result in found if result is not None)
 
     def cards(self) -> Iterator[Card]:
         """Every card of the zoo, by name."""
         for path in sorted(self.zoo.glob("*/card.json")):
-            card = self.card_by_key(path.parent.name)
+            card = self._cached(path, _read_card)
             if card is not None:
                 yield card
+
+    def card(self, source: Source) -> Card | None:
+        """The card of an encoder, or None."""
+        return self._cached(self._path(source), _read_card)
+
+    def card_by_key(self, name: str) -> Card | None:
+        """The card of the encoder with that key, or None."""
+        return self._cached(self.zoo / name / "card.json", _read_card)
 
     def encoder(self, card: Card) -> dict[str, Tensor] | None:
         """The weights of a card's encoder, or None where they are missing or damaged."""
         path = self.zoo / card.key / "encoder.safetensors"
-        return self._whole(path, lambda path: _read_encoder(path, card.weights_sha256))
+        return self._whole(path, lambda path: _read_weights(path, card.weights_sha256))
+
+    def probe(self, probing: Probing) -> dict[str, Tensor] | None:
+        """The weights of a fitted probe, or None where they are missing or damaged."""
+        return self._whole(self._path(probing), _read_probe)
+
+    def labels(self, evaluation: Evaluation) -> Labels:
+        """The names that a table prints; an imported encoder's is on its card."""
+        labels, source = self._labels(evaluation), evaluation.probing.source
+        card = self.card(source) if isinstance(source, Imported) else None
+        return labels if card is None else replace(labels, method=card.name)
+
+    # --- writing
 
     def save_encoder(self, card: Card, weights: dict[str, Tensor]) -> Card:
-        """Keep an encoder whose card's ``weights_sha256`` is still empty; the card with it."""
+        """Keep an encoder; returns the card with the ``weights_sha256``."""
         folder = self.zoo / card.key
         data = safetensors.torch.save(weights)
-        card = Card(**{**_shallow(card), "weights_sha256": hashlib.sha256(data).hexdigest()})
+        card = replace(card, weights_sha256=hashlib.sha256(data).hexdigest())
         with suppress(OSError):  # of damaged weights: whoever reads now must not judge these by it
             (folder / "card.json").unlink()
         _write(folder / "encoder.safetensors", data)
         _write(folder / "card.json", _sealed(_CARD.dump_json(card)))
-        shutil.rmtree(folder / "training", ignore_errors=True)
+        self._finish(card.question)
         return card
 
-    def probe(self, probing: Probing) -> dict[str, Tensor] | None:
-        """The weights of a fitted probe, or None."""
-        return self._whole(self._probe(probing), _read_probe)
+    def save_probe(self, probing: Probing, identity: Identity, weights: dict[str, Tensor]) -> str:
+        """Keep a probe's weights; returns their SHA-256."""
+        fitted = Fitted(identity, _digest(weights))
+        header = {"fitted": _FITTED.dump_json(fitted).decode()}
+        _write(self._path(probing), safetensors.torch.save(weights, header))
+        self._finish(probing)
+        return fitted.weights_sha256
+
+    def save_result(self, cell: Cell, outcome: Outcome, pictures: Pictures | None) -> Result:
+        """Keep a cell with its outcome; returns the result, with the ``outcome_sha256``."""
+        path = self._path(cell.evaluation)
+        arrays = asdict(outcome)
+        if pictures is not None:
+            arrays |= {"clean": pictures.clean, "attacked": pictures.attacked}
+            arrays["classes"] = np.array(pictures.classes)
+        try:
+            cell = replace(cell, outcome_sha256=write_npz(path.with_suffix(".npz"), arrays))
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
+        _write(path, _sealed(_CELL.dump_json(cell)))
+        self._finish(cell.evaluation)
+        return Result(cell, outcome, self.labels(cell.evaluation), pictures=pictures)
 
     def drop_probe(self, probing: Probing, why: str) -> None:
         """Set aside a probe that turned out not to fit."""
-        self._set_aside(why, self._probe(probing))
+        self._set_aside(self._path(probing), why)
 
-    def save_probe(self, probing: Probing, weights: dict[str, Tensor]) -> None:
-        """Keep a probe's weights."""
-        data = safetensors.torch.save(weights, {"sha256": _digest(weights)})
-        _write(self._probe(probing), data)
-        fitting = self._fitting(probing)
-        shutil.rmtree(fitting, ignore_errors=True)
-        with suppress(OSError):  # others' work is there
-            fitting.parent.rmdir()
-
-    def _fitting(self, probing: Probing) -> Path:
-        return self.zoo / key(probing.source) / "fitting" / key(probing)
-
-    def _probe(self, probing: Probing) -> Path:
-        return self.zoo / key(probing.source) / "probes" / f"{key(probing)}.safetensors"
-
-    # --- work that goes on
+    # --- work in progress
 
     def lock(self, question: Question) -> AbstractContextManager[object]:
-        """Lock for computing this answer; use it in a `with` statement.
+        """Lock for computing the answer; use it in a `with` statement.
 
         Raises Busy if another process computes it.
         """
-        root = self.out if isinstance(question, Evaluation) else self.zoo
-        return _lock(root / ".locks" / f"{key(question)}.lock")
-
-    def check_lock(self, question: Question) -> None:
-        """Raise Busy if another process computes this answer."""
-        with self.lock(question):
-            pass
+        return self._lock(self._root(question) / ".locks" / f"{key(question)}.lock")
 
     def report_lock(self) -> AbstractContextManager[object]:
         """Lock for writing the report. Raises Busy if another process writes it."""
-        return _lock(self.out / ".locks" / "report.lock")
+        return self._lock(self.out / ".locks" / "report.lock")
 
-    def training(
-        self, pretraining: Pretraining, about: Mapping[str, str], stop: SafePoint
+    def checkpoints(
+        self,
+        question: Question,
+        about: Mapping[str, str],
+        safe_point: SafePoint = lambda save: None,
     ) -> States:
-        """Checkpoints of an encoder's training, until `save_encoder`."""
-        folder = self.zoo / key(pretraining) / "training"
-        return States(folder, about, self._warn, stop)
+        """Checkpoints of unfinished work on an answer, until it is written."""
+        return States(self._unfinished(question), about, self._warn, safe_point)
 
-    def fitting(self, probing: Probing, about: Mapping[str, str], stop: SafePoint) -> States:
-        """Checkpoints of a probe's fit, until `save_probe`."""
-        return States(self._fitting(probing), about, self._warn, stop)
+    def _lock(self, path: Path) -> AbstractContextManager[object]:
+        try:
+            return lock(path)
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
 
-    def attacking(self, evaluation: Evaluation, about: Mapping[str, str]) -> States:
-        """Checkpoints of an attack, until `save_result`."""
-        return States(self.out / "unfinished" / key(evaluation), about, self._warn)
+    def _path(self, question: Question) -> Path:
+        """The file whose presence means that there is an answer."""
+        match question:
+            case Pretraining() | Imported():
+                return self.zoo / key(question) / "card.json"
+            case Probing():
+                folder = self.zoo / key(question.source)
+                return folder / "probes" / f"{key(question)}.safetensors"
+            case Evaluation():
+                return self.out / "cells" / f"{key(question)}.json"
 
-    def _sweep(self) -> None:
-        """Remove what is worth nothing any more of processes that were killed."""
-        for card in self.zoo.glob("*/card.json"):
-            if card.with_name("encoder.safetensors").exists():
-                shutil.rmtree(card.with_name("training"), ignore_errors=True)
-        for folder in self.zoo.glob("*/fitting/*"):
-            if (folder.parents[1] / "probes" / f"{folder.name}.safetensors").exists():
-                shutil.rmtree(folder, ignore_errors=True)
-        for folder in (self.out / "unfinished").glob("*"):
-            if (self.out / "cells" / f"{folder.name}.json").exists():
-                shutil.rmtree(folder, ignore_errors=True)
+    def _unfinished(self, question: Question) -> Path:
+        return self._root(question) / "unfinished" / key(question)
+
+    def _root(self, question: Question) -> Path:
+        return self.out if isinstance(question, Evaluation) else self.zoo
+
+    def _finish(self, question: Question) -> None:
+        unfinished = self._unfinished(question)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        with suppress(OSError):  # others' work is there
+            unfinished.parent.rmdir()
 
     # --- damage
 
-    def _whole(self, path: Path, read: Callable[[Path], Whole], *beside: Path) -> Whole | None:
-        """What ``read`` finds in the file, or None where it is missing, or damaged and set aside.
+    def _result(self, name: str) -> Result | None:
+        found = (self._cached(root / "cells" / name, self._read_result) for root in self._folders)
+        return next((result for result in found if result is not None), None)
 
-        ``beside`` are files that are worth nothing without it.
-        """
-        if not path.exists():
-            return None
+    def _read_result(self, path: Path) -> Result:
+        cell, outcome, pictures = _read_cell(path)
+        return Result(cell, outcome, self.labels(cell.evaluation), pictures=pictures)
+
+    def _cached(self, path: Path, read: Callable[[Path], A]) -> A | None:
+        """The same as `_whole`, without opening a file again that has not changed."""
+        state = tuple(_state(one) for one in (path, path.with_suffix(".npz")))
+        if path not in self._read or self._read[path][0] != state:
+            self._read[path] = state, self._whole(path, read)
+        found: A | None = self._read[path][1]
+        return found
+
+    def _whole(self, path: Path, read: Callable[[Path], A]) -> A | None:
+        """What ``read`` finds in the file, or None where it is missing, older or damaged."""
         try:
             return read(path)
-        except _DamagedError as error:
-            self._set_aside(str(error), path, *beside)
+        except FileNotFoundError:
             return None
+        except _DamagedError as error:
+            self._set_aside(path, str(error))
         except _OlderError:
             root = self.zoo if path.is_relative_to(self.zoo) else path.parents[1]
-            if root not in self._told:
-                self._told.add(root)
-                self._warn(f"{root} holds answers of an older robench, which are not read")
-            return None
+            self._warn_once(root, f"{root} holds answers of an older robench, which are not read")
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror or error}") from None
+        return None
 
-    def _set_aside(self, why: str, path: Path, *beside: Path) -> None:
-        if path in self._told:
-            return
-        then = "its picture is left out" if path.parent.name == "examples" else "computing it again"
-        if not self._writing:
-            then = "left out, `robench run` computes it again"
-        elif path.is_relative_to(self.out) or path.is_relative_to(self.zoo):
-            then = f"set aside as {path.name}.damaged, {then}"
-            for damaged in (path, *beside):
+    def _set_aside(self, path: Path, why: str) -> None:
+        own = path.is_relative_to(self.out) or path.is_relative_to(self.zoo)
+        if self._writing and own:
+            for damaged in (path, path.with_suffix(".npz")):
                 with suppress(FileNotFoundError):
                     damaged.replace(damaged.with_name(f"{damaged.name}.damaged"))
+            self._warn(f"{path} is damaged ({why}); set aside as {path.name}.damaged")
         else:
-            self._told.add(path)  # it stays, and would be met again
-        self._warn(f"{path} is damaged ({why}); {then}")
+            self._warn_once(path, f"{path} is damaged ({why}) and left out")
 
-
-def _lock(path: Path) -> AbstractContextManager[object]:
-    try:
-        return lock(path)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
+    def _warn_once(self, path: Path, line: str) -> None:
+        if path not in self._warned:
+            self._warned.add(path)
+            self._warn(line)
 
 
 def published(folder: Path) -> bool:
@@ -292,11 +336,12 @@ def published(folder: Path) -> bool:
     return (folder / PUBLISHED).exists()
 
 
-_PICTURES = ("label", "clean", "attacked", "clean_prediction", "attacked_prediction")
-
-
-def _cells(folder: Path) -> list[Path]:
-    return list((folder / "cells").glob("*.json"))
+def _state(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _sealed(answer: bytes) -> bytes:
@@ -313,29 +358,27 @@ def _seal(content: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _content(path: Path) -> bytes:
+def _read_json(path: Path, form: "TypeAdapter[A]") -> A:
     """What a JSON file holds. Raises StoreError where a newer robench wrote it."""
     try:
         data = read_limited(path, _MOST_JSON)
         content = json.loads(data)
         schema = content.get("schema")
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise _DamagedError(f"not JSON: {error}") from None
-    if isinstance(schema, int) and schema > SCHEMA:
+    if isinstance(schema, int) and schema != SCHEMA:
+        if schema < SCHEMA:
+            raise _OlderError
         raise StoreError(
-            f"{path} was written by a newer robench (schema {schema}, this one reads up to "
-            f"{SCHEMA}); update robench, or choose another folder with --out or --zoo"
+            f"{path} was written by a newer robench (schema {schema}, this one reads {SCHEMA}); "
+            "update robench, or choose another folder with --out or --zoo"
         )
-    if isinstance(schema, int) and schema < SCHEMA:
-        raise _OlderError
     if content.get("sha256") != _seal(content):
         raise _DamagedError("its fields differ from what was written")
-    return data
-
-
-def _read(path: Path, form: "TypeAdapter[Answer]") -> Answer:
     try:
-        return form.validate_json(_content(path))
+        return form.validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -343,105 +386,94 @@ def _read(path: Path, form: "TypeAdapter[Answer]") -> Answer:
 
 
 def _read_card(path: Path) -> Card:
-    card = _read(path, _CARD)
-    _check_text(card.method, card.source, card.encoder, *card.branches, card.evaluated_branch)
-    _check_name(path.parent.name, card.key, card.question)
+    card = _read_json(path, _CARD)
+    _check_text(*card.branches, card.evaluated_branch)
+    if path.parent.name != card.key:
+        raise _DamagedError("its content belongs to another name")
     return card
 
 
-def _read_result(path: Path) -> Result:
-    cell = _read(path, _CELL)
-    _check_text(*vars(cell.labels).values(), cell.norm, cell.eps, *cell.flags)
-    _check_name(path.stem, cell.key, cell.evaluation)
-    found = _read_arrays(path.with_suffix(".npz"), cell.outcome_sha256)
+def _read_cell(path: Path) -> tuple[Cell, Outcome, Pictures | None]:
+    cell = _read_json(path, _CELL)
+    if path.stem != cell.key:
+        raise _DamagedError("its content belongs to another name")
+    arrays = _read_arrays(path.with_suffix(".npz"), cell.outcome_sha256)
     try:
-        outcome = Outcome(**{field.name: found[field.name] for field in fields(Outcome)})
+        outcome = Outcome(**{field.name: arrays[field.name] for field in fields(Outcome)})
     except KeyError as error:
         raise _DamagedError(f"its .npz has no {error}") from None
-    if any(getattr(outcome, field.name).shape != (cell.n,) for field in fields(Outcome)):
-        raise _DamagedError(f"its .npz is not about {cell.n} images")
-    kinds = "".join(getattr(outcome, field.name).dtype.kind for field in fields(Outcome))
-    if cell.n < 1 or kinds != "iiiifffi":
+    columns = [getattr(outcome, field.name) for field in fields(Outcome)]
+    n = columns[0].size
+    if n < 1 or any(column.shape != (n,) for column in columns):
         raise _DamagedError("its .npz holds no per-image outcomes")
-    if int((outcome.prediction == outcome.label).sum()) != cell.correct:
-        raise _DamagedError("its count differs from its per-image outcomes")
-    return Result(cell, outcome)
+    if "".join(column.dtype.kind for column in columns) != _KINDS:
+        raise _DamagedError("its .npz holds no per-image outcomes")
+    return cell, outcome, _pictures(arrays, n)
 
 
-def _read_examples(path: Path, cell: Cell) -> Examples:
-    found = _read_arrays(path)
-    if not {"classes", *_PICTURES} <= set(found):
-        raise _DamagedError("it lacks arrays")
-    classes = tuple(map(str, found["classes"].flat))
-    _check_text(*classes)
-    pixels = found["clean"].shape
-    if pixels[1:2] != (3,) or len(pixels) != 4 or 0 in pixels[2:]:
-        raise _DamagedError(f"its images have the shape {pixels}")
-    for name in _PICTURES:
-        array, of_pixels = found[name], name in ("clean", "attacked")
-        kind, shape = ("f", pixels) if of_pixels else ("i", pixels[:1])
-        fits = array.dtype.kind == kind and array.shape == shape
-        low, high = (-0.01, 1.01) if of_pixels else (0, len(classes) - 1)
-        if not fits or not ((array >= low) & (array <= high)).all():
-            raise _DamagedError(f"its {name} holds what no example has")
-    pictures = {name: found[name] for name in _PICTURES}
-    return Examples(cell.labels, cell.norm, cell.eps, classes, **pictures)
-
-
-def _check_name(file: str, said: str, question: Question) -> None:
+def _pictures(arrays: Mapping[str, Any], n: int) -> Pictures | None:
+    if "clean" not in arrays:
+        return None
     try:
-        meant = key(question)
-    except SpecError as error:
-        raise _DamagedError(str(error)) from None
-    if not file == said == meant:
-        raise _DamagedError("its content belongs to another name")
+        clean, attacked = arrays["clean"], arrays["attacked"]
+        classes = tuple(map(str, arrays["classes"].flat))
+    except KeyError as error:
+        raise _DamagedError(f"its .npz has no {error}") from None
+    _check_text(*classes)
+    shape = clean.shape
+    if len(shape) != 4 or shape[1] != 3 or 0 in shape[2:] or len(clean) > n:
+        raise _DamagedError(f"its images have the shape {shape}")
+    for pixels in (clean, attacked):
+        in_range = pixels.dtype.kind == "f" and ((pixels >= -0.01) & (pixels <= 1.01)).all()
+        if pixels.shape != shape or not in_range:
+            raise _DamagedError("its images hold what no image has")
+    return Pictures(clean, attacked, classes)
 
 
 def _check_text(*texts: str) -> None:
-    """What is shown in terminals and tables: no line breaks, escape codes or reversed writing."""
+    """Text for terminals and tables has no line breaks, escape codes or reversed writing."""
     for text in texts:
         if not text.isprintable() or len(text) > _LONGEST:
-            raise _DamagedError(f"{text[:40]!r} is no name: not one printable line")
+            raise _DamagedError(f"{text[:40]!r} is not one printable line")
 
 
-def _read_arrays(path: Path, sha256: str | None = None) -> dict[str, Any]:
+def _read_arrays(path: Path, sha256: str) -> dict[str, Any]:
     try:
         data = read_limited(path, _MOST_ARRAYS)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise _DamagedError("its .npz differs from what was written")
+        return read_npz(data, _MOST_ARRAYS)
     except FileNotFoundError:
         raise _DamagedError("its .npz is missing") from None
-    except OSError as error:
-        raise _DamagedError(f"its .npz cannot be read: {error.strerror}") from None
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise _DamagedError("its .npz differs from what was written")
-    try:
-        return read_npz(data, _MOST_ARRAYS)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise _DamagedError(f"its .npz cannot be read: {error}") from None
 
 
-def _read_encoder(path: Path, sha256: str) -> dict[str, Tensor]:
-    data = _weights(path)
+def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
+    try:
+        data = read_limited(path, _MOST_WEIGHTS)
+    except FileTooLarge as error:
+        raise _DamagedError(str(error.strerror)) from None
     if hashlib.sha256(data).hexdigest() != sha256:
         raise _DamagedError("its hash differs from the card's")
     return _tensors(data)
 
 
+def _read_fitted(path: Path) -> Fitted:
+    check_size(path, _MOST_WEIGHTS)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+        return _FITTED.validate_json(header["fitted"])
+    except Exception as error:  # damaged bytes make safetensors raise nearly anything
+        raise _DamagedError(f"no probe: {error}"[:200].splitlines()[0]) from None
+
+
 def _read_probe(path: Path) -> dict[str, Tensor]:
-    weights = _tensors(_weights(path))
-    with safetensors.safe_open(path, framework="pt") as file:
-        sha256 = (file.metadata() or {}).get("sha256")
-    if sha256 != _digest(weights):
+    weights = _tensors(read_limited(path, _MOST_WEIGHTS))
+    if _read_fitted(path).weights_sha256 != _digest(weights):
         raise _DamagedError("its hash differs from its content")
     return weights
-
-
-def _weights(path: Path) -> bytes:
-    try:
-        return read_limited(path, _MOST_WEIGHTS)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise _DamagedError(str(error.strerror)) from None
 
 
 def _tensors(data: bytes) -> dict[str, Tensor]:
@@ -456,21 +488,6 @@ def _digest(weights: dict[str, Tensor]) -> str:
     return hashlib.sha256(safetensors.torch.save(weights)).hexdigest()
 
 
-def _examples(examples: Examples) -> dict[str, Any]:
-    pictures = {name: getattr(examples, name) for name in _PICTURES}
-    return {**pictures, "classes": np.array(examples.classes)}
-
-
-def _npz(arrays: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def _shallow(answer: Cell | Card) -> dict[str, Any]:
-    return {name: getattr(answer, name) for name in answer.__dataclass_fields__}
-
-
 def _write(path: Path, data: bytes) -> None:
     try:
         with atomic_write(path) as file:
@@ -479,7 +496,7 @@ def _write(path: Path, data: bytes) -> None:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def _writable(folder: Path) -> None:
+def _check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

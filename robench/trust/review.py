@@ -43,8 +43,7 @@ def review(results: Iterable[Result], attack_of: Callable[[Spec], Attack | None]
         attacks = [build(found[place].cell.evaluation.attack) for place in places]
         drawn = flags_together(attacks, [found[place] for place in places])
         for place, own in zip(places, drawn, strict=True):
-            cell = dataclasses.replace(found[place].cell, flags=own)
-            found[place] = dataclasses.replace(found[place], cell=cell)
+            found[place] = dataclasses.replace(found[place], flags=own)
     return found
 
 

@@ -137,31 +137,6 @@ def test_an_unknown_base_is_refused() -> None:
         CATALOG.resolve("methods", parse("clae(base=rocl)"))
 
 
-LATER = """
-from dataclasses import dataclass
-from typing import ClassVar
-from robench.contracts import Dataset
-@dataclass(frozen=True)
-class One(Dataset):
-    size: int = 3
-    tint: float = 0.5
-    later: ClassVar[tuple[str, ...]] = ("tint",)
-    def load(self, root, progress): ...
-"""
-
-
-def test_an_argument_that_came_later_is_told_only_where_it_differs(tmp_path: Path) -> None:
-    catalog = Catalog([_plugin(tmp_path, LATER)])
-    assert str(catalog.resolve("datasets", parse("own(tint=0.5)"))) == "own(size=3)"
-    assert str(catalog.resolve("datasets", parse("own(tint=1)"))) == "own(size=3, tint=1)"
-    assert catalog.build("datasets", "own(size=3)").tint == 0.5
-    assert catalog.signature("datasets", "own") == "own(size=3, tint=0.5)"
-    assert catalog.arguments("datasets", parse("own(size=3)")) == {
-        "size": 3,
-        "tint": Fraction(1, 2),
-    }
-
-
 # --- plug-ins
 
 

@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,15 @@ from robench.catalog.catalog import Catalog
 from robench.catalog.plan import grid, plan
 from robench.catalog.request import Request
 from robench.contracts import Attacked, Data, DataError, Objective
-from robench.engine.bench import Bench, radius
+from robench.engine.bench import Bench
 from robench.engine.evaluate import evaluate
+from robench.engine.local import answers
 from robench.engine.pretrain import TrainingError
 from robench.engine.progress import silent
 from robench.grid.questions import Evaluation, key
-from robench.grid.records import Result
+from robench.grid.records import Result, radius
 from robench.grid.spec import SpecError, parse, parse_list
+from robench.store import store as store_module
 from robench.store.store import Store, _sealed
 from robench.tensors.features import fingerprint
 
@@ -50,9 +52,11 @@ class Lab:
     def __init__(self, folder: Path, catalog: Catalog = CATALOG) -> None:
         self.folder, self.catalog = folder, catalog
         self.said: list[str] = []
+        self.failures: list[str] = []
 
     def bench(self) -> Bench:
-        store = Store(self.folder / "out", self.folder / "zoo", self.said.append)
+        places, labels = (self.folder / "out", self.folder / "zoo"), self.catalog.labels
+        store = Store(*places, self.said.append, labels=labels)
         store.prepare()
         cpu = torch.device("cpu")
         return Bench(self.catalog, store, self.folder, cpu, silent, self.said.append)
@@ -60,7 +64,8 @@ class Lab:
     def answers(
         self, evaluations: Sequence[Evaluation] = ASKED, limit: int | None = 16
     ) -> list[Result]:
-        return list(self.bench().answers(evaluations, limit))
+        found, self.failures = answers(self.bench(), evaluations, limit)
+        return found
 
 
 @pytest.fixture
@@ -78,10 +83,8 @@ def fresh(tmp_path: Path) -> Lab:
 
 def same(one: Result, other: Result) -> bool:
     """Whether two results say the same, but for when and how fast it was found."""
-    same_cell = replace(one.cell, seconds=0, provenance=other.cell.provenance) == replace(
-        other.cell, seconds=0, outcome_sha256=one.cell.outcome_sha256
-    )
-    return same_cell and all(
+    cells = [replace(r.cell, seconds=0, provenance=one.cell.provenance) for r in (one, other)]
+    return replace(cells[0], outcome_sha256="") == replace(cells[1], outcome_sha256="") and all(
         np.array_equal(getattr(one.outcome, name), array, equal_nan=array.dtype.kind == "f")
         for name, array in vars(other.outcome).items()
     )
@@ -266,25 +269,143 @@ def test_data_are_missed_before_any_compute_where_weights_are_damaged(
 def test_a_probe_of_other_classes_is_fitted_again(lab: Lab) -> None:
     store = lab.bench().store
     probing = ASKED[0].probing
-    store.save_probe(probing, {"weight": torch.zeros(10, 16), "bias": torch.zeros(10)})
+    identity = lab.bench().identity(probing)
+    store.save_probe(probing, identity, {"weight": torch.zeros(10, 16), "bias": torch.zeros(10)})
     more = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
-    before = lab.answers()[0].cell.probe_sha256
-    assert {result.cell.probe_sha256 for result in lab.answers(more)} == {before}
-    assert "is damaged (Linear has weights that do not fit: " in lab.said[0]
+    before = next(lab.bench().store.results()).cell.identity.parents
+    assert {result.cell.identity.parents for result in lab.answers(more)} == {before}
+    assert any("is damaged (Linear has weights that do not fit: " in line for line in lab.said)
 
 
-def test_changed_data_are_told_of(lab: Lab, monkeypatch: Any) -> None:
+# --- what an answer was made from
+
+
+def change(part: str, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace a part of the data as if its file had been replaced."""
     blobs = CATALOG.component("datasets", "blobs")
     load = blobs.load
 
     def changed(self: Any, *places: Any) -> Data:
         data = load(self, *places)
-        return replace(data, train=replace(data.train, images=255 - data.train.images))
+        split = getattr(data, part)
+        return replace(
+            data, **{part: replace(split, **{field: getattr(split, field)[::-1].copy()})}
+        )
 
     monkeypatch.setattr(blobs, "load", changed)
-    more = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
-    lab.answers(more)
-    assert lab.said[0].startswith("note: blobs has changed since mirror-blobs-tiny-s0-")
+
+
+NUDGE = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "trained"),
+    [("train", "images", 2), ("train", "labels", 1), ("test", "images", 1), ("test", "labels", 1)],
+)
+def test_changed_data_are_never_answered_with_old_numbers(
+    lab: Lab, monkeypatch: Any, part: str, field: str, trained: int
+) -> None:
+    before = lab.answers()[0]
+    encoder = weights(lab.folder)
+    change(part, field, monkeypatch)
+    clean = lab.answers(NUDGE)[0]
+    assert clean.cell.identity != before.cell.identity
+    assert lab.said[0].startswith("the data changed since mirror-blobs-tiny-s0-")
+    assert lab.said[0].endswith(" was made: computing it again")
+    same_encoder = encoder.items() & weights(lab.folder).items()
+    assert len([name for name, _ in same_encoder if "encoder" in name]) == (trained == 1)
+    lab.said.clear()
+    assert same(lab.answers(NUDGE)[0], clean)  # and the new numbers are known from now on
+    assert lab.said == []
+
+
+def test_a_training_does_not_go_on_after_its_data_changed(fresh: Lab, monkeypatch: Any) -> None:
+    monkeypatch.setattr("robench.store.checkpoints.EVERY", 0.0)
+    longer = plan(replace(REQUEST, epochs=3), CATALOG)
+    seen = 0
+
+    def killed(items: Sequence[Any], label: str) -> Iterator[Any]:
+        nonlocal seen
+        for item in items:
+            seen += "pretraining" in label
+            if seen == 2:
+                raise KeyboardInterrupt
+            yield item
+
+    bench = fresh.bench()
+    bench.progress = killed
+    with pytest.raises(KeyboardInterrupt):
+        answers(bench, longer, 16)
+    assert list((fresh.folder / "zoo").glob("unfinished/*/*.safetensors"))
+    change("train", "images", monkeypatch)
+    fresh.answers(longer)
+    assert any("another data than now; starting anew" in line for line in fresh.said)
+
+
+def test_a_cell_without_its_outcomes_is_no_answer(fresh: Lab, monkeypatch: Any) -> None:
+    """The process is killed between the two files of a cell."""
+
+    def killed(path: Path, data: bytes) -> None:
+        if path.parent.name == "cells":
+            raise KeyboardInterrupt
+        write(path, data)
+
+    write = store_module._write
+    monkeypatch.setattr(store_module, "_write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        fresh.answers()
+    monkeypatch.setattr(store_module, "_write", write)
+    assert list(fresh.bench().store.results()) == []
+    results = fresh.answers()
+    assert [result.n for result in results] == [16, 16]
+    assert fresh.said[-1].startswith("[2/2]")
+
+
+def plugged(folder: Path, name: str, old: str, new: str) -> Catalog:
+    """The toys, with one of them edited."""
+    text = (PLUGINS / f"{name}.py").read_text()
+    assert old in text
+    (folder / f"{name}.py").write_text(text.replace(old, new))
+    return Catalog([folder / f"{name}.py", *(path for path in TOYS if path.stem != name)])
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("nudge", "sign()", "sign().neg()"),
+        ("mirror", "return nt_xent(", "return 0.5 * nt_xent("),
+        ("tiny", "Conv2d(3, width, 3", "Conv2d(3, width, 5"),
+    ],
+)
+def test_an_edited_plug_in_is_not_answered_with_old_numbers(
+    lab: Lab, tmp_path: Path, name: str, old: str, new: str
+) -> None:
+    lab.answers(NUDGE)
+    lab.said.clear()
+    lab.catalog = plugged(tmp_path, name, old, new)
+    results = lab.answers(NUDGE)
+    assert f"/{name} changed since " in lab.said[0]
+    assert len(results) == 2
+    lab.said.clear()
+    lab.answers(NUDGE)
+    assert lab.said == []
+
+
+def test_a_comment_in_a_plug_in_changes_nothing(lab: Lab, tmp_path: Path) -> None:
+    lab.answers(NUDGE)
+    lab.said.clear()
+    lab.catalog = plugged(
+        tmp_path, "nudge", "    def __call__", "    # a reason\n\n    def __call__"
+    )
+    lab.answers(NUDGE)
+    assert lab.said == []
+
+
+def test_an_answer_computed_again_is_the_same(lab: Lab) -> None:
+    before = lab.answers()
+    shutil.rmtree(lab.folder / "out")
+    shutil.rmtree(next((lab.folder / "zoo").glob("*/probes")))
+    assert all(same(one, other) for one, other in zip(before, lab.answers(), strict=True))
 
 
 # --- failures
@@ -297,11 +418,10 @@ def test_a_failed_training_costs_only_what_rests_on_it(fresh: Lab, tmp_path: Pat
     )
     fresh.catalog = Catalog([*TOYS, tmp_path / "lost.py"])
     both = replace(REQUEST, methods=parse_list("lost,mirror"))
-    bench = fresh.bench()
-    results = list(bench.answers(plan(both, fresh.catalog), 16))
-    assert [result.cell.labels.method for result in results] == ["mirror", "mirror"]
-    assert len(bench.failures) == 1
-    assert "the loss is nan in epoch 1" in bench.failures[0]
+    results = fresh.answers(plan(both, fresh.catalog))
+    assert [result.labels.method for result in results] == ["mirror", "mirror"]
+    assert len(fresh.failures) == 1
+    assert "the loss is nan in epoch 1" in fresh.failures[0]
 
 
 def test_a_failed_attack_costs_one_cell(lab: Lab, monkeypatch: Any) -> None:
@@ -309,11 +429,10 @@ def test_a_failed_attack_costs_one_cell(lab: Lab, monkeypatch: Any) -> None:
         return Attacked((images + 0.5).clamp(0, 1))
 
     monkeypatch.setattr(CATALOG.component("attacks", "nudge"), "__call__", escape)
-    bench = lab.bench()
     asked = plan(replace(REQUEST, attacks=parse_list("nudge,pgd(steps=3)")), CATALOG)
-    names = [result.cell.labels.attack for result in bench.answers(asked, 16)]
+    names = [result.labels.attack for result in lab.answers(asked)]
     assert names == ["clean", "pgd(steps=3)"]
-    assert "left its ball" in bench.failures[0]
+    assert "left its ball" in lab.failures[0]
 
 
 PROBE = """
@@ -344,15 +463,14 @@ def test_a_probe_that_breaks_its_word_costs_only_its_cells(
 ) -> None:
     (tmp_path / "mine.py").write_text(PROBE.replace("FIT", fit))
     lab.catalog = Catalog([*TOYS, tmp_path / "mine.py"])
-    bench = lab.bench()
     asked = plan(
         replace(REQUEST, probes=parse_list("mine,linear"), attacks=parse_list("pgd(steps=3)")),
         lab.catalog,
     )
-    results = list(bench.answers(asked, 16))
-    assert [result.cell.labels.probe for result in results] == ["linear", "linear"]
-    assert message in bench.failures[0]
-    assert len(bench.failures) == 1
+    results = lab.answers(asked)
+    assert [result.labels.probe for result in results] == ["linear", "linear"]
+    assert message in lab.failures[0]
+    assert len(lab.failures) == 1
     # The encoder that it changed is not the one that the others were measured on.
     assert same(results[0], lab.answers([ASKED[0]])[0])
 
@@ -384,7 +502,7 @@ def test_another_probe_sees_the_encoder_as_it_was(lab: Lab) -> None:
     known = Lab(lab.folder).answers(ASKED)
     assert all(same(results[one.cell.evaluation], one) for one in known)
     linear, aff = (
-        next(r.cell.probe_sha256 for q, r in results.items() if q.probing.probe.name == name)
+        next(r.cell.identity.parents for q, r in results.items() if q.probing.probe.name == name)
         for name in ("linear", "aff")
     )
     assert linear != aff
@@ -397,34 +515,24 @@ def test_a_finetuned_encoder_of_other_shapes_is_made_again(lab: Lab) -> None:
     first = path.read_bytes()
     wrong = load(first)
     wrong["encoder.layers.0.weight"] = torch.zeros(4, 3, 5, 5)
-    lab.bench().store.save_probe(asked[0].probing, wrong)
+    probing = asked[0].probing
+    lab.bench().store.save_probe(probing, lab.bench().identity(probing), wrong)
     shutil.rmtree(lab.folder / "out")
     lab.said.clear()
     after = lab.answers(asked)
-    assert "AFF has weights that do not fit" in lab.said[0]
+    assert any("AFF has weights that do not fit" in line for line in lab.said)
     assert all(same(one, other) for one, other in zip(before, after, strict=True))
     assert path.read_bytes() == first
 
 
 def test_a_branch_that_is_not_there_costs_only_its_cells(lab: Lab) -> None:
-    bench = lab.bench()
     probes = parse_list("aff(branch=adversarial),linear")
-    results = list(bench.answers(plan(replace(REQUEST, probes=probes), CATALOG), 16))
-    assert {result.cell.labels.probe for result in results} == {"linear"}
-    assert len(bench.failures) == 1
-    assert bench.failures[0].endswith(
+    results = lab.answers(plan(replace(REQUEST, probes=probes), CATALOG))
+    assert {result.labels.probe for result in results} == {"linear"}
+    assert len(lab.failures) == 1
+    assert lab.failures[0].endswith(
         "aff(branch=adversarial): no BatchNorm branch 'adversarial'; this encoder has clean"
     )
-
-
-def test_another_encoder_under_the_same_name_is_refused(lab: Lab, tmp_path: Path) -> None:
-    text = (PLUGINS / "tiny.py").read_text().replace("Conv2d(3, width, 3", "Conv2d(3, width, 5")
-    (tmp_path / "tiny.py").write_text(text)
-    others = [path for path in TOYS if path.stem != "tiny"]
-    lab.catalog = Catalog([tmp_path / "tiny.py", *others])
-    asked = plan(replace(REQUEST, attacks=parse_list("nudge")), lab.catalog)
-    with pytest.raises(SpecError, match="trained with another tiny than there is now"):
-        lab.answers(asked)
 
 
 def test_an_unknown_batchnorm_branch_is_one_line(lab: Lab) -> None:
@@ -475,48 +583,13 @@ def test_what_is_finished_outlives_an_interruption(fresh: Lab) -> None:
     bench = fresh.bench()
     bench.progress = impatient
     with pytest.raises(KeyboardInterrupt):
-        list(bench.answers(ASKED, 16))
+        answers(bench, ASKED, 16)
     before = files(fresh.folder)
     assert any(name.endswith(".json") and "clean" in name for name in before)
     fresh.said.clear()
     assert len(fresh.answers()) == 2
     assert len(fresh.said) == 1  # only the cell that was cut off
     assert before.items() <= files(fresh.folder).items()
-
-
-# --- draws
-
-JITTER = '''
-from dataclasses import dataclass
-import torch
-from robench.contracts import Attack, Attacked
-from robench.tensors.balls import Linf
-
-@dataclass(frozen=True)
-class Jitter(Attack):
-    """Moves each image towards grey by one draw."""
-
-    eps: float = 0.1
-    norm: str = "linf"
-    needs = frozenset()
-
-    @property
-    def ball(self):
-        return Linf(self.eps)
-
-    def __call__(self, target, images, labels, generator, run):
-        step = self.eps * torch.rand(len(images), 1, 1, 1, generator=generator)
-        return Attacked(images + step * (0.5 - images).sign())
-'''
-
-
-def test_every_batch_has_draws_of_its_own(fresh: Lab, tmp_path: Path) -> None:
-    (tmp_path / "jitter.py").write_text(JITTER)
-    lab = Lab(fresh.folder, Catalog([*TOYS, tmp_path / "jitter.py"]))
-    request = replace(REQUEST, attacks=parse_list("jitter"), eps=("0.1",))
-    asked = [replace(one, batch=4) for one in plan(request, lab.catalog) if one.attack.arguments]
-    (result,) = lab.answers(asked)
-    assert len(set(result.outcome.size.tolist())) == 16
 
 
 # --- other processes
@@ -526,51 +599,43 @@ def test_work_of_others_is_left_to_them_and_waited_for(
     fresh: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = plan(replace(REQUEST, methods=parse_list("mirror,mirror(noise=0.2)")), CATALOG)
-    first, clean, pgd = both[0].probing.pretraining, both[2], both[3]
-    others = Store(fresh.folder / "out", fresh.folder / "zoo", print)
-    encoder, cell = ExitStack(), ExitStack()
-    encoder.enter_context(others.lock(first))
-    cell.enter_context(others.lock(pgd))
-    pauses = 0
+    others, pauses = ExitStack(), list[float]()
+    store = fresh.bench().store
+    for question in (both[0].probing.source, both[3]):
+        others.enter_context(store.lock(question))
 
     def pause(seconds: float) -> None:
-        nonlocal pauses
-        pauses += 1
-        if pauses < 3:
-            assert len(list((fresh.folder / "out" / "cells").glob("*.json"))) == 1
-        elif pauses == 3:
-            encoder.close()  # it gave up, or was done and its files were removed
-        else:
-            cell.close()
+        pauses.append(seconds)
+        assert len(list((fresh.folder / "out" / "cells").glob("*.json"))) == 1
+        if len(pauses) == 3:
+            others.close()
 
-    monkeypatch.setattr("robench.engine.bench.time.sleep", pause)
+    monkeypatch.setattr("robench.engine.local.time.sleep", pause)
     results = fresh.answers(both)
     assert [result.cell.key for result in results] == [key(asked) for asked in both]
-    assert pauses >= 3
+    assert len(pauses) == 3
     waits = [line for line in fresh.said if "waiting" in line]
-    assert waits[0] == "waiting for what others compute of 3 cells: another process"
-    done = [line for line in fresh.said if line.startswith("[")]
-    assert done[0].startswith("[3/4]")  # the clean accuracy of the second encoder
-    assert clean.attack.name == "clean"
-    assert len(done) == 4
+    assert waits == ["waiting for what other processes compute of 3 cells"]
+    done = [line.partition("]")[0] for line in fresh.said if line.startswith("[")]
+    assert done == ["[3/4", "[1/4", "[2/4", "[4/4"]
 
 
 def test_what_another_process_found_meanwhile_is_not_computed(
     fresh: Lab, tmp_path_factory: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished(done := tmp_path_factory.mktemp("done"))
-    held = ExitStack()
-    others = Store(fresh.folder / "out", fresh.folder / "zoo", print)
-    held.enter_context(others.lock(ASKED[0].probing.pretraining))
+    other = fresh.bench().store.lock(ASKED[0].probing.source)
 
     def pause(seconds: float) -> None:
         for part in ("zoo", "out"):
             shutil.copytree(done / part, fresh.folder / part, dirs_exist_ok=True)
-        held.close()
+        other.__exit__(None, None, None)
 
-    monkeypatch.setattr("robench.engine.bench.time.sleep", pause)
+    monkeypatch.setattr("robench.engine.local.time.sleep", pause)
     for stage in ("pretrain", "probe", "evaluate"):
         monkeypatch.setattr(f"robench.engine.bench.{stage}", pytest.fail)
+    with suppress(RuntimeError):
+        other.__enter__()
     assert len(fresh.answers()) == 2
 
 
@@ -578,17 +643,25 @@ def test_what_another_process_found_meanwhile_is_not_computed(
 
 
 def test_a_cell_says_how_it_was_made(lab: Lab) -> None:
-    clean, attacked = (result.cell for result in lab.answers())
-    assert (clean.norm, clean.eps, attacked.norm, attacked.eps) == ("", "", "linf", "8/255")
-    assert clean.n == attacked.n == 16
-    assert attacked.correct < clean.correct
-    assert clean.counts["test-images"] == attacked.counts["test-images"] > clean.n
+    one, other = lab.answers()
+    assert (one.norm, one.eps, other.norm, other.eps) == ("", "", "linf", "8/255")
+    assert one.n == other.n == 16
+    assert other.correct < one.correct
+    clean, attacked = one.cell, other.cell
     assert clean.counts == {"test-images": 48, "recomputed-otherwise": 0}
     assert attacked.counts == {**clean.counts, "flat": 0, "unresolved": 0, "missed-grey": 0}
     assert attacked.provenance.versions["torch"] == importlib.metadata.version("torch")
     assert attacked.provenance.precision == "fp32"
     card = json.loads(next((lab.folder / "zoo").glob("*/card.json")).read_bytes())
-    assert attacked.encoder_sha256 == card["weights_sha256"]
+    bench = lab.bench()
+    assert card["weights_sha256"] in bench.identity(ASKED[0].probing).parents
+    assert attacked.identity.parents == clean.identity.parents
+    assert dict(attacked.identity.code).keys() == {
+        "encoders/tiny",
+        "probes/linear",
+        "attacks/pgd",
+        "engine/evaluate",
+    }
     assert card["parameters"] == 3 * 4 * 9 + 4 + 8
     assert len(card["losses"]) == 1
 
@@ -598,7 +671,7 @@ def test_a_limit_takes_the_same_images_for_every_attack(lab: Lab) -> None:
     assert np.array_equal(clean.outcome.index, attacked.outcome.index)
     assert np.array_equal(clean.outcome.clean_prediction, attacked.outcome.clean_prediction)
     more = lab.answers(limit=1000)
-    assert more[0].cell.n == 48
+    assert more[0].n == 48
     assert np.array_equal(clean.outcome.index, more[0].outcome.index[:16])
 
 
@@ -618,7 +691,7 @@ def test_a_cell_grows_to_the_bits_of_one_that_was_large_at_once(
 
 def test_only_the_new_images_of_a_cell_are_attacked(fresh: Lab, monkeypatch: Any) -> None:
     asked = grid(REQUEST, BATCHES, CATALOG)
-    first = fresh.answers(asked, 16)
+    fresh.answers(asked, 16)
     seen: list[int] = []
 
     def counted(*given: Any, **named: Any) -> Any:
@@ -630,7 +703,7 @@ def test_only_the_new_images_of_a_cell_are_attacked(fresh: Lab, monkeypatch: Any
     assert seen == [32, 32]
     assert all(r.n == 48 for r in fresh.answers(asked, 16))  # what is known is not thrown away
     assert seen == [32, 32]
-    examples = [fresh.bench().store.examples(result.cell) for result in first]
+    examples = [result.examples for result in fresh.answers(asked, 16)]
     assert all(shown is not None and len(shown.clean) == 8 for shown in examples)
 
 

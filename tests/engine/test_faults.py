@@ -18,7 +18,7 @@ from commands import PLUGINS, TOY_RUN, finished, robench, toys_in, without_figur
 from killed import end_state, leftovers
 from PIL import Image
 
-from robench.engine import bench
+from robench.engine import local
 from robench.store import checkpoints as states
 
 
@@ -27,7 +27,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """Every run draws no figures, keeps a state after every step, and waits for nobody long."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(states, "EVERY", 0.0)
-    monkeypatch.setattr(bench, "PAUSE", 0.01)
+    monkeypatch.setattr(local, "PAUSE", 0.01)
     with without_figures():
         yield tmp_path
 
@@ -260,7 +260,7 @@ def test_a_loss_that_is_no_number_costs_its_cells_and_keeps_the_last_good_state(
     done = robench(*words)
     assert done.code == 1
     failed, missing = done.err.strip().splitlines()
-    (state,) = (elsewhere / "zoo").glob("lost-*/training/00000002-*.safetensors")
+    (state,) = (elsewhere / "zoo").glob("unfinished/lost-*/00000002-*.safetensors")
     assert "pretraining lost on blobs, seed 0: the loss is nan in epoch 3, step 1 of 1; " in failed
     assert "try a smaller learning rate than 0.002, or a longer warm-up than 1 epochs" in failed
     assert failed.endswith(f"the last good state is {state}")

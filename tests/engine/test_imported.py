@@ -40,7 +40,7 @@ def cells(folder: str = "results/cifar") -> dict[str, tuple[dict, dict[str, np.n
     for path in Path(folder, "cells").glob("*.json"):
         cell = json.loads(path.read_text())
         with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
-            found[cell["labels"]["attack"]] = (cell, dict(arrays))
+            found[cell["evaluation"]["attack"].partition("(")[0]] = (cell, dict(arrays))
     return found
 
 
@@ -126,7 +126,7 @@ def test_files_of_one_name_are_told_apart() -> None:
         entries["epoch"] = file
         torch.save(entries, file)
         evaluate(file, *ENCODER, *GRID, *PROBE)
-    methods = {json.loads(path.read_text())["method"] for path in Path("zoo").glob("*/card.json")}
+    methods = {json.loads(path.read_text())["name"] for path in Path("zoo").glob("*/card.json")}
     assert len(methods) == 2
     assert "rocl/ckpt" in methods
 

@@ -93,7 +93,7 @@ def test_a_probe_killed_as_it_trains_ends_in_the_same_bits(tmp_path: Path) -> No
         strict=True,
     )
     assert sum(hits) >= KILLS - 1
-    resumed = sum("/fitting/" in told for told in said)
+    resumed = sum("zoo/unfinished/" in told for told in said)
     assert resumed >= KILLS // 2
     print(f"{sum(hits)} kills, {resumed} states gone on from within")
     run(killed, *LONG_PROBE, every=0.5)
@@ -125,7 +125,7 @@ def test_a_run_that_is_told_to_stop_keeps_what_it_has(
     assert err.strip() == f"robench: {word}; the same command goes on from here"
     assert out.startswith("Schedule of ")
     assert out.count("\n") == 1
-    assert len(list(tmp_path.glob("zoo/*/training/00000001-*.safetensors"))) == 1
+    assert len(list(tmp_path.glob("zoo/unfinished/*/00000001-*.safetensors"))) == 1
     for path in tmp_path.rglob("*.lock"):
         with lock(path):  # free
             pass

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from stored import flagged, grid, planted
 
+from robench.grid.records import Identity
 from robench.report.table import Rank, pivot
 
 
@@ -119,7 +120,7 @@ def test_ranks_pair_images_by_index_and_not_by_position():
 def test_no_tie_is_claimed_on_images_of_other_data():
     close = [clean(right(50), "a", data="x"), clean(right(50, 1), "b", data="x")]
     assert entry(table_of(*close), "b", "clean").rank is Rank.TIED
-    close[1] = replace(close[1], cell=replace(close[1].cell, data_sha256="y"))
+    close[1] = replace(close[1], cell=replace(close[1].cell, identity=Identity((), "y", ("",))))
     assert entry(table_of(*close), "b", "clean").rank is Rank.NONE
 
 
@@ -175,8 +176,10 @@ def test_table_does_not_depend_on_the_order_given_but_on_that_of_the_methods():
 def test_two_results_for_one_place_are_refused():
     first, second = clean(0.5), clean(0.6)
     assert len(table_of(first, first).rows) == 1
-    other = replace(second, cell=replace(second.cell, key="another"))
-    with pytest.raises(ValueError, match=r"another and .* same place of the table"):
+    other = replace(
+        second, cell=replace(second.cell, evaluation=replace(second.cell.evaluation, batch=7))
+    )
+    with pytest.raises(ValueError, match="belong in the same place of the table"):
         table_of(first, other)
 
 

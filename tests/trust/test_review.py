@@ -196,7 +196,7 @@ def test_every_flag_is_explained(flag: str) -> None:
 
 def test_numbers_are_named_where_they_are_known() -> None:
     known, other, unknown = (
-        planted(first(5, n), counts=counts).cell
+        planted(first(5, n), counts=counts)
         for n, counts in ((500, {"test-images": 10_000}), (400, {"test-images": 10_000}), (500, {}))
     )
     assert explain("subset", [known, known]) == "flagged: subset (500 of 10,000 test images)"
