@@ -25,6 +25,7 @@ from robench.engine.progress import silent
 
 Lay = Callable[[Path, Cifar, Split, Split], None]
 FILES = batches()
+COLUMN = {CIFAR10: "label", CIFAR100: "fine_label"}  # in the published Parquet files
 
 
 @pytest.fixture
@@ -44,12 +45,12 @@ def archive(root: Path, cifar: Cifar, train: Split = TRAIN, test: Split = TEST) 
 def parquet(root: Path, cifar: Cifar, train: Split = TRAIN, test: Split = TEST) -> None:
     for part, split in (("train", train), ("test", test)):
         path = root / cifar.name / f"{part}-00000-of-00001.parquet"
-        write_split(path, split, label=cifar.column)
+        write_split(path, split, label=COLUMN[cifar])
 
 
 def webp(root: Path, cifar: Cifar, train: Split = TRAIN, test: Split = TEST) -> None:
     for part, split in (("train", train), ("test", test)):
-        write_split(root / f"{part}-0.parquet", split, "WEBP", cifar.column)
+        write_split(root / f"{part}-0.parquet", split, "WEBP", COLUMN[cifar])
 
 
 LAYOUTS = pytest.mark.parametrize("lay", [folder, archive, parquet, webp])
