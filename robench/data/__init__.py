@@ -1,1 +1,1 @@
-"""How images and labels are read from disk, drawn or downloaded, and what is refused on the way."""
+"""Images and labels: read from disk, drawn or downloaded, and checked on the way."""

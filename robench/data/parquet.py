@@ -62,18 +62,13 @@ def read(path: Path, column: str, classes: int, progress: Progress, label: str) 
 
 
 def _check_schema(schema: Any, column: str, path: Path) -> None:
-    from pyarrow import types
+    from pyarrow import null, types
 
-    if not {"img", column} <= set(schema.names):
-        raise DataError(
-            f"{path} has the columns {', '.join(n[:40] for n in schema.names[:6]) or '(none)'}; "
-            f"expected img and {column}"
-        )
-    image, labels = schema.field("img").type, schema.field(column).type
-    if not types.is_struct(image) or image.get_field_index("bytes") < 0:
-        raise DataError(f"{path}: column img is {str(image)[:100]}, expected a struct with 'bytes'")
-    inner = image.field("bytes").type
-    if not types.is_binary(inner) and not types.is_large_binary(inner):
-        raise DataError(f"{path}: the bytes in column img are {str(inner)[:100]}")
-    if not types.is_integer(labels):
-        raise DataError(f"{path}: column {column} is {str(labels)[:100]}, expected whole numbers")
+    found = dict(zip(schema.names, schema.types, strict=True))
+    image, labels = (found.get(name, null()) for name in ("img", column))
+    nested = types.is_struct(image) and image.get_field_index("bytes") >= 0
+    inner = image.field("bytes").type if nested else null()
+    if not (types.is_binary(inner) or types.is_large_binary(inner)) or not types.is_integer(labels):
+        shown = [f"{name[:40]} ({str(kind)[:60]})" for name, kind in found.items()][:4]
+        expected = f"img (a struct with binary 'bytes') and {column} (whole numbers)"
+        raise DataError(f"{path} has the columns {', '.join(shown)}; expected {expected}")

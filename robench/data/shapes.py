@@ -20,6 +20,7 @@ from numpy.random import Generator
 from robench.contracts import Data, Split
 
 Array = npt.NDArray[np.floating[Any]]
+Doubles = npt.NDArray[np.float64]
 
 _WAVES = 6  # as many as the most directions of a material
 _AT_ONCE = 500  # pictures; their fields stay in the processor's cache
@@ -141,7 +142,7 @@ def draw(kinds: Sequence[Kind], size: int, rng: Generator) -> npt.NDArray[np.uin
 
 
 def pixels(size: int) -> tuple[Array, Array]:
-    """Where the pixels' centres lie, across and down: [1, S, S] each."""
+    """Return the positions of the pixels' centres, across and down: [1, S, S] each."""
     centres = ((np.arange(size) + 0.5) * 2 / size - 1).astype(np.float32)
     x, y = np.meshgrid(centres, centres)
     return x[None], y[None]
@@ -158,7 +159,7 @@ def pose(x: Array, y: Array, n: int, rng: Generator) -> tuple[Array, Array]:
 
 
 def silhouette(names: Sequence[str], u: Array, v: Array) -> Array:
-    """How much of each pixel the object covers: a field in 0..1."""
+    """Return the share of each pixel that the object covers: a field in 0..1."""
     inside = np.empty_like(u)
     for name, outline in OUTLINES.items():
         rows = np.array(names) == name
@@ -191,7 +192,7 @@ def waves(materials: Sequence[Material], finer: float, x: Array, y: Array, rng: 
     return scaled
 
 
-def palette(hues: npt.NDArray[np.float64], rng: Generator) -> tuple[Array, Array]:
+def palette(hues: Doubles, rng: Generator) -> tuple[Array, Array]:
     """A dark and a bright shade near each hue, as scenes of one colour: [n, 3, 1, 1] each."""
     n = len(hues)
     hues = hues + rng.normal(0, 0.13, n)
@@ -201,11 +202,7 @@ def palette(hues: npt.NDArray[np.float64], rng: Generator) -> tuple[Array, Array
     )
 
 
-def colour(
-    hue: npt.NDArray[np.float64],
-    saturation: npt.NDArray[np.float64],
-    value: npt.NDArray[np.float64],
-) -> Array:
+def colour(hue: Doubles, saturation: Doubles, value: Doubles) -> Array:
     """Colours by hue (0..1 around the circle), saturation and value (0..1): [n, 3, 1, 1]."""
     lobes = np.cos(2 * np.pi * (hue[:, None] - np.array([0, 1 / 3, 2 / 3])))
     rgb: Array = value[:, None] * (1 - saturation[:, None] * (1 - lobes) / 2)
@@ -246,6 +243,6 @@ def normal(rng: Generator, n: int) -> Array:
     return each(rng.standard_normal(n))
 
 
-def each(numbers: Sequence[float] | npt.NDArray[np.float64]) -> Array:
+def each(numbers: Sequence[float] | Doubles) -> Array:
     """One number a picture, ready to meet fields: [n, 1, 1]."""
     return np.asarray(numbers, np.float32).reshape(-1, 1, 1)

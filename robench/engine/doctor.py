@@ -1,4 +1,4 @@
-"""What this machine has, and how to get what is missing."""
+"""Versions, devices and data of this machine, and how to get what is missing."""
 
 from collections.abc import Iterator
 from pathlib import Path
