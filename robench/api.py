@@ -27,7 +27,7 @@ from robench.engine.reporting import (
     write_report,
     write_text,
 )
-from robench.grid.questions import Imported, Pretraining
+from robench.grid.questions import Imported, Pretraining, Probing
 from robench.grid.records import Result
 from robench.grid.spec import Spec, SpecError, parse, parse_number
 from robench.report import compare as comparing
@@ -302,7 +302,7 @@ def audit(
     ``target`` is the data set of the probe and of the attacks, the encoder's own by default. Raises
     SpecError, before any compute, for what does not exist or is out of range.
     """
-    from robench.engine.audit import AuditRequest, audit
+    from robench.engine.audit import audit
 
     catalog = Catalog(places.plugins)
     store = Store(Path("results"), places.zoo, warn or say, labels=catalog.labels)
@@ -313,15 +313,12 @@ def audit(
         raise SpecError(f"--eps {eps} is not a radius in linf; give one in (0, 1], such as 8/255")
     if limit < 1:
         raise SpecError(f"--limit {limit} is too few; give 1 or more")
-    own = card.question.dataset if isinstance(card.question, Pretraining) else None
-    chosen = own if target is None else catalog.resolve("datasets", parse(target))
-    if chosen is None:
+    source, images, dataset = card.question, None, None
+    if isinstance(source, Pretraining):
+        images, dataset = source.recipe.images, source.dataset
+    if target is not None:
+        dataset = catalog.resolve("datasets", parse(target))
+    if dataset is None:
         raise SpecError(f"{key} is imported: give the data set to audit it on with --target")
-    asked = AuditRequest(
-        target=chosen,
-        probe=catalog.resolve("probes", parse(probe)),
-        limit=limit,
-        eps=radius,
-        autoattack=autoattack,
-    )
-    return audit(bench, card, asked)
+    probing = Probing(source, catalog.resolve("probes", parse(probe)), dataset, images)
+    return audit(bench, card, probing, limit, radius, () if autoattack else ("AutoAttack",))

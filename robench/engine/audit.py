@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from robench.engine.bench import FAILURES, Bench, restore
 from robench.engine.evaluate import Attempt, evaluate
 from robench.engine.probe import probe
 from robench.engine.subset import rows, training_subset
-from robench.grid.questions import Evaluation, Pretraining, Probing, generator
+from robench.grid.questions import Evaluation, Probing, generator
 from robench.grid.records import Card
 from robench.grid.spec import Spec, SpecError, Value, show_number
 from robench.probes.linear import Linear
@@ -64,20 +65,6 @@ def summary(findings: Sequence[Finding]) -> str:
     return f"verdict: {len(found)} of {len(findings)} checks found something: {names}"
 
 
-@dataclass(frozen=True)
-class AuditRequest:
-    """The probe and data set to audit an encoder with, as specs with all arguments.
-
-    ``eps`` is in pixels of [0, 1], in linf; ``limit`` is the number of test images.
-    """
-
-    target: Spec
-    probe: Spec
-    limit: int
-    eps: Fraction
-    autoattack: bool = True
-
-
 class Tried(NamedTuple):
     """An attack, and what it did to the test images."""
 
@@ -96,9 +83,8 @@ class Subject:
     """The classifier ``model`` that answers ``probing``, and the rows ``index`` of test images."""
 
     bench: Bench
-    card: Card
-    request: AuditRequest
     probing: Probing
+    eps: Fraction
     data: Data
     index: npt.NDArray[np.int64]
     model: nn.Module
@@ -125,30 +111,35 @@ class Subject:
         return Target(self.model, len(self.data.classes), surrogate=surrogate)
 
     def question(self, name: str, eps: Fraction | None = None, **arguments: Value) -> Evaluation:
-        """The evaluation of an attack in linf, at the request's eps or another."""
-        given = {"eps": eps or self.request.eps, "norm": "linf", **arguments}
+        """The evaluation of an attack in linf, at the audit's eps or another."""
+        given = {"eps": eps or self.eps, "norm": "linf", **arguments}
         spec = self.bench.catalog.resolve("attacks", Spec(name, tuple(given.items())))
         return Evaluation(self.probing, spec)
 
-    def generators(self, question: Evaluation) -> Callable[[int], Generator]:
-        """The generator of each batch, by its start: those of a run."""
-        return lambda start: generator(question, f"attack {start}", self.bench.device)
+    def generator(self, question: Evaluation, start: int) -> Generator:
+        """The generator of the batch at ``start``: that of a run."""
+        return generator(question, f"attack {start}", self.bench.device)
 
     def attack(self, question: Evaluation, surrogate: nn.Module | None = None) -> Tried:
         """Attack the test images, once. Raises EvaluationError for an attack that breaks a rule."""
         spec = question.attack
         if spec not in self.tried:
             attack = self.bench.catalog.build("attacks", spec)
-            test, batch = self.data.test, question.batch
-            generators, target = self.generators(question), self.target(surrogate)
             attempt = evaluate(
-                target, attack, test, self.index, batch, generators, self.run, str(spec)
+                self.target(surrogate),
+                attack,
+                self.data.test,
+                self.index,
+                question.batch,
+                partial(self.generator, question),
+                self.run,
+                str(spec),
             )
             self.tried[spec] = Tried(attack, attempt)
         return self.tried[spec]
 
     def pgd(self, eps: Fraction | None = None, **arguments: Value) -> Tried:
-        """PGD at the request's eps or another."""
+        """PGD at the audit's eps or another."""
         return self.attack(self.question("pgd", eps, **arguments))
 
 
@@ -156,50 +147,44 @@ Check = Callable[[Subject], tuple[bool, str]]
 """Whether something is wrong, and the evidence."""
 
 
-def audit(bench: Bench, card: Card, request: AuditRequest) -> Iterator[Finding]:
-    """Run every check on an encoder of the zoo: a line for each as it is done.
+def audit(
+    bench: Bench, card: Card, probing: Probing, limit: int, eps: Fraction, skip: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """Run every check on an encoder of the zoo, but for those to ``skip``: a line for each.
 
-    Only the probe is stored, as a run stores it. Raises DataError for a data set that cannot be
-    read, and SpecError for components that are not available.
+    Attacks are within ``eps`` in linf, on ``limit`` test images. Only the probe is stored, as a run
+    stores it. Raises DataError for a data set that cannot be read, and SpecError for components
+    that are not available.
     """
     with preserved_random_state():  # a random layer draws from there
-        yield from _audited(bench, card, request)
-
-
-def _audited(bench: Bench, card: Card, request: AuditRequest) -> Iterator[Finding]:
-    weights = bench.store.encoder(card)
-    if weights is None:
-        yield Finding("weights", Verdict.ERROR, "missing, or their hash differs from the card's")
-        return
-    yield Finding("weights", Verdict.OK, f"SHA-256 {card.weights_sha256[:16]}…, as on the card")
-    data, probing = bench.data(request.target), question_of(card, request)
-    encoder = restore(bench.catalog, card, weights).to(bench.device)
-    for finding in (_eval_mode(encoder), _frozen(bench, probing, data, encoder)):
-        yield finding
-        if finding.verdict is not Verdict.OK:
+        weights = bench.store.encoder(card)
+        if weights is None:
+            yield Finding("weights", Verdict.ERROR, "missing, or not with the card's hash")
             return
-    try:
-        model = bench.classifier(probing)
-    except FAILURES as error:
-        yield Finding("probe", Verdict.ERROR, str(error))
-        return
-    index = rows(len(data.test), request.limit)
-    subject = Subject(bench, card, request, probing, data, index, model)
-    for name, check in CHECKS.items():
-        if name == "AutoAttack" and not request.autoattack:
-            continue
+        yield Finding("weights", Verdict.OK, f"SHA-256 {card.weights_sha256[:16]}…, as on the card")
+        data = bench.data(probing.dataset)
+        encoder = restore(bench.catalog, card, weights).to(bench.device)
+        for finding in (_eval_mode(encoder), _frozen(bench, probing, data, encoder)):
+            yield finding
+            if finding.verdict is not Verdict.OK:
+                return
         try:
-            wrong, seen = check(subject)
-            yield Finding(name, Verdict.FLAG if wrong else Verdict.OK, seen)
+            model = bench.classifier(probing)
         except FAILURES as error:
-            yield Finding(name, Verdict.ERROR, str(error))
+            yield Finding("probe", Verdict.ERROR, str(error))
+            return
+        subject = Subject(bench, probing, eps, data, rows(len(data.test), limit), model)
+        for name, check in CHECKS.items():
+            if name not in skip:
+                yield _found(name, check, subject)
 
 
-def question_of(card: Card, request: AuditRequest) -> Probing:
-    """The classifier of a run that fits probes on as many images as the encoder had."""
-    source = card.question
-    images = source.recipe.images if isinstance(source, Pretraining) else None
-    return Probing(source, request.probe, request.target, images)
+def _found(name: str, check: Check, subject: Subject) -> Finding:
+    try:
+        wrong, seen = check(subject)
+        return Finding(name, Verdict.FLAG if wrong else Verdict.OK, seen)
+    except FAILURES as error:
+        return Finding(name, Verdict.ERROR, str(error))
 
 
 def _eval_mode(encoder: Encoder) -> Finding:
@@ -265,7 +250,7 @@ def _steps(subject: Subject) -> tuple[bool, str]:
 
 
 def _radii(subject: Subject) -> tuple[bool, str]:
-    radii = [subject.request.eps * factor for factor in (Fraction(1, 4), Fraction(1, 2), 1, 2)]
+    radii = [subject.eps * factor for factor in (Fraction(1, 4), Fraction(1, 2), 1, 2)]
     tried = {eps: subject.pgd(eps) for eps in radii if eps <= 1}
     seen = ", ".join(f"{one.share} at {_radius(eps)}" for eps, one in tried.items())
     return _any_beaten(tried.values()), f"PGD leaves {seen}; larger ones should leave less"
@@ -293,7 +278,7 @@ def _surrogate(subject: Subject) -> tuple[str, nn.Module]:
     It has another encoder of the zoo that was trained on the same data, if possible by the same
     method, or else the subject's architecture with fresh weights; and a linear probe of its own.
     """
-    bench, source = subject.bench, subject.card.question
+    bench, source = subject.bench, subject.probing.source
     noise = generator(source, "audit surrogate", bench.device)
     named, encoder = _another(subject)
     if encoder is None:
@@ -307,8 +292,8 @@ def _surrogate(subject: Subject) -> tuple[str, nn.Module]:
 
 
 def _another(subject: Subject) -> tuple[str, Encoder | None]:
-    store, own = subject.bench.store, subject.card.question
-    data, method = getattr(own, "dataset", subject.request.target), getattr(own, "objective", None)
+    store, own = subject.bench.store, subject.probing.source
+    data, method = getattr(own, "dataset", subject.probing.dataset), getattr(own, "objective", None)
     others = [card for card in store.cards() if getattr(card.question, "dataset", None) == data]
     # An encoder of the same kind is wrong in the same places: its images transfer best.
     others.sort(key=lambda card: (getattr(card.question, "objective", None) != method, card.key))
@@ -345,7 +330,7 @@ def _autoattack(subject: Subject) -> tuple[bool, str]:
 def _recomputed(subject: Subject) -> tuple[bool, str]:
     """PGD's first batch, made again, through a file and predicted in other batches."""
     question, images = subject.question("pgd"), subject.first_batch
-    pgd, noise = subject.attack(question), subject.generators(question)(0)
+    pgd, noise = subject.attack(question), subject.generator(question, 0)
     outcome, n = pgd.attempt.outcome, len(images)
     labels = torch.tensor(outcome.label[:n], device=subject.bench.device)
     made = pgd.attack(subject.target(), images, labels, noise, subject.run).images

@@ -58,50 +58,49 @@ def _mean_and_std(by: str | None) -> tuple[Sequence[float], Sequence[float]]:
     return mean, std
 
 
-class BasicBlock(nn.Module):
+class _Block(nn.Module):
+    """Convolutions, as (channels, kernel, stride), beside a shortcut."""
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, *convolutions: tuple[int, int, int]
+    ) -> None:
+        super().__init__()
+        self.body = _normed(inputs, *convolutions)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else _normed(inputs, (outputs, 1, stride))
+        self.activation = nn.ReLU(inplace=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.activation(self.body(images).add_(self.shortcut(images))))
+
+
+class BasicBlock(_Block):
     """Two 3x3 convolutions beside a shortcut."""
 
     expansion = 1
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-        self.shortcut = _shortcut(inputs, width, stride)
-        self.activation = nn.ReLU(inplace=True)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.activation(self.body(images).add_(self.shortcut(images))))
+        super().__init__(inputs, width, stride, (width, 3, stride), (width, 3, 1))
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(_Block):
     """1x1, 3x3 and 1x1 convolutions beside a shortcut; the last one widens fourfold."""
 
     expansion = 4
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
-        super().__init__()
-        outputs = width * self.expansion
-        self.body = nn.Sequential(
-            nn.Conv2d(inputs, width, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, outputs, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-        self.shortcut = _shortcut(inputs, outputs, stride)
-        self.activation = nn.ReLU(inplace=True)
+        wide = width * self.expansion
+        super().__init__(inputs, wide, stride, (width, 1, 1), (width, 3, stride), (wide, 1, 1))
 
-    def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.activation(self.body(images).add_(self.shortcut(images))))
+
+def _normed(inputs: int, *convolutions: tuple[int, int, int]) -> nn.Sequential:
+    """Convolutions, each with a BatchNorm, and a ReLU between them."""
+    layers: list[nn.Module] = []
+    for outputs, kernel, stride in convolutions:
+        convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        layers += [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+        inputs = outputs
+    return nn.Sequential(*layers[:-1])
 
 
 class UnitLength(nn.Module):
@@ -177,9 +176,3 @@ def _stem(stem: str, width: int) -> list[nn.Module]:
     activation = nn.Identity() if stem == LINEAR else nn.ReLU(inplace=True)
     pooling = [nn.MaxPool2d(3, stride=2, padding=1)] if stem == IMAGENET else []
     return [convolution, nn.BatchNorm2d(width), activation, *pooling]
-
-
-def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
-    if stride == 1 and inputs == outputs:
-        return nn.Identity()
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
