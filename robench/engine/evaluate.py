@@ -107,11 +107,12 @@ def evaluate(
     """
     if "surrogate" in attack.needs and target.surrogate is None:
         raise EvaluationError(f"{type(attack).__name__} needs a surrogate model")
+    work = _Work(target, attack, test, index, generator, run, label)
     found = run.checkpoints.load()
     size = batch if found is None else found.values["batch"]
     while True:
         try:
-            whole = _attack_all(target, attack, test, index, size, generator, run, label, found)
+            whole, again = work.attack_all(size, found)
             break
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -121,7 +122,7 @@ def evaluate(
         release()
         size, found = min(size, len(index)) // 2 or 1, None
     columns = {name: column.numpy() for name, column in whole.columns.items()}
-    attacked, again = columns.pop("attacked"), columns.pop("again")
+    attacked = columns.pop("attacked")
     outcome = Outcome(index=index, **columns)
     differs = (again == outcome.label) != (outcome.prediction == outcome.label)
     return Attempt(
@@ -134,79 +135,71 @@ def evaluate(
     )
 
 
-def _attack_all(
-    target: Target,
-    attack: Attack,
-    test: Split,
-    index: npt.NDArray[np.int64],
-    batch: int,
-    generator: Callable[[int], Generator],
-    run: Run,
-    label: str,
-    found: State | None,
-) -> BatchOutcome:
-    """The outcome of all batches, from where the state ``found`` is, with predictions ``again``."""
-    model, parts = target.model, _restored(found)
-    done = sum(len(part.columns["label"]) for part in parts)
-    starts = range(0, len(index), batch)
-    calls = math.ceil(attack.passes(target.classes)[1]) + 3  # with both predictions and a gradient
-    with (
-        evaluating(model),
-        full_precision(),
-        only_evaluating(model, EvaluationError),
-        counted_calls(model, calls, len(starts), run.progress, label) as begin,
-    ):
-        for start in starts:
-            begin()
-            if start < done:
-                continue
-            rows = index[start : start + batch]
-            images = to_images(test.images[rows], run.device)
-            labels = torch.tensor(test.labels[rows], device=run.device)
-            before = partial(_state, tuple(parts), batch)
-            own = _BatchCheckpoints(run.checkpoints, before, found if start == done else None)
-            within, noise = replace(run, checkpoints=own), generator(start)
-            parts.append(_attack_batch(target, attack, images, labels, noise, within, start == 0))
-            run.checkpoints.save_if_due(partial(_state, tuple(parts), batch))
-        whole = _joined(parts)
-        again = [
-            _logits(target, attacked.to(run.device)).argmax(1).cpu()
-            for attacked in torch.split(whole.columns["attacked"], batch)
-        ]
-    return replace(whole, columns={**whole.columns, "again": torch.cat(again)})
+@dataclass(frozen=True)
+class _Work:
+    target: Target
+    attack: Attack
+    test: Split
+    index: npt.NDArray[np.int64]
+    generator: Callable[[int], Generator]
+    run: Run
+    label: str
 
+    def attack_all(
+        self, batch: int, found: State | None
+    ) -> tuple[BatchOutcome, npt.NDArray[np.int64]]:
+        """Attack all batches, from where the state ``found`` is; then predict all images again."""
+        model, parts, run = self.target.model, _restored(found), self.run
+        done = sum(len(part.columns["label"]) for part in parts)
+        starts = range(0, len(self.index), batch)
+        # With both predictions and a gradient.
+        calls = math.ceil(self.attack.passes(self.target.classes)[1]) + 3
+        with (
+            evaluating(model),
+            full_precision(),
+            only_evaluating(model, EvaluationError),
+            counted_calls(model, calls, len(starts), run.progress, self.label) as begin,
+        ):
+            for start in starts:
+                begin()
+                if start < done:
+                    continue
+                before = partial(_state, tuple(parts), batch)
+                own = _BatchCheckpoints(run.checkpoints, before, found if start == done else None)
+                parts.append(self.attack_batch(start, batch, replace(run, checkpoints=own)))
+                run.checkpoints.save_if_due(partial(_state, tuple(parts), batch))
+            whole = _joined(parts)
+            batches = torch.split(whole.columns["attacked"], batch)
+            again = [_logits(self.target, images.to(run.device)).argmax(1) for images in batches]
+        return whole, torch.cat(again).cpu().numpy()
 
-def _attack_batch(
-    target: Target,
-    attack: Attack,
-    images: Tensor,
-    labels: Tensor,
-    generator: Generator,
-    run: Run,
-    first: bool,
-) -> BatchOutcome:
-    logits = _logits(target, images)
-    notes = evidence.determinism(target.model, images, logits) if first else []
-    # Copies: an attack that works in place would move the images it is measured from.
-    made = attack(target, images.clone(), labels.clone(), generator, run)
-    size = _checked_size(attack, made.images, images)
-    after = _logits(target, made.images)
-    counts = dict(made.counts)
-    if attack.ball is not None and "gradients" in attack.needs:
-        standing = after.argmax(1) == labels
-        counts |= evidence.counts(target.model, attack.ball, images, labels, logits, standing)
-    columns = {
-        "label": labels,
-        "clean_prediction": logits.argmax(1),
-        "prediction": after.argmax(1),
-        "size": size,
-        "clean_confidence": logits.softmax(1).amax(1),
-        "confidence": after.softmax(1).amax(1),
-        "fooled_by": torch.full_like(labels, -1) if made.fooled_by is None else made.fooled_by,
-        "attacked": made.images,
-    }
-    kept = {name: column.detach().cpu() for name, column in columns.items()}
-    return BatchOutcome(kept, frozenset([*made.notes, *notes]), counts)
+    def attack_batch(self, start: int, batch: int, run: Run) -> BatchOutcome:
+        """Attack the images from ``start`` on, and collect evidence about the model."""
+        rows = self.index[start : start + batch]
+        images = to_images(self.test.images[rows], run.device)
+        labels = torch.tensor(self.test.labels[rows], device=run.device)
+        target, attack, logits = self.target, self.attack, _logits(self.target, images)
+        notes = evidence.determinism(target.model, images, logits) if start == 0 else []
+        # Copies: an attack that works in place would move the images it is measured from.
+        made = attack(target, images.clone(), labels.clone(), self.generator(start), run)
+        size = _checked_size(attack, made.images, images)
+        after = _logits(target, made.images)
+        counts = dict(made.counts)
+        if attack.ball is not None and "gradients" in attack.needs:
+            standing = after.argmax(1) == labels
+            counts |= evidence.counts(target.model, attack.ball, images, labels, logits, standing)
+        columns = {
+            "label": labels,
+            "clean_prediction": logits.argmax(1),
+            "prediction": after.argmax(1),
+            "size": size,
+            "clean_confidence": logits.softmax(1).amax(1),
+            "confidence": after.softmax(1).amax(1),
+            "fooled_by": torch.full_like(labels, -1) if made.fooled_by is None else made.fooled_by,
+            "attacked": made.images,
+        }
+        kept = {name: column.detach().cpu() for name, column in columns.items()}
+        return BatchOutcome(kept, frozenset([*made.notes, *notes]), counts)
 
 
 def _joined(parts: Sequence[BatchOutcome]) -> BatchOutcome:
