@@ -16,6 +16,7 @@ import pytest
 from commands import Done, files, robench
 
 from robench.engine import bench
+from robench.report import write
 
 COMMAND = (
     *("run", "--methods", "plain,rocl(steps=1)"),
@@ -111,6 +112,7 @@ def test_the_same_command_again_computes_nothing(
     root, first = clone
     for stage in ("pretrain", "probe", "evaluate"):
         monkeypatch.setattr(bench, stage, pytest.fail)
+    monkeypatch.setattr(write, "save_figures", pytest.fail)
     before = files(root)
     again = robench(*COMMAND)
     assert again.code == 0

@@ -65,7 +65,7 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
         reported = one_each([*others, *results])
         if reported:
             methods = list(dict.fromkeys(result.labels.method for result in results))
-            write_report(bench.store, reported, bench.catalog, methods)
+            write_report(bench.store, reported, bench.catalog, methods, redraw=False)
     missing = len(evaluations) - len(results)
     return Results(results, tuple(failures), bench.store.out, missing)
 
@@ -147,11 +147,16 @@ def scales(results: Sequence[Result], catalog: Catalog) -> str:
 
 
 def write_report(
-    store: Store, results: Sequence[Result], catalog: Catalog, methods: Sequence[str] = ()
+    store: Store,
+    results: Sequence[Result],
+    catalog: Catalog,
+    methods: Sequence[str] = (),
+    redraw: bool = True,
 ) -> list[Path]:
     """Write tables and figures on the results into the store's results folder; returns the paths.
 
-    ``methods`` come first, in their order. Raises StoreError where they cannot be written.
+    ``methods`` come first, in their order. Without ``redraw``, figures of a report whose text stays
+    the same are left as they are. Raises StoreError where they cannot be written.
     """
     results = sorted(results, key=lambda result: result.cell.key)
     examples = [result.examples for result in results]
@@ -164,6 +169,7 @@ def write_report(
             scale=scales(results, catalog),
             methods=methods,
             metrics={name: catalog.metric(name) for name in catalog.names("metrics")},
+            redraw=redraw,
         )
     except OSError as error:
         raise StoreError(f"cannot write the report to {store.out}: {error}") from None

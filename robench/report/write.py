@@ -26,12 +26,14 @@ def write(
     scale: str,
     methods: Sequence[str] = (),
     metrics: Mapping[str, Metric] = MappingProxyType({}),
+    redraw: bool = True,
 ) -> list[Path]:
     """Write the report on ``results`` into the folder ``out``, and return the paths of its files.
 
     ``curves`` and ``examples`` go into the figures of pretrainings and of example images, ``scale``
     into the table's caption; ``methods`` come first everywhere, in their order; each of the
-    ``metrics`` is a column of ``metrics.csv``. The strongest attack's ``examples`` are shown.
+    ``metrics`` is a column of ``metrics.csv``. The strongest attack's ``examples`` are shown. Without
+    ``redraw``, figures of a report whose text stays the same are left as they are.
 
     Raises ValueError where there are no results, or two for the same place in the table.
     """
@@ -49,9 +51,10 @@ def write(
     }
     if metrics:
         texts["metrics.csv"] = frame_csv(metric_frame(results, metrics, methods))
-    for name, text in texts.items():
-        save(out / name, text.encode())
-    figures = save_figures(points(tidy), curves, examples, out / "figures")
+    changed = [save(out / name, text.encode()) for name, text in texts.items()]
+    figures = sorted((out / "figures").glob("*.p??"))
+    if redraw or any(changed) or not figures:
+        figures = save_figures(points(tidy), curves, examples, out / "figures")
     return [*(out / name for name in texts), *figures]
 
 
@@ -83,8 +86,10 @@ def save_figures(
     return list(files)
 
 
-def save(path: Path, content: bytes) -> None:
-    """Make ``content`` the file's content, in one step; a file that has it is left alone."""
-    if not path.is_file() or path.read_bytes() != content:
+def save(path: Path, content: bytes) -> bool:
+    """Make ``content`` the file's content, in one step; whether it was another before."""
+    changed = not path.is_file() or path.read_bytes() != content
+    if changed:
         with atomic_write(path) as file:
             file.write(content)
+    return changed
