@@ -32,8 +32,8 @@ def write(
 
     ``curves`` and ``examples`` go into the figures of pretrainings and of example images, ``scale``
     into the table's caption; ``methods`` come first everywhere, in their order; each of the
-    ``metrics`` is a column of ``metrics.csv``. The strongest attack's ``examples`` are shown. Without
-    ``redraw``, figures of a report whose text stays the same are left as they are.
+    ``metrics`` is a column of ``metrics.csv``. The strongest attack's ``examples`` are shown.
+    Without ``redraw``, figures of a report whose text stays the same are left as they are.
 
     Raises ValueError where there are no results, or two for the same place in the table.
     """
