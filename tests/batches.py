@@ -1,9 +1,9 @@
-"""What the stages give to objectives and probes, for a single call."""
+"""What the stages give to objectives and probes, for a single call; and a small encoder."""
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
-from robench.contracts import Batch, Data, ProbeData, Run
+from robench.contracts import Batch, Data, Encoder, ProbeData, Run
 from robench.engine.progress import silent
 
 RUN = Run(silent)
@@ -17,3 +17,16 @@ def batch_of(images: Tensor, generator: Generator, labels: Tensor | None = None)
 def probe_data(data: Data) -> ProbeData:
     """All but the test part."""
     return ProbeData(data.train, data.held_out, len(data.classes))
+
+
+class Small(Encoder):
+    """One convolution with BatchNorm, averaged over the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+        self.width = 8
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers(images).mean((2, 3))
+        return features

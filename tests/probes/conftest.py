@@ -5,23 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from batches import Small
 
 from robench.contracts import Data, Encoder, Split
 from robench.tensors.modes import preserved_random_state
-
-
-class Small(Encoder):
-    """One convolution with BatchNorm, averaged over the image."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
-        self.width = 8
-
-    def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.layers(images).mean((2, 3))
-        return features
 
 
 @pytest.fixture

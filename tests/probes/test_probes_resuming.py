@@ -1,6 +1,5 @@
 """A probe killed after every step and gone on from disk ends in the bits of one left alone."""
 
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,8 @@ from robench.catalog.catalog import Catalog
 from robench.contracts import Data, Encoder, Probe, Run, Split, State
 from robench.engine.probe import probe as fitted
 from robench.engine.progress import silent
-from robench.engine.stopping import Stop
 from robench.probes._descent import rate
 from robench.store import checkpoints as states
-from robench.store.checkpoints import States
 from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
 
@@ -93,44 +90,12 @@ def test_killed_after_every_step_it_ends_in_the_same_bits(
             break
     assert kills >= KILLS[spec]
     assert fingerprint(again) == whole
-    print(f"{kills} kills")
 
 
 def test_every_resumable_probe_is_killed_here() -> None:
     named = {spec.partition("(")[0] for spec in KILLS}
     # One that is not is a matter of seconds on features.
     assert named == set(Catalog().names("probes")) - {"linear", "own"}
-
-
-def test_one_that_is_told_to_stop_keeps_its_last_step(
-    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(states, "EVERY", 1e9)
-    method = Catalog().build("probes", "slf(epochs=3, batch=20)")
-    whole = fingerprint(fit(method, data))
-    stop, steps = Stop(), list[int]()
-    work = States(tmp_path, {}, lambda line: None, stop)
-
-    def raise_it(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    stop._handlers[2] = raise_it
-
-    def stopping(items: Sequence[int], label: str) -> Iterator[int]:
-        for item in items:
-            steps.append(item)
-            if len(steps) == 6:
-                stop._hold(2, None)
-            yield item
-
-    with pytest.raises(KeyboardInterrupt):
-        fitted(method, make(), data, Generator().manual_seed(4), Run(stopping, work))
-    found = work.load()
-    assert found is not None
-    assert found.values["done"] == 6
-    resumed = States(tmp_path, {}, lambda line: None)
-    again = fitted(method, make(), data, Generator().manual_seed(4), Run(silent, resumed))
-    assert fingerprint(again) == whole
 
 
 def test_rates_are_those_of_torch_s_scheduler_to_the_bit() -> None:
