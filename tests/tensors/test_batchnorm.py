@@ -18,13 +18,16 @@ from robench.tensors.batchnorm import (
 )
 from robench.tensors.modes import preserved_random_state
 
-each_encoder = pytest.mark.parametrize("kind", [ResNet8, ResNet18])
 
-
-def make(kind: type[nn.Module], seed: int = 0) -> nn.Module:
+def make(
+    kind: type[nn.Module] = ResNet8, *added: str, momentum: float = 0.01, seed: int = 0
+) -> nn.Module:
     with preserved_random_state():
         torch.manual_seed(seed)
-        return kind(width=4)
+        encoder = kind(width=4)
+    for branch in added:
+        add_branch(encoder, branch, momentum)
+    return encoder
 
 
 def batch(seed: int = 0) -> Tensor:
@@ -44,108 +47,75 @@ def equal(ours: list[Tensor], theirs: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-@each_encoder
-def test_every_batchnorm_gets_a_second_branch(kind: type[nn.Module]) -> None:
+@pytest.mark.parametrize("kind", [ResNet8, ResNet18])
+def test_every_batchnorm_gets_a_second_branch_once(kind: type[nn.Module]) -> None:
     encoder = make(kind)
     before = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d)]
-    assert branches(encoder) == ("clean",)
-    add_branch(encoder, ADVERSARIAL, momentum=0.03)
-    assert branches(encoder) == ("clean", "adversarial")
+    expected = encoder(batch())
+    assert branches(encoder) == (CLEAN,)
+    for _ in range(2):
+        add_branch(encoder, ADVERSARIAL, momentum=0.03)
+    assert branches(encoder) == (CLEAN, ADVERSARIAL)
     assert [norm.clean for norm in norms(encoder)] == before
     for norm in norms(encoder):
-        assert norm.adversarial.momentum == 0.03
-        assert norm.clean.momentum == 0.1
+        assert (norm.adversarial.momentum, norm.clean.momentum) == (0.03, 0.1)
         assert norm.adversarial.eps == norm.clean.eps
         assert norm.adversarial.weight is not norm.clean.weight
-
-
-@each_encoder
-def test_the_clean_branch_computes_what_the_encoder_did(kind: type[nn.Module]) -> None:
-    plain, dual = make(kind), make(kind)
-    add_branch(dual, ADVERSARIAL, momentum=0.01)
-    assert torch.equal(dual(batch()), plain(batch()))
-
-
-def test_adding_the_branch_twice_adds_it_once() -> None:
-    encoder = make(ResNet8)
-    add_branch(encoder, ADVERSARIAL, momentum=0.01)
-    names = list(encoder.state_dict())
-    add_branch(encoder, ADVERSARIAL, momentum=0.01)
-    assert list(encoder.state_dict()) == names
+    assert torch.equal(encoder(batch()), expected)
 
 
 def test_each_branch_keeps_statistics_of_its_own() -> None:
-    encoder = make(ResNet8)
-    add_branch(encoder, ADVERSARIAL, momentum=0.01)
+    encoder = make(ResNet8, ADVERSARIAL)
     clean, adversarial = (statistics(encoder, branch) for branch in (CLEAN, ADVERSARIAL))
     with through_branch(encoder, ADVERSARIAL):
         encoder(batch())
     assert equal(statistics(encoder, CLEAN), clean)
     moved = statistics(encoder, ADVERSARIAL)
     assert not equal(moved, adversarial)
-    encoder(batch(1))
+    encoder(batch(1)).square().sum().backward()
     assert not equal(statistics(encoder, CLEAN), clean)
     assert equal(statistics(encoder, ADVERSARIAL), moved)
-
-
-def test_each_branch_has_weights_of_its_own() -> None:
-    encoder = make(ResNet8)
-    add_branch(encoder, ADVERSARIAL, momentum=0.01)
-    encoder(batch()).square().sum().backward()
-    for norm in norms(encoder):
-        assert norm.clean.weight.grad is not None
-        assert norm.adversarial.weight.grad is None
+    assert all(norm.clean.weight.grad is not None for norm in norms(encoder))
+    assert all(norm.adversarial.weight.grad is None for norm in norms(encoder))
 
 
 def test_the_momentum_is_the_share_of_the_new_batch() -> None:
     module = nn.Sequential(nn.BatchNorm2d(3))
     add_branch(module, ADVERSARIAL, momentum=0.25)
     use_branch(module, ADVERSARIAL)
-    images = batch()
-    module(images)
-    expected = 0.25 * images.mean((0, 2, 3))
+    module(batch())
+    expected = 0.25 * batch().mean((0, 2, 3))
     torch.testing.assert_close(module[0].adversarial.running_mean, expected)
 
 
-@each_encoder
-def test_the_state_goes_round(kind: type[nn.Module]) -> None:
-    trained, restored = make(kind), make(kind, seed=1)
-    for encoder in (trained, restored):
-        add_branch(encoder, ADVERSARIAL, momentum=0.01)
-    for branch in (CLEAN, ADVERSARIAL):
+@pytest.mark.parametrize("kind", [ResNet8, ResNet18])
+def test_the_state_goes_round_and_the_branches_differ(kind: type[nn.Module]) -> None:
+    trained, restored = make(kind, ADVERSARIAL), make(kind, ADVERSARIAL, seed=1)
+    for seed, branch in enumerate((CLEAN, ADVERSARIAL)):
         with through_branch(trained, branch):
-            trained(batch(2))
+            trained(batch(seed))
     restored.load_state_dict(trained.state_dict())
     trained.eval(), restored.eval()
+    found = []
     for branch in (CLEAN, ADVERSARIAL):
         with through_branch(trained, branch), through_branch(restored, branch):
-            assert torch.equal(restored(batch()), trained(batch()))
-
-
-def test_the_branches_differ_after_training() -> None:
-    encoder = make(ResNet8)
-    add_branch(encoder, ADVERSARIAL, momentum=0.01)
-    encoder(batch())
-    encoder.eval()
-    clean = encoder(batch())
-    use_branch(encoder, ADVERSARIAL)
-    assert not torch.allclose(encoder(batch()), clean)
+            found.append(restored(batch()))
+            assert torch.equal(found[-1], trained(batch()))
+    assert not torch.allclose(*found)
 
 
 def test_an_unknown_branch_is_refused() -> None:
-    encoder = make(ResNet8)
-    with pytest.raises(ValueError, match=r"'adversarial'; this encoder has clean$"):
-        use_branch(encoder, ADVERSARIAL)
+    encoder = make()
+    for change in (use_branch, adopt_branch):
+        with pytest.raises(ValueError, match=r"'adversarial'; this encoder has clean$"):
+            change(encoder, ADVERSARIAL)
     add_branch(encoder, ADVERSARIAL, momentum=0.01)
     with pytest.raises(ValueError, match="'dirty'; this encoder has clean, adversarial"):
         use_branch(encoder, "dirty")
 
 
 def test_the_branch_before_returns_also_after_trouble() -> None:
-    encoder = make(ResNet8)
-    for branch in (ADVERSARIAL, "weak"):
-        add_branch(encoder, branch, momentum=0.01)
-    seen = []
+    encoder, seen = make(ResNet8, ADVERSARIAL, "weak"), []
 
     def trouble() -> None:
         with through_branch(encoder, ADVERSARIAL):
@@ -165,11 +135,10 @@ def test_a_projector_s_batchnorm_has_branches_too() -> None:
     for branch in ("strong", "weak"):
         add_branch(module, branch, momentum=0.5)
     assert branches(module) == (CLEAN, "strong", "weak")
-    points = batch().mean((2, 3))
     with through_branch(module, "weak"):
-        module(points)
-    moved = {name: bool(getattr(module[1], name).running_mean.any()) for name in branches(module)}
-    assert moved == {CLEAN: False, "strong": False, "weak": True}
+        module(batch().mean((2, 3)))
+    moved = [bool(getattr(module[1], name).running_mean.any()) for name in branches(module)]
+    assert moved == [False, False, True]
 
 
 def test_only_branches_that_every_batchnorm_has_can_be_used() -> None:
@@ -182,15 +151,13 @@ def test_only_branches_that_every_batchnorm_has_can_be_used() -> None:
         use_branch(both, "weak")
 
 
-@each_encoder
-def test_the_clean_branch_can_adopt_the_other(kind: type[nn.Module]) -> None:
-    encoder = make(kind)
-    add_branch(encoder, ADVERSARIAL, momentum=0.5)
+@pytest.mark.parametrize("kind", [ResNet8, ResNet18])
+def test_the_clean_branch_can_adopt_another(kind: type[nn.Module]) -> None:
+    encoder = make(kind, ADVERSARIAL, momentum=0.5)
     with through_branch(encoder, ADVERSARIAL):
         encoder(batch(1))
         adversarial = encoder.eval()(batch())
-    before = statistics(encoder, ADVERSARIAL)
-    clean = encoder(batch())
+    before, clean = statistics(encoder, ADVERSARIAL), encoder(batch())
     adopt_branch(encoder, CLEAN)
     assert torch.equal(encoder(batch()), clean)
     adopt_branch(encoder, ADVERSARIAL)
@@ -199,10 +166,3 @@ def test_the_clean_branch_can_adopt_the_other(kind: type[nn.Module]) -> None:
     encoder.train()(batch(2))
     assert equal(statistics(encoder, ADVERSARIAL), before)
     assert {norm.clean.momentum for norm in norms(encoder)} == {0.1}
-
-
-def test_a_branch_that_is_not_there_cannot_be_adopted() -> None:
-    encoder = make(ResNet8)
-    adopt_branch(encoder, CLEAN)
-    with pytest.raises(ValueError, match="no BatchNorm branch 'adversarial'; this encoder has cle"):
-        adopt_branch(encoder, ADVERSARIAL)

@@ -113,6 +113,7 @@ def test_small_maps_and_no_others_become_products(monkeypatch: pytest.MonkeyPatc
         assert sorted(seen) == [4] * 5 + [8] * 5
         network(images)
     assert len(seen) == 10
+    assert {type(m) for m in network.modules() if isinstance(m, nn.Conv2d)} == {nn.Conv2d}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_small_maps_and_no_others_become_products(monkeypatch: pytest.MonkeyPatc
     [{"groups": 1, "dilation": 2}, {"padding_mode": "reflect"}, {"stride": (1, 2)}],
     ids=str,
 )
-def test_what_is_no_plain_convolution_is_left_to_torch(arguments: dict[str, object]) -> None:
+def test_other_convolutions_are_left_to_torch(arguments: dict[str, object]) -> None:
     ours = layer(**arguments)
     images = torch.randn(2, 3, 6, 6, generator=Generator().manual_seed(1))
     with torch.autocast("cpu", dtype=torch.bfloat16):

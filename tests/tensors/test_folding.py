@@ -1,6 +1,7 @@
 """Folding changes no number: features and gradients agree in float64."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from robench.tensors.batchnorm import (
     add_branch,
     use_branch,
 )
+from robench.tensors.convolution import quick_convolutions
 from robench.tensors.features import fingerprint
 from robench.tensors.folding import fast_copy, folded
 from robench.tensors.modes import preserved_random_state
@@ -68,19 +70,14 @@ def test_features_and_gradients_stay(kind: Callable[..., nn.Module], branch: str
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10 * theirs.abs().max())
 
 
-def test_it_is_in_eval_mode_whatever_the_network_is_in() -> None:
+def test_it_is_in_eval_mode_and_leaves_the_network_as_it_was() -> None:
     network = make(lambda: ResNet8(width=4)).train()
+    before = fingerprint(network)
     fewer = folded(network)
     alone = torch.cat([fewer(image[None]) for image in batch()])
     torch.testing.assert_close(fewer(batch()), alone, rtol=1e-12, atol=0)
     assert not any(part.training for part in fewer.modules())
     assert all(part.training for part in network.modules())
-
-
-def test_the_network_is_left_as_it_was() -> None:
-    network = make(lambda: ResNet8(width=4))
-    before = fingerprint(network)
-    fewer = folded(network)
     assert not any(weights.requires_grad for weights in fewer.parameters())
     with torch.no_grad():
         for weights in fewer.parameters():
@@ -89,9 +86,11 @@ def test_the_network_is_left_as_it_was() -> None:
     assert all(weights.requires_grad for weights in network.parameters())
 
 
-def test_a_convolution_that_has_a_bias_keeps_it() -> None:
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_convolution_that_has_a_bias_keeps_it(quick: bool) -> None:
     network = make(lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))).eval()
-    fewer = folded(network)
+    with quick_convolutions(network) if quick else nullcontext():
+        fewer = folded(network)
     assert not norms(fewer)
     torch.testing.assert_close(fewer(batch()), network(batch()), rtol=1e-12, atol=1e-12)
 
