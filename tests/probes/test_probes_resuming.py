@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from killed import Killed, Killing
 from torch import Generator, nn
 
 from robench.catalog.catalog import Catalog
-from robench.contracts import Data, Encoder, Probe, Run, Split, State
+from robench.contracts import Data, Encoder, Probe, Run, Split
 from robench.engine.probe import probe as fitted
 from robench.engine.progress import silent
 from robench.probes._descent import rate
@@ -26,24 +27,6 @@ KILLS = {
     "aff(epochs=3, batch=20, decay='2', steps=2, select=True)": 9,
 }
 """Probes whose fits are short, and in how many places each is killed, at least."""
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-class Killing:
-    """States on disk, of a process that is killed at its first safe point."""
-
-    def __init__(self, folder: Path) -> None:
-        self.states = States(folder, {}, lambda line: None)
-
-    def load(self) -> State | None:
-        return self.states.load()
-
-    def save_if_due(self, state: Callable[[], State]) -> None:
-        self.states.save_if_due(state)
-        raise Killed
 
 
 @pytest.fixture(autouse=True)
