@@ -1,33 +1,37 @@
-"""What a plan would compute, and roughly for how long."""
+"""A plan in lines: what is cached, what would be computed, and roughly how long that takes.
+
+Operations are counted once for each architecture and method, on two images. Seconds come from one
+rate for all of them: that of encoders trained on this device before, or else of a timed batch.
+"""
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from robench.contracts import Attack, Batch, Encoder
 from robench.engine.bench import Bench
-from robench.grid.questions import Evaluation, Pretraining, Probing, generator
+from robench.grid.questions import Evaluation, Pretraining, Probing, Source, generator
 from robench.grid.records import radius
 from robench.grid.spec import Spec
+from robench.store.provenance import describe
 from robench.tensors.modes import evaluating, preserved_random_state
 
-_SMALL = 8, 32  # images in the timed batches, so that a timing takes a second and not a minute
 _TRAINING, _TEST = 50_000, 10_000  # images where all are used: CIFAR's
 _CLASSES = 10  # where an attack's budget depends on them; more change it little
+_BATCH = 32  # of the timed pass
+_LONG = 10.0  # seconds of past trainings that give a rate worth using
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a part of a plan takes, in seconds: at least ``low`` and at most ``high``.
+    """Seconds, at least and at most: an attack ends early for images that it fools."""
 
-    An attack that stops at the first success has a range: from the time when nothing withstands it
-    to the time when every image withstands it.
-    """
-
-    what: str
     low: float
     high: float
 
@@ -37,155 +41,166 @@ class Cost:
 
 
 def estimate(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Iterator[str]:
-    """The plan in lines: what is cached, what would be computed, and a rough time for it.
-
-    Times are measured on single steps, here and now.
-    """
-    missing = [e for e in evaluations if bench.known(e, limit) is None]
-    trainings = dict.fromkeys(e.probing.pretraining for e in missing)
-    untrained = [training for training in trainings if not bench.trained(training)]
-    encoders = len({e.probing.pretraining for e in evaluations})
+    """The plan in lines: what is cached, what would be computed, and a rough time for each."""
+    missing = [one for one in evaluations if bench.known(one, limit) is None]
+    sources = dict.fromkeys(one.probing.source for one in missing)
+    untrained = [source for source in sources if not bench.trained(source)]
+    encoders = len({one.probing.source for one in evaluations})
     yield (
         f"{_some(len(evaluations), 'cell')}: {len(evaluations) - len(missing)} cached, "
         f"{len(missing)} to compute; {_some(encoders, 'encoder')}, {len(untrained)} to pretrain"
     )
+    if not missing:
+        yield "nothing to compute"
+        return
+    probings = dict.fromkeys(one.probing for one in missing)
+    unfitted = [probing for probing in probings if not bench.fitted(probing)]
+    counts = _Counts(bench)
+    rate = counts.rate(one.probing.source for one in evaluations)
     parts = []
-    probings = dict.fromkeys(e.probing for e in missing)
-    unfitted = [probing for probing in probings if bench.store.probe(probing) is None]
-    for part in costs(bench, untrained, unfitted, missing, limit):
-        parts.append(part)
-        yield f"  {part.what}: {part}"
-    yield f"in all {total(parts)}, on {bench.device}" if missing else "nothing to compute"
+    for name, low, high in _parts(counts, untrained, unfitted, missing, limit):
+        parts.append(Cost(low / rate, high / rate))
+        yield f"  {name}: {parts[-1]}"
+    yield f"in all {_total(parts)}, on {bench.device}"
 
 
 def cost(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Cost:
     """What the evaluations would take from nothing, whatever is cached already."""
-    probings = list(dict.fromkeys(e.probing for e in evaluations))
-    trainings = list(dict.fromkeys(probing.pretraining for probing in probings))
-    return total(list(costs(bench, trainings, probings, evaluations, limit)))
+    probings, counts = list(dict.fromkeys(one.probing for one in evaluations)), _Counts(bench)
+    sources = list(dict.fromkeys(probing.source for probing in probings))
+    rate = counts.rate(sources)
+    parts = _parts(counts, sources, probings, evaluations, limit)
+    return _total(Cost(low / rate, high / rate) for _, low, high in parts)
 
 
-def costs(
-    bench: Bench,
-    trainings: Sequence[Pretraining],
-    probings: Sequence[Probing],
-    evaluations: Sequence[Evaluation],
+def _parts(
+    counts: "_Counts",
+    sources: Iterable[Source],
+    probings: Iterable[Probing],
+    evaluations: Iterable[Evaluation],
     limit: int | None,
-) -> Iterator[Cost]:
-    """What each takes; a probe that sees features alone takes nothing worth telling."""
-    steps: dict[tuple[object, ...], float] = {}
-    for training in trainings:
-        alike = (training.objective, training.encoder, training.recipe, _size(bench, training))
-        if alike not in steps:
-            steps[alike] = _pretraining(bench, training)
-        method = bench.catalog.label("methods", training.objective)
-        source = bench.catalog.label("datasets", training.dataset)
-        name = f"pretrain {method} on {source}, seed {training.seed}"
-        yield Cost(name, steps[alike], steps[alike])
-    passes: dict[Spec, float] = {}
-    for evaluation in evaluations:
-        architecture = evaluation.probing.pretraining.encoder
-        if architecture not in passes:
-            size = _size(bench, evaluation.probing)
-            passes[architecture] = _pass(bench, architecture, size, evaluation.batch)
+) -> Iterator[tuple[str, float, float]]:
+    """Each part with its operations; feature-based probes are fast and omitted."""
+    bench, label = counts.bench, counts.bench.catalog.label
+    for source in sources:
+        if isinstance(source, Pretraining):
+            method, data = label("methods", source.objective), label("datasets", source.dataset)
+            count = counts.training(source)
+            yield f"pretrain {method} on {data}, seed {source.seed}", count, count
     for probing in probings:
-        seen = bench.probe(probing).passes() * (probing.images or _TRAINING)
-        if seen:
-            seconds = passes[probing.pretraining.encoder] * seen
-            yield Cost(f"fit {_title(bench, probing)}", seconds, seconds)
-    for evaluation in evaluations:
-        attack = bench.catalog.build("attacks", evaluation.attack)
+        passes = bench.probe(probing).passes() * (probing.images or _TRAINING)
+        if passes:
+            name = f"{label('probes', probing.probe)} on {label('datasets', probing.dataset)}"
+            count = passes * counts.encoding(probing.source.encoder, probing.dataset)
+            yield f"fit {name}, {_method(bench, probing)}", count, count
+    for one in evaluations:
+        attack = bench.catalog.build("attacks", one.attack)
         assert isinstance(attack, Attack)
-        count = limit or _TEST
-        unit = passes[evaluation.probing.pretraining.encoder] * count
-        labels = bench.store.labels(evaluation)
-        attacked = " ".join(word for word in (labels.attack, *radius(evaluation.attack)) if word)
-        name = f"{labels.method} {labels.source} -> {labels.target}, {attacked}, {count} images"
+        images, labels = limit or _TEST, bench.store.labels(one)
+        unit = images * counts.encoding(one.probing.source.encoder, one.probing.dataset)
+        attacked = " ".join(word for word in (labels.attack, *radius(one.attack)) if word)
         low, high = attack.passes(_CLASSES)
-        yield Cost(name, unit * low, unit * high)
+        name = f"{labels.method} {labels.source} -> {labels.target}, {attacked}, {images} images"
+        yield name, unit * low, unit * high
 
 
-def total(parts: Sequence[Cost]) -> Cost:
-    """All the parts together."""
-    return Cost("in all", sum(part.low for part in parts), sum(part.high for part in parts))
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts floating-point operations, as torch's FlopCounterMode does, also within ascents."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.number = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func.overloadpacket in flop_registry:
+            self.number += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=out)
+        return out
 
 
-def _title(bench: Bench, probing: Probing) -> str:
-    label, trained = bench.catalog.label, probing.pretraining
-    return (
-        f"{label('probes', probing.probe)} on {label('datasets', probing.dataset)}, "
-        f"{label('methods', trained.objective)} {label('datasets', trained.dataset)}"
-    )
+@dataclass
+class _Counts:
+    """Operations, counted once for each architecture and method."""
+
+    bench: Bench
+    _known: dict[object, float] = field(default_factory=dict)
+
+    def training(self, question: Pretraining) -> float:
+        """Operations of a whole pretraining."""
+        recipe, size = question.recipe, self._size(question.dataset)
+        place = question.objective, question.encoder, size
+        if place not in self._known:
+            with preserved_random_state():
+                encoder = self.bench.catalog.build("encoders", question.encoder)
+                objective = self.bench.catalog.build_objective(question.objective, encoder)
+            draws, index = generator(question, "estimate"), torch.arange(2)
+            images = torch.rand(2, 3, size, size, generator=draws)
+            labels = index if objective.uses_labels else None
+            batch = Batch(images, index, labels, 0, recipe.epochs, 0.0, draws)
+            with _Operations() as counted:
+                objective(batch).backward()
+            self._known[place] = counted.number / 2
+        images_seen = (recipe.images or _TRAINING) // recipe.batch * recipe.batch
+        return self._known[place] * recipe.epochs * images_seen
+
+    def encoding(self, spec: Spec, dataset: Spec) -> float:
+        """Operations of one image, forward and back."""
+        size = self._size(dataset)
+        if (spec, size) not in self._known:
+            with _Operations() as counted:
+                self._pass(self._encoder(spec), size, 2)
+            self._known[spec, size] = counted.number / 2
+        return self._known[spec, size]
+
+    def rate(self, sources: Iterable[Source]) -> float:
+        """Operations a second: of earlier trainings on this device, or of a pass that is timed."""
+        found = list(dict.fromkeys(sources))
+        device = describe(self.bench.device)
+        past = [
+            (self.training(source), card.seconds)
+            for source in found
+            if isinstance(source, Pretraining)
+            and (card := self.bench.store.card(source)) is not None
+            and card.provenance.device == device
+        ]
+        if sum(seconds for _, seconds in past) > _LONG:
+            return sum(count for count, _ in past) / sum(seconds for _, seconds in past)
+        source = found[0]
+        data = source.dataset if isinstance(source, Pretraining) else Spec("cifar10")
+        encoder, size = self._encoder(source.encoder).to(self.bench.device), self._size(data)
+        taken = []
+        for _ in range(3):
+            start = time.perf_counter()
+            self._pass(encoder, size, _BATCH)
+            if self.bench.device.type == "cuda":
+                torch.cuda.synchronize(self.bench.device)
+            taken.append(time.perf_counter() - start)
+        return _BATCH * self.encoding(source.encoder, data) / min(taken)
+
+    def _encoder(self, spec: Spec) -> Encoder:
+        with preserved_random_state():
+            encoder = self.bench.catalog.build("encoders", spec)
+        assert isinstance(encoder, Encoder)
+        return encoder
+
+    def _pass(self, encoder: Encoder, size: int, count: int) -> None:
+        device = next(encoder.parameters()).device
+        images = torch.zeros(count, 3, size, size, device=device, requires_grad=True)
+        with evaluating(encoder):
+            torch.autograd.grad(encoder(images).sum(), images)
+
+    def _size(self, dataset: Spec) -> int:
+        return int(getattr(self.bench.catalog.build("datasets", dataset), "size", 32))
 
 
-def _pretraining(bench: Bench, question: Pretraining) -> float:
-    recipe = question.recipe
-    available = recipe.images or _TRAINING
-    size = _size(bench, question)
-    with preserved_random_state():
-        encoder = bench.catalog.build("encoders", question.encoder)
-        objective = bench.catalog.build_objective(question.objective, encoder).to(bench.device)
-    dice = generator(question, "estimate", bench.device)
-    half = recipe.precision == "bf16"
-    rows = torch.arange(_SMALL[1], device=bench.device)
-
-    def step(count: int) -> None:
-        images = torch.rand(count, 3, size, size, generator=dice, device=bench.device)
-        with torch.autocast(bench.device.type, dtype=torch.bfloat16, enabled=half):
-            labels = torch.zeros_like(rows[:count]) if objective.uses_labels else None
-            loss = objective(Batch(images, rows[:count], labels, 0, recipe.epochs, 0.0, dice))
-        loss.backward()
-
-    steps = recipe.epochs * (available // recipe.batch)
-    return steps * _seconds(step, recipe.batch, bench.device)
+def _method(bench: Bench, probing: Probing) -> str:
+    labels = bench.store.labels(Evaluation(probing, Spec("clean")))
+    return f"{labels.method} {labels.source}"
 
 
-def _pass(bench: Bench, architecture: Spec, size: int, batch: int) -> float:
-    """Seconds for one image, in a batch, forward and back."""
-    with preserved_random_state():
-        encoder = bench.catalog.build("encoders", architecture).to(bench.device)
-    assert isinstance(encoder, Encoder)
-
-    def step(count: int) -> None:
-        images = torch.zeros(count, 3, size, size, device=bench.device, requires_grad=True)
-        torch.autograd.grad(encoder(images).sum(), images)
-
-    with evaluating(encoder):
-        return _seconds(step, batch, bench.device) / batch
-
-
-def _size(bench: Bench, question: Pretraining | Probing) -> int:
-    return int(getattr(bench.catalog.build("datasets", question.dataset), "size", 32))
-
-
-def _seconds(step: Callable[[int], None], batch: int, device: torch.device) -> float:
-    """Seconds for a step of ``batch`` images, told from two small ones.
-
-    They give the time of a call, which is most of a small network's step, and of an image. A large
-    network's whole batch would take minutes.
-    """
-    few, more = _SMALL
-    first, second = _timed(lambda: step(few), device), _timed(lambda: step(more), device)
-    each = max(0.0, (second - first) / (more - few))
-    return max(first - few * each, 0.0) + batch * each
-
-
-def _timed(step: Callable[[], None], device: torch.device) -> float:
-    """Seconds for one step, the quickest of three, after one to warm up."""
-    step()
-    _wait(device)
-    taken = []
-    for _ in range(3):
-        start = time.perf_counter()
-        step()
-        _wait(device)
-        taken.append(time.perf_counter() - start)
-    return min(taken)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _total(parts: Iterable[Cost]) -> Cost:
+    found = list(parts)
+    return Cost(sum(part.low for part in found), sum(part.high for part in found))
 
 
 def _some(count: int, word: str) -> str:
