@@ -176,11 +176,6 @@ class Reproduction:
     failures: tuple[str, ...] = ()
 
     @property
-    def limit(self) -> int | None:
-        """The number of test images; None for all."""
-        return SCALES[self.scale].limit
-
-    @property
     def evaluations(self) -> tuple[Evaluation, ...]:
         """Every evaluation at the scale, once; those that share an encoder are together."""
         return _once(evaluation for place in self.places for evaluation in place.evaluations)
@@ -316,7 +311,7 @@ def dry_run(made: Reproduction, bench: Bench) -> Iterator[str]:
     """
     yield f"{made.name} at {made.scale}: {made.table.title}"
     yield from (f"  reduced for {reduced}" for reduced in made.reduced)
-    yield from estimate(bench, made.evaluations, made.limit)
+    yield from estimate(bench, made.evaluations, SCALES[made.scale].limit)
     if made.scale != "full":
         full = _once(evaluation for place in made.places for evaluation in place.full)
         yield f"at full scale {cost(bench, full, None)} from nothing, on {bench.device}"
@@ -325,7 +320,7 @@ def dry_run(made: Reproduction, bench: Bench) -> Iterator[str]:
 def reproduce(made: Reproduction, bench: Bench) -> Reproduction:
     """Run what is missing; the reproduction with its results."""
     bench.store.prepare()
-    found, failures = answers(bench, made.evaluations, made.limit)
+    found, failures = answers(bench, made.evaluations, SCALES[made.scale].limit)
     reviewed = review(found, bench.catalog.attack)
     known = {result.cell.evaluation: result for result in reviewed}
     places = []
@@ -397,19 +392,21 @@ def _bullets(head: str, items: Iterable[str]) -> list[str]:
 
 def rankings(made: Reproduction) -> Table:
     """Each two neighbours in a ranking, with what they were found to be."""
-    rows = [
-        Row(
-            (f"{check.higher.source} → {check.higher.target}", check.higher.column),
-            (
-                "published" if check.published else "measured",
-                f"{check.higher.row.method} {_value(check.higher, check)}",
-                f"{check.lower.row.method} {_value(check.lower, check)}",
-                None if check.p is None else f"{check.p:.2g}",
-                _found(check),
-            ),
+    rows = []
+    for check in made.rankings:
+        both = (check.higher, check.lower)
+        values = [one.published if check.published else f"{_mean(one):.1f}" for one in both]
+        found = check.verdict.value + ("" if check.verified else " ?")
+        if not check.published:
+            found = "distinguished" if check.verdict is Verdict.HELD else check.verdict.value
+        entries = (
+            "published" if check.published else "measured",
+            *(f"{one.row.method} {value}" for one, value in zip(both, values, strict=True)),
+            None if check.p is None else f"{check.p:.2g}",
+            found,
         )
-        for check in made.rankings
-    ]
+        transfer = f"{check.higher.source} → {check.higher.target}"
+        rows.append(Row((transfer, check.higher.column), entries))
     return Table(
         caption=_summary([check for check in made.rankings if check.published]),
         names=("source → target", "attack"),
@@ -417,16 +414,6 @@ def rankings(made: Reproduction) -> Table:
         groups=tuple(tuple(group) for _, group in groupby(rows, lambda row: row.names)),
         notes=(Note("", _P),),
     )
-
-
-def _value(place: Place, check: RankingCheck) -> str:
-    return str(place.published) if check.published else f"{_mean(place):.1f}"
-
-
-def _found(check: RankingCheck) -> str:
-    if not check.published:
-        return "distinguished" if check.verdict is Verdict.HELD else check.verdict.value
-    return check.verdict.value + ("" if check.verified else " ?")
 
 
 def _summary(checks: Sequence[RankingCheck]) -> str:

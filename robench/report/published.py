@@ -20,12 +20,14 @@ from robench.grid.spec import SpecError
 Percent = Annotated[Decimal, Field(ge=0, le=100)]
 Text = Annotated[str, Field(min_length=1)]
 
-UNVERIFIED, SECONDARY = "?", "‡"
+MARKS = {"exact": "", "secondary": "‡", "unverified": "?"}
+"""The marks that values carry wherever they are shown, by their confidence."""
+
 MEANINGS = {
-    UNVERIFIED: "not checked against the paper; no statement rests on it",
-    SECONDARY: "from somebody else's page, not from the authors",
+    "?": "not checked against the paper; no statement rests on it",
+    "‡": "from somebody else's page, not from the authors",
 }
-"""The marks that values carry wherever they are shown, and their footnotes."""
+"""The footnote of each mark."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Published:
     @property
     def mark(self) -> str:
         """The mark of its confidence, one of `MEANINGS`; "" for an exact value."""
-        return {"unverified": UNVERIFIED, "secondary": SECONDARY}.get(self.confidence, "")
+        return MARKS[self.confidence]
 
     def __str__(self) -> str:
         """The value with its mark, the only way in which it is shown: ``91.25?``."""

@@ -6,7 +6,7 @@ import pytest
 from commands import robench
 
 from robench.grid.spec import SpecError
-from robench.report.published import MEANINGS, UNVERIFIED, listing, read, values
+from robench.report.published import MEANINGS, listing, read, values
 
 HEAD = (
     "paper,table,source,target,encoder,method,protocol,attack,norm,eps,value,confidence,source_text"
@@ -33,8 +33,8 @@ def test_a_value_is_shown_as_printed_with_the_mark_of_its_confidence() -> None:
     (value,) = read(line())
     assert (str(value), value.mark, value.verified) == ("40.10", "", True)
     for value in values():
-        assert str(value).endswith(UNVERIFIED) == (value.confidence == "unverified")
-        assert value.verified != str(value).endswith(UNVERIFIED)
+        assert str(value).endswith("?") == (value.confidence == "unverified")
+        assert value.verified != str(value).endswith("?")
         assert str(value).rstrip("?‡") == str(value.value)
 
 
@@ -82,3 +82,4 @@ def test_words_choose_and_marks_are_explained() -> None:
 def test_words_of_no_value_are_refused_with_a_way_out(words: list[str], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         listing(values(), words)
+    assert "unexpected 'rocl'" in robench("ls", "methods", "rocl").err
