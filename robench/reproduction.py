@@ -321,12 +321,18 @@ def reproduce(made: Reproduction, bench: Bench) -> Reproduction:
     """Run what is missing; the reproduction with its results."""
     bench.store.prepare()
     found, failures = answers(bench, made.evaluations, SCALES[made.scale].limit)
-    reviewed = review(found, bench.catalog.attack)
-    known = {result.cell.evaluation: result for result in reviewed}
+    return measured(made, review(found, bench.catalog.attack), failures)
+
+
+def measured(
+    made: Reproduction, results: Iterable[Result], failures: Iterable[str] = ()
+) -> Reproduction:
+    """The reproduction with these results at their places."""
+    known = {result.cell.evaluation: result for result in results}
     places = []
     for place in made.places:
-        results = [known[one] for one in place.evaluations if one in known]
-        places.append(dataclasses.replace(place, results={one.seed: one for one in results}))
+        own = [known[one] for one in place.evaluations if one in known]
+        places.append(dataclasses.replace(place, results={one.seed: one for one in own}))
     return dataclasses.replace(made, places=tuple(places), failures=tuple(failures))
 
 

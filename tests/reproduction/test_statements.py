@@ -2,18 +2,14 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from stored import planted
 
 from robench.catalog.catalog import Catalog
-from robench.engine.bench import Bench
-from robench.engine.progress import silent
 from robench.grid.questions import Evaluation
 from robench.grid.records import Result
 from robench.papers import SCALES, names
@@ -26,11 +22,11 @@ from robench.reproduction import (
     Reproduction,
     Verdict,
     markdown,
+    measured,
     planned,
-    reproduce,
     texts,
 )
-from robench.store.store import Store
+from robench.trust.review import review
 
 CATALOG = Catalog()
 Plant = Callable[[Evaluation], Result | None]
@@ -43,34 +39,23 @@ def answer(evaluation: Evaluation, correct: Iterable[bool], notes: tuple[str, ..
     """An evaluation's result that is right about an image where ``correct`` says so."""
     training = evaluation.probing.pretraining
     made = planted(correct, str(training.objective), seed=training.seed, notes=notes)
-    return Result(dataclasses.replace(made.cell, evaluation=evaluation), made.outcome)
+    cell = dataclasses.replace(made.cell, evaluation=evaluation)
+    return dataclasses.replace(made, cell=cell)
 
 
 def half_right(evaluation: Evaluation) -> Result:
     return answer(evaluation, np.arange(40) % 2 == 0)
 
 
-@dataclasses.dataclass
-class Planted(Bench):
-    """A bench that makes its answers up."""
-
-    plant: Plant = half_right
-
-    def answers(self, evaluations: Sequence[Evaluation], limit: int | None) -> Iterator[Result]:
-        return filter(None, map(self.plant, evaluations))
-
-
 def reproduction(
-    folder: Path,
     name: str,
     scale: str,
     published: Iterable[Published] = values(),
     plant: Plant = half_right,
     seeds: Sequence[int] = (0,),
 ) -> Reproduction:
-    store = Store(folder / "out", folder / "zoo", print)
-    bench = Planted(CATALOG, store, folder, torch.device("cpu"), silent, print, plant=plant)
-    return reproduce(planned(name, scale, seeds, CATALOG, published), bench)
+    made = planned(name, scale, seeds, CATALOG, published)
+    return measured(made, review(filter(None, map(plant, made.evaluations)), CATALOG.attack))
 
 
 def revalued(value: Published, number: str, confidence: str | None = None) -> Published:
@@ -80,11 +65,9 @@ def revalued(value: Published, number: str, confidence: str | None = None) -> Pu
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", names())
-def test_no_mark_is_lost_and_only_the_full_scale_makes_statements(
-    name: str, scale: str, tmp_path: Path
-) -> None:
+def test_no_mark_is_lost_and_only_the_full_scale_makes_statements(name: str, scale: str) -> None:
     known = [v if v.verified else revalued(v, SENTINEL) for v in values()]
-    made = reproduction(tmp_path, name, scale, known)
+    made = reproduction(name, scale, known)
     unverified = sum(1 for place in made.places if str(place.published).startswith(SENTINEL))
     assert (unverified > 0) == (name != "clae-table2")
     text = markdown(made)
@@ -102,10 +85,8 @@ def test_no_mark_is_lost_and_only_the_full_scale_makes_statements(
     assert ("Reduced for this scale:" in text) == (scale != "full")
 
 
-def test_at_full_scale_a_checked_value_has_a_position_and_an_unverified_one_has_none(
-    tmp_path: Path,
-) -> None:
-    made = reproduction(tmp_path, "rocl-table1", "full")
+def test_at_full_scale_a_checked_value_has_a_position_and_an_unverified_one_has_none() -> None:
+    made = reproduction("rocl-table1", "full")
     positions = {(place.row.method, place.column): place.position for place in made.places}
     assert positions["RoCL", "clean"] is Position.ABOVE
     assert positions["RoCL", "pgd linf 8/255"] is Position.INSIDE
@@ -116,37 +97,37 @@ def test_at_full_scale_a_checked_value_has_a_position_and_an_unverified_one_has_
     assert f"{row} above the interval |" in text
     assert "| TRADES | cifar10 → cifar10 | clean | 77.03? | not run | – | – | – | – |" in text
     low = [revalued(v, "1") if v.verified else v for v in values()]
-    made = reproduction(tmp_path, "rocl-table1", "full", low)
+    made = reproduction("rocl-table1", "full", low)
     found = {place.position for place in made.places}
     assert found == {Position.BELOW, Position.UNVERIFIED, None}
 
 
-def test_a_flagged_value_makes_no_statement(tmp_path: Path) -> None:
+def test_a_flagged_value_makes_no_statement() -> None:
     def plant(evaluation: Evaluation) -> Result:
         return answer(evaluation, np.arange(40) < 30, RANDOM)
 
-    made = reproduction(tmp_path, "rocl-table1", "full", plant=plant)
+    made = reproduction("rocl-table1", "full", plant=plant)
     positions = {place.position for place in made.places}
     assert positions == {Position.FLAGGED, Position.UNVERIFIED, None}
     assert {check.verdict for check in made.rankings} == {Verdict.FLAGGED}
 
 
-def test_clae_has_no_published_values(tmp_path: Path) -> None:
-    text = markdown(reproduction(tmp_path, "clae-table2", "cpu-hour"))
+def test_clae_has_no_published_values() -> None:
+    text = markdown(reproduction("clae-table2", "cpu-hour"))
     assert "No number of the CLAE paper could be checked against the paper" in text
     assert "so no ranking can hold" in text
     assert "tinyImageNet is not run" in text
     assert "Sources of the published values" not in text
 
 
-def test_failures_and_flags_are_shown(tmp_path: Path) -> None:
+def test_failures_and_flags_are_shown() -> None:
     def plant(evaluation: Evaluation) -> Result | None:
         if evaluation.probing.pretraining.objective.name == "plain":
             return None
         notes = () if evaluation.attack.name == "clean" else RANDOM
         return answer(evaluation, np.arange(40) < 30, notes)
 
-    text = markdown(reproduction(tmp_path, "rocl-transfer", "cpu-hour", plant=plant))
+    text = markdown(reproduction("rocl-transfer", "cpu-hour", plant=plant))
     assert "| SimCLR | cifar10 → cifar100 | clean | – | failed | – |" in text
     assert "| 75.0<sup>a</sup> |" in text
     assert "<sup>a</sup> flagged: random (the model's outputs change" in text
@@ -162,13 +143,13 @@ def test_failures_and_flags_are_shown(tmp_path: Path) -> None:
     ],
 )
 def test_several_seeds_have_the_interval_of_one_more_training(
-    correct: tuple[int, ...], mean: float, sd: float, reach: float, tmp_path: Path
+    correct: tuple[int, ...], mean: float, sd: float, reach: float
 ) -> None:
     def plant(evaluation: Evaluation) -> Result:
         return answer(evaluation, np.arange(1000) < correct[evaluation.probing.pretraining.seed])
 
     seeds = range(len(correct))
-    made = reproduction(tmp_path, "rocl-transfer", "cpu-hour", plant=plant, seeds=seeds)
+    made = reproduction("rocl-transfer", "cpu-hour", plant=plant, seeds=seeds)
     place = next(place for place in made.places if place.results)
     assert place.measured is not None
     assert (place.measured.value, place.measured.sd) == (mean, pytest.approx(sd, abs=1e-4))
@@ -184,7 +165,6 @@ CHECKED = {"SimCLR": ("90", "exact"), "RoCL": ("80", "exact"), "RoCL+rLE": ("70"
 
 
 def column(
-    folder: Path,
     right: tuple[int, int, int],
     published: dict[str, tuple[str, str]] = CHECKED,
     flagged: str = "",
@@ -201,7 +181,7 @@ def column(
         revalued(v, *published[v.method]) if v.attack == "clean" and v.method in published else v
         for v in values()
     ]
-    return reproduction(folder, "rocl-table1", "cpu-hour", known, plant)
+    return reproduction("rocl-table1", "cpu-hour", known, plant)
 
 
 def checks(made: Reproduction, *, published: bool = True) -> list[RankingCheck]:
@@ -229,15 +209,14 @@ def test_a_published_ranking_is_held_reversed_or_not_distinguished(
     published: dict[str, tuple[str, str]],
     flagged: str,
     verdicts: list[Verdict],
-    tmp_path: Path,
 ) -> None:
-    found = checks(column(tmp_path, right, published, flagged))
+    found = checks(column(right, published, flagged))
     assert [one.verdict for one in found] == verdicts
     assert all(one.verified for one in found)
 
 
-def test_the_measured_ranking_has_p_and_ties(tmp_path: Path) -> None:
-    made = column(tmp_path, (252, 250, 240))
+def test_the_measured_ranking_has_p_and_ties() -> None:
+    made = column((252, 250, 240))
     first, second = checks(made, published=False)
     assert (first.p, first.verdict) == (0.5, Verdict.TIED)  # two images differ, both for SimCLR
     assert (second.p, second.verdict) == (pytest.approx(2 * 0.5**10), Verdict.HELD)
@@ -249,9 +228,9 @@ def test_the_measured_ranking_has_p_and_ties(tmp_path: Path) -> None:
     assert counts in text
 
 
-def test_an_unverified_ranking_is_marked_and_counts_for_nothing(tmp_path: Path) -> None:
+def test_an_unverified_ranking_is_marked_and_counts_for_nothing() -> None:
     doubtful = {**CHECKED, "SimCLR": ("90", "unverified"), "RoCL+rLE": ("70", "unverified")}
-    made = column(tmp_path, (300, 250, 200), doubtful)
+    made = column((300, 250, 200), doubtful)
     assert [one.verified for one in checks(made)] == [False, False]
     text = markdown(made)
     assert "published | SimCLR 90? | RoCL 80 | 1.8e-15 | held ? |" in text
