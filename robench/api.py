@@ -181,12 +181,12 @@ def evaluate(
         for probing in dict.fromkeys(one.probing for one in own)
         if probing.probe.name == "own" and not bench.fitted(probing)
     }
-    for line in loaded.lines():
+    for line in loaded.lines(own=any(one.probing.probe.name == "own" for one in own)):
         say(line)
     bench.store.prepare()
-    imported.save(loaded, store)
+    imported.save(loaded, store, bench.identity(loaded.question))
     for probing, head in heads.items():
-        store.save_probe(probing, bench.identity(probing), head.state_dict())
+        store.save_probe(probing, bench.identity(probing), head.layer.state_dict())
     return answer(bench, own, reach(asked, bench.catalog))
 
 

@@ -23,7 +23,9 @@ class Head(NamedTuple):
     names: tuple[str, ...]
 
 
-def own_head(state: Mapping[str, Tensor], trunk: Trunk, width: int, classes: int) -> Head:
+def own_head(
+    state: Mapping[str, Tensor], trunk: Trunk, width: int, classes: int | None = None
+) -> Head:
     """The checkpoint's linear head on ``width`` features.
 
     Raises SpecError for a checkpoint without one, or with one for other ``classes``.
@@ -33,12 +35,12 @@ def own_head(state: Mapping[str, Tensor], trunk: Trunk, width: int, classes: int
         weight, bias = state.get(f"{place}.weight"), state.get(f"{place}.bias")
         if weight is None or weight.ndim != 2 or weight.shape[1] != width:
             continue
-        if weight.shape[0] != classes:
+        if classes not in (None, weight.shape[0]):
             raise SpecError(
                 f"the checkpoint's head {place} has {weight.shape[0]} outputs and the data "
-                f"{classes} classes; use --head probe, which fits one"
+                f"{classes} classes; use another probe, which fits one"
             )
-        layer = nn.Linear(width, classes, device="meta").to_empty(device="cpu")
+        layer = nn.Linear(width, len(weight), device="meta").to_empty(device="cpu")
         layer.weight.data.copy_(weight)
         layer.bias.data.zero_()
         layer.requires_grad_(False)
@@ -48,5 +50,5 @@ def own_head(state: Mapping[str, Tensor], trunk: Trunk, width: int, classes: int
         return Head(layer.eval(), (f"{place}.weight", f"{place}.bias"))
     raise SpecError(
         f"the checkpoint has no linear head of {width} features (looked for {', '.join(HEADS)}); "
-        "use --head probe, which fits one"
+        "use another probe, which fits one"
     )

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
-
 from robench.catalog.catalog import Catalog
-from robench.checkpoints.heads import own_head
+from robench.checkpoints.heads import Head, own_head
 from robench.checkpoints.layouts import choose_branch, normalization, recognise, stem
 from robench.checkpoints.naming import trunk
 from robench.checkpoints.reading import Checkpoint, read
@@ -40,19 +38,21 @@ class Loaded:
     unused: tuple[str, ...]
     source: str
 
-    def lines(self) -> list[str]:
-        """How the checkpoint was read."""
-        spec, used = self.question.encoder, len(self.checkpoint.state) - len(self.unused)
-        lines = [f"{self.path.name}: {self.question.layout} layout, {used} tensors read"]
+    def lines(self, own: bool) -> list[str]:
+        """How the checkpoint was read; if ``own``, with its head."""
+        spec, used = self.question.encoder, self.head().names if own else ()
+        read = len(self.checkpoint.state) - len(self.unused)
+        lines = [f"{self.path.name}: {self.question.layout} layout, {read} tensors read"]
         lines += [f"stem: {spec.get('stem')}", f"BatchNorm: the {self.question.branch} branch"]
         lines += [f"normalization: {show(spec.get('normalize'))} ({self.source})"]
+        left = [name for name in self.unused if name not in used]
         prefix = trunk(self.checkpoint.state).prefix
-        return lines + ([f"not used: {summary(self.unused, prefix)}"] if self.unused else [])
+        return lines + ([f"not used: {summary(left, prefix)}"] if left else [])
 
-    def head(self, classes: int) -> nn.Linear:
+    def head(self, classes: int | None = None) -> Head:
         """The checkpoint's own linear classifier. Raises SpecError if it has none that fits."""
-        found = trunk(self.checkpoint.state)
-        return own_head(self.checkpoint.state, found, self.encoder.width, classes).layer
+        state = self.checkpoint.state
+        return own_head(state, trunk(state), self.encoder.width, classes)
 
 
 def read_encoder(path: Path, typed: Spec, branch: str | None, catalog: Catalog) -> Loaded:
@@ -81,21 +81,21 @@ def read_encoder(path: Path, typed: Spec, branch: str | None, catalog: Catalog) 
     return Loaded(path, checkpoint, question, encoder.eval(), unused, source)
 
 
-def save(loaded: Loaded, store: Store) -> Card:
-    """The encoder's entry in the zoo, made if it is not there.
+def save(loaded: Loaded, store: Store, identity: Identity) -> Card:
+    """The encoder's entry in the zoo, made if it is not there or of another identity.
 
     Its method is named by layout and file. Raises StoreError for a zoo that cannot be written.
     """
     question, encoder = loaded.question, loaded.encoder
     card = store.card(question)
-    if card is not None and store.encoder(card) is not None:
+    if card is not None and not card.identity.differs(identity) and store.encoder(card):
         return card
     name = f"{question.layout}/{re.sub(r'[^A-Za-z0-9._-]+', '_', loaded.path.stem)}"
     if any(other.name == name and other.key != key(question) for other in store.cards()):
         name += f"-{question.sha256[:6]}"
     card = Card(
         question=question,
-        identity=Identity((), "", ()),
+        identity=identity,
         width=encoder.width,
         parameters=sum(weights.numel() for weights in encoder.parameters()),
         branches=(CLEAN,),

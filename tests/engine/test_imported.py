@@ -93,6 +93,7 @@ def test_its_own_classifier_is_attacked_as_it_is(
     done = evaluate("a.pth", *typed, *GRID, "--probe", "own")
     assert f"normalization: {normalize} (as given)\n" in done.out
     assert f"stem: {stem}\n" in done.out
+    assert "not used" not in done.out
     _, outcome = cells()["clean"]
     data = Catalog([PLUGINS / "blobs.py"]).build("datasets", parse("blobs(contrast=90)"))
     images = data.load(elsewhere, lambda items, label: items).test.images[outcome["index"]]
