@@ -1,4 +1,4 @@
-"""What each kind of component promises.
+"""The contract of each kind of component.
 
 A component is a file: ``robench/attacks/pgd.py`` holds the one public class that implements the
 contract of its kind, and the file's name is the component's name. Every argument of the class has a
@@ -27,7 +27,7 @@ from robench.tensors.balls import Ball
 Item = TypeVar("Item")
 
 Argument = bool | int | float | str | None
-"""What an argument of a component can be."""
+"""The types of a component's arguments."""
 
 
 class Progress(Protocol):
@@ -77,7 +77,7 @@ NO_CHECKPOINTS: Checkpoints = _NoCheckpoints()
 
 @dataclass(frozen=True)
 class Run:
-    """How work shows progress and keeps its state, and the device that it runs on."""
+    """The progress display, the checkpoints and the device of a piece of work."""
 
     progress: Progress
     checkpoints: Checkpoints = NO_CHECKPOINTS

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from robench.data.checks import check_data
 from robench.engine.evaluate import EvaluationError, evaluate
 from robench.engine.pretrain import TrainingError, pretrain
 from robench.engine.probe import probe, rebuilt, trained
-from robench.engine.stopping import at_safe_points
+from robench.engine.stopping import Stop, at_safe_points
 from robench.engine.subset import rows, training_subset
 from robench.grid.questions import (
     Evaluation,
@@ -365,7 +365,8 @@ class Bench:
     def _fit(self, question: Probing, encoder: Encoder) -> nn.Sequential:
         data = training_subset(self.data(question.dataset), question.images)
         method, identity = self.probe(question), self.identity(question)
-        with at_safe_points() as stop:
+        # A probe on features has few safe points, or none: there a signal acts at once.
+        with at_safe_points() if method.passes() else nullcontext(Stop()) as stop:
             states = self.store.checkpoints(question, self._about(identity), stop)
             draws = generator(question, "probe", self.device)
             run = Run(self.progress, states, self.device)

@@ -51,8 +51,8 @@ def rebuilt(
             weights = _of("linear.", weights)
         layer = method.rebuild(encoder.width, classes, weights)
     except (RuntimeError, KeyError) as error:
-        told = " ".join(str(error).split())
-        raise ProbeError(f"{type(method).__name__} has weights that do not fit: {told}") from None
+        reason = " ".join(str(error).split())
+        raise ProbeError(f"{type(method).__name__} has weights that do not fit: {reason}") from None
     return _classifier(encoder, layer).eval()
 
 

@@ -60,7 +60,7 @@ class OnImages(Probe):
     def seen(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
     ) -> Tensor:
-        """What is trained on in place of ``images`` [B, 3, H, W] in [0, 1]: crops and flips."""
+        """The images to train on, made of ``images`` [B, 3, H, W] in [0, 1]: crops and flips."""
         return crop_and_flip(images, generator)
 
     def start(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Linear:

@@ -161,7 +161,7 @@ def _weights_gradient(gradient: Tensor, images: Tensor, kernel: Tensor, stride: 
 
 
 def _across(images: Tensor, size: int, stride: int) -> Tensor:
-    """What a row of the kernel sees at each place of a row, [H, B, w, size * C]."""
+    """The pixels under a row of the kernel at each place of a row, [H, B, w, size * C]."""
     count, channels, height, width = images.shape
     _, places = _halved(images, stride)
     rows = images.permute(2, 0, 3, 1)
@@ -196,7 +196,7 @@ def _times(images: Tensor, matrix: Tensor, size: int, stride: int) -> Tensor:
 
 
 def _columns(images: Tensor, size: int, stride: int) -> Iterator[Tensor]:
-    """What the kernel sees at each place, [b * h * w, size * size * C], for b images at a time."""
+    """The pixels under the kernel at each place, [b * h * w, size * size * C], by b images."""
     half = size // 2
     height, width = _halved(images, stride)
     channels = images.shape[1]

@@ -1,4 +1,4 @@
-"""Telling that memory ran out from other errors."""
+"""Errors of memory that ran out, and releasing what is not in use."""
 
 import gc
 
@@ -13,7 +13,7 @@ _WORDS = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that the device's or the machine's memory does not suffice."""
+    """Whether ``error`` means that the device or the machine is out of memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)

@@ -1,4 +1,4 @@
-"""How torch runs for a while: in eval mode, frozen, in full precision, with its dice kept safe."""
+"""Eval mode, frozen parameters, full precision and preserved random state, inside a block."""
 
 import random
 from collections.abc import Iterator

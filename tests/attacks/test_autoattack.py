@@ -293,7 +293,7 @@ def test_images_that_are_misclassified_come_back_as_they_are(
     ("eps", "norm", "words"),
     [
         (0.1, "Linf", "norm=Linf is unknown; choose linf, l2, l1"),
-        (0.0, "l2", "eps=0.0 is no radius"),
+        (0.0, "l2", "eps=0.0 should be a positive number"),
         (1.5, "linf", "eps=1.5 is over 1"),
     ],
 )

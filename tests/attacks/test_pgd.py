@@ -137,8 +137,8 @@ def test_another_generator_is_another_start(
     ("arguments", "words"),
     [
         ({"norm": "inf"}, "norm=inf is unknown; choose linf, l2, l1"),
-        ({"eps": 0.0}, "eps=0.0 is no radius"),
-        ({"eps": -0.1, "norm": "l2"}, "eps=-0.1 is no radius"),
+        ({"eps": 0.0}, "eps=0.0 should be a positive number"),
+        ({"eps": -0.1, "norm": "l2"}, "eps=-0.1 should be a positive number"),
         ({"eps": 8.0}, "eps=8.0 is over 1"),
         ({"steps": 0}, "steps=0 is too few"),
         ({"restarts": 0}, "restarts=0 is too few"),

@@ -180,10 +180,10 @@ def test_a_ball_by_name() -> None:
     ("norm", "eps", "words"),
     [
         ("linfty", 0.1, "norm=linfty is unknown; choose linf, l2, l1"),
-        ("l2", 0.0, "eps=0.0 is no radius"),
-        ("l1", -1.0, "eps=-1.0 is no radius"),
-        ("linf", float("nan"), "eps=nan is no radius"),
-        ("l2", float("inf"), "eps=inf is no radius"),
+        ("l2", 0.0, "eps=0.0 should be a positive number"),
+        ("l1", -1.0, "eps=-1.0 should be a positive number"),
+        ("linf", float("nan"), "eps=nan should be a positive number"),
+        ("l2", float("inf"), "eps=inf should be a positive number"),
         ("linf", 8.0, "eps=8.0 is over 1, the whole pixel range"),
     ],
 )
