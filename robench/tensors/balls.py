@@ -131,9 +131,7 @@ def ball(norm: str, eps: float) -> Ball:
     if norm not in BALLS:
         raise ValueError(f"norm={norm} is unknown; choose {', '.join(BALLS)}")
     if not 0 < eps < math.inf:
-        raise ValueError(
-            f"eps={eps} should be a positive number of pixels, such as 8/255"
-        )
+        raise ValueError(f"eps={eps} should be a positive number of pixels, such as 8/255")
     if norm == "linf" and eps > 1:
         raise ValueError(f"eps={eps} is over 1, the whole pixel range; divide by 255 (8/255)")
     return BALLS[norm](eps)
