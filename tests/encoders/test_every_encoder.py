@@ -38,11 +38,19 @@ def images(size: int, count: int = 4, seed: int = 1) -> Tensor:
 
 
 @pytest.mark.parametrize("size", [16, 32])
-def test_images_become_features_of_its_width(encoder: Encoder, size: int) -> None:
-    features = encoder(images(size))
+def test_images_become_features_of_its_width_and_nothing_else_changes(
+    encoder: Encoder, size: int
+) -> None:
+    batch, before = images(size), torch.get_rng_state()
+    features = encoder(batch)
     assert features.shape == (4, encoder.width)
     assert features.dtype == torch.float32
     assert features.isfinite().all()
+    turned = encoder(batch.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(turned, features, rtol=0, atol=1e-5)
+    encoder.train()(batch)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(batch, images(size))
 
 
 def test_in_eval_mode_an_image_s_features_are_its_own(encoder: Encoder) -> None:
@@ -51,14 +59,6 @@ def test_in_eval_mode_an_image_s_features_are_its_own(encoder: Encoder) -> None:
         whole, alone = encoder(batch), torch.cat([encoder(image[None]) for image in batch])
     torch.testing.assert_close(alone, whole, rtol=0, atol=1e-5)
     assert (whole[0] - whole[1]).abs().max() > 1e-5
-
-
-def test_it_draws_nothing(encoder: Encoder) -> None:
-    before = torch.get_rng_state()
-    first = encoder(images(16))
-    encoder.train()(images(16))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert first.shape == (4, encoder.width)
 
 
 def test_it_computes_in_float64(encoder: Encoder) -> None:
@@ -74,18 +74,6 @@ def test_gradients_reach_the_pixels_and_every_weight(encoder: Encoder) -> None:
     assert batch.grad is not None
     assert batch.grad.flatten(1).any(dim=1).all()
     assert all(p.grad is not None for p in encoder.parameters())
-
-
-def test_it_leaves_its_images(encoder: Encoder) -> None:
-    batch = images(16)
-    kept = batch.clone()
-    encoder(batch)
-    assert torch.equal(batch, kept)
-
-
-def test_it_takes_another_memory_layout(encoder: Encoder) -> None:
-    turned = images(16).contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(encoder(turned), encoder(images(16)), rtol=0, atol=1e-5)
 
 
 @each_name
@@ -145,22 +133,28 @@ def test_resnet8_has_three_stages_of_one_block() -> None:
     assert len([c for c in convolutions if c.kernel_size == (3, 3)]) == 7
 
 
-@each_name
-def test_the_stem_keeps_every_pixel(name: str) -> None:
+@pytest.mark.parametrize(
+    ("spec", "size", "rectified", "pool"),
+    [
+        *((name, (3, 1, 1), True, None) for name in NAMES),
+        ("resnet18(stem=imagenet)", (7, 2, 3), True, (3, 2, 1)),
+        ("resnet18(stem=cifar-pad2)", (3, 1, 2), True, None),
+        ("resnet18(stem=cifar-no-relu)", (3, 1, 1), False, None),
+    ],
+)
+def test_stems(
+    spec: str, size: tuple[int, ...], rectified: bool, pool: tuple[int, ...] | None
+) -> None:
     with torch.device("meta"):
-        encoder = Catalog().build("encoders", name)
-    assert not any(isinstance(m, nn.MaxPool2d) for m in encoder.modules())
-    stem = next(m for m in encoder.modules() if isinstance(m, nn.Conv2d))
-    assert (stem.kernel_size, stem.stride, stem.padding) == ((3, 3), (1, 1), (1, 1))
-
-
-def test_the_stem_of_imagenet_quarters_the_resolution() -> None:
-    with torch.device("meta"):
-        encoder = Catalog().build("encoders", "resnet18(stem=imagenet)")
-    stem, *_, pool = encoder.network[:4]
-    assert (stem.kernel_size, stem.stride, stem.padding) == ((7, 7), (2, 2), (3, 3))
-    assert stem.bias is None
-    assert (pool.kernel_size, pool.stride, pool.padding) == (3, 2, 1)
+        encoder = Catalog().build("encoders", parse(spec))
+    stem, _, activation, after = encoder.network[:4]
+    kernel, stride, padding = size
+    assert (stem.kernel_size, stem.stride) == ((kernel, kernel), (stride, stride))
+    assert (stem.padding, stem.bias) == ((padding, padding), None)
+    assert isinstance(activation, nn.ReLU) == rectified
+    pools = [m for m in encoder.modules() if isinstance(m, nn.MaxPool2d)]
+    assert [(m.kernel_size, m.stride, m.padding) for m in pools] == ([pool] if pool else [])
+    assert pool is None or pools == [after]
 
 
 def test_an_embedding_is_the_linear_layer_after_the_pool_at_length_one() -> None:
@@ -174,16 +168,6 @@ def test_an_embedding_is_the_linear_layer_after_the_pool_at_length_one() -> None
     plain = pooled @ weights["network.8.weight"].T + weights["network.8.bias"]
     assert encoder.width == 6
     torch.testing.assert_close(features, plain / plain.square().sum(1, keepdim=True).sqrt())
-
-
-def test_the_other_stems_are_cifar_s_but_for_their_padding_and_their_relu() -> None:
-    with torch.device("meta"):
-        padded = Catalog().build("encoders", "resnet18(stem=cifar-pad2)")
-        linear = Catalog().build("encoders", "resnet18(stem=cifar-no-relu)")
-    assert [stem.network[0].padding for stem in (padded, linear)] == [(2, 2), (1, 1)]
-    kinds = [isinstance(stem.network[2], nn.ReLU) for stem in (padded, linear)]
-    assert kinds == [True, False]
-    assert padded.state_dict().keys() == linear.state_dict().keys()
 
 
 @pytest.mark.parametrize(
