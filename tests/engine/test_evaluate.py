@@ -353,7 +353,12 @@ def test_a_missing_surrogate_is_refused(model: nn.Module, test: Split) -> None:
 
 
 def test_only_attacks_that_need_gradients_pay_for_evidence(model: nn.Module, test: Split) -> None:
+    @dataclass(frozen=True)
+    class Blind(Still):
+        needs: ClassVar[frozenset[str]] = frozenset({"labels"})
+
     assert "flat" in run(model, Still(), test).counts
+    assert "flat" not in run(model, Blind(), test).counts
     assert "flat" not in run(model, Clean(), test).counts
 
 
