@@ -52,11 +52,11 @@ def robench(*words: str) -> Done:
 
 
 def files(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Every file under a folder: its content and when it was written."""
+    """Every file under a folder but locks: its content and when it was written."""
     return {
         str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.parent.name != ".locks"
     }
 
 

@@ -52,7 +52,7 @@ def test_its_results_stand_beside_those_of_a_trained_encoder() -> None:
     assert "ckpt.t7rocl_0: rocl layout, 120 tensors read\n" in first.out
     assert "normalization: none (src/data_loader.py:14-49)\n" in first.out
     assert "not used" not in first.out
-    entry = next(Path("zoo").iterdir())
+    entry = next(Path("zoo").glob("*/card.json")).parent
     assert json.loads((entry / "card.json").read_text())["question"]["layout"] == "rocl"
     own = ("--methods", "mirror", "--sources", "blobs", "--encoders", "resnet18(width=4)")
     probes = ("--probes", "linear(strength=0.1)", "--preset", "cifar", "--precision", "fp32")
