@@ -56,9 +56,7 @@ def run(
     SpecError, DataError or StoreError, before any compute, for what does not exist or cannot be
     read or written.
     """
-    catalog = Catalog(places.plugins)
-    store = open_store(request.preset, places, catalog, warn or say)
-    bench = make_bench(places, catalog, store, progress, say)
+    bench = make_bench(places, Path("results", request.preset), progress, say, warn or say)
     evaluations = plan(request, bench.catalog)
     bench.store.prepare()
     for line in schedules(evaluations, request, bench.catalog):
@@ -69,11 +67,7 @@ def run(
 @keywords(Request)
 @keywords(Places)
 def dry_run(
-    request: Request,
-    *,
-    places: Places,
-    progress: Progress = bar,
-    warn: Say = print,
+    request: Request, *, places: Places, progress: Progress = bar, warn: Say = print
 ) -> Iterator[str]:
     """The plan of `run` in lines: schedules, what is cached, and rough times. Nothing is written.
 
@@ -81,9 +75,7 @@ def dry_run(
     """
     from robench.engine.estimate import estimate
 
-    catalog = Catalog(places.plugins)
-    store = open_store(request.preset, places, catalog, warn)
-    bench = make_bench(places, catalog, store, progress, warn)
+    bench = make_bench(places, Path("results", request.preset), progress, warn, warn)
     evaluations = plan(request, bench.catalog)
     yield from schedules(evaluations, request, bench.catalog)
     yield from estimate(bench, evaluations, reach(request, bench.catalog))
@@ -128,10 +120,8 @@ def planned(
 
     Raises SpecError for what does not exist or cannot be, before any compute.
     """
-    out = places.out or Path("results", "reproduce", f"{table}-{scale}")
-    catalog = Catalog(places.plugins)
-    store = Store(out, places.zoo, warn, labels=catalog.labels)
-    bench = make_bench(places, catalog, store, progress, say)
+    folder = Path("results", "reproduce", f"{table}-{scale}")
+    bench = make_bench(places, folder, progress, say, warn)
     values = published.values()
     return reproduction.planned(table, scale, request.seeds, bench.catalog, values), bench
 
@@ -160,9 +150,7 @@ def evaluate(
     """
     from robench.engine import imported
 
-    catalog = Catalog(places.plugins)
-    store = open_store(preset, places, catalog, warn or say)
-    bench = make_bench(places, catalog, store, progress, say)
+    bench = make_bench(places, Path("results", preset), progress, say, warn or say)
     asked = replace(
         request,
         preset=preset,
@@ -173,20 +161,8 @@ def evaluate(
         probes=() if probe is None else (parse(probe),),
         seeds=(0,),
     )
-    evaluations = plan(asked, bench.catalog)
     loaded = imported.read_encoder(Path(checkpoint), parse(encoder), branch, bench.catalog)
-    own = [replace(e, probing=replace(e.probing, source=loaded.question)) for e in evaluations]
-    heads = {
-        probing: loaded.head(len(bench.data(probing.dataset).classes))
-        for probing in dict.fromkeys(one.probing for one in own)
-        if probing.probe.name == "own" and not bench.fitted(probing)
-    }
-    for line in loaded.lines(own=any(one.probing.probe.name == "own" for one in own)):
-        say(line)
-    bench.store.prepare()
-    imported.save(loaded, store, bench.identity(loaded.question))
-    for probing, head in heads.items():
-        store.save_probe(probing, bench.identity(probing), head.layer.state_dict())
+    own = imported.take_in(loaded, plan(asked, bench.catalog), bench)
     return answer(bench, own, reach(asked, bench.catalog))
 
 
@@ -263,7 +239,7 @@ def compare(
 def _stored_cells(request: Request, places: Places, warn: Say) -> tuple[Store, Catalog]:
     catalog = Catalog(places.plugins)
     catalog.preset(request.preset)
-    return open_store(request.preset, places, catalog, warn), catalog
+    return open_store(places, Path("results", request.preset), catalog, warn), catalog
 
 
 @keywords(Places, "zoo", "plugins")
@@ -283,36 +259,34 @@ def load_encoder(key: str, *, places: Places) -> Encoder:
     return restore(Catalog(places.plugins), card, weights)
 
 
+@keywords(Request, "limit", "eps")
 @keywords(Places, "zoo", "data", "device", "plugins")
 def audit(
     key: str,
     *,
+    request: Request,
     places: Places,
     target: str | None = None,
     probe: str = "linear",
-    limit: int = 200,
-    eps: str = "8/255",
     autoattack: bool = True,
     progress: Progress = bar,
     say: Say = print,
     warn: Say | None = None,
 ) -> "Iterator[Finding]":
-    """Try every check on the encoder of the zoo with that key.
+    """Try every check on the encoder of the zoo with that key, in linf.
 
-    ``target`` is the data set of the probe and of the attacks, the encoder's own by default. Raises
-    SpecError, before any compute, for what does not exist or is out of range.
+    On 200 test images at 8/255, if nothing else is given. ``target`` is the data set of the probe
+    and of the attacks, the encoder's own by default. Raises SpecError, before any compute, for what
+    does not exist or is out of range.
     """
     from robench.engine.audit import audit
 
-    catalog = Catalog(places.plugins)
-    store = Store(Path("results"), places.zoo, warn or say, labels=catalog.labels)
-    bench = make_bench(places, catalog, store, progress, say)
-    card = find_card(store, key)
+    bench = make_bench(places, Path("results"), progress, say, warn or say)
+    catalog, card = bench.catalog, find_card(bench.store, key)
+    limit, eps = request.limit or 200, ",".join(request.eps) or "8/255"
     radius = parse_number(eps)
     if not 0 < radius <= 1:
         raise SpecError(f"--eps {eps} is not a radius in linf; give one in (0, 1], such as 8/255")
-    if limit < 1:
-        raise SpecError(f"--limit {limit} is too few; give 1 or more")
     source, images, dataset = card.question, None, None
     if isinstance(source, Pretraining):
         images, dataset = source.recipe.images, source.dataset

@@ -15,24 +15,15 @@ import click
 
 from robench.catalog.request import Places, Request
 from robench.catalog.request import options as options_of
-from robench.grid.spec import SpecError, nearest
+from robench.grid.spec import nearest
 
 if TYPE_CHECKING:
     from robench.api import Results
 
 Command = Callable[..., Any]
 
-LISTS = (
-    "methods",
-    "attacks",
-    "datasets",
-    "encoders",
-    "probes",
-    "metrics",
-    "presets",
-    "published",
-    "results",
-)
+COMPONENTS = ("methods", "attacks", "datasets", "encoders", "probes", "metrics", "presets")
+LISTS = (*COMPONENTS, "published", "results")
 
 
 class Terminated(BaseException):
@@ -245,12 +236,15 @@ def list_(kind: str, words: tuple[str, ...], places: Places) -> None:
         return
     if words:
         raise click.UsageError(f"unexpected '{words[0]}'; only `robench ls published` takes words")
-    if kind == "results":
-        _list_results(places)
-        return
     from robench.catalog.catalog import Catalog
 
     catalog = Catalog(places.plugins)
+    if kind == "results":
+        from robench.engine.reporting import listed
+
+        for line in listed(places, catalog, _note):
+            click.echo(line)
+        return
     for name in catalog.names(kind):
         click.echo(f"{name:14} {catalog.summary(kind, name)}")
         signature = catalog.signature(kind, name)
@@ -258,50 +252,16 @@ def list_(kind: str, words: tuple[str, ...], places: Places) -> None:
             click.echo(f"{'':14} {signature}")
 
 
-def _list_results(places: Places) -> None:
-    from robench.catalog.catalog import Catalog
-    from robench.store.store import Store
-    from robench.trust.review import review
-
-    out, catalog = places.out, Catalog(places.plugins)
-    if out and not (out / "cells").is_dir():
-        raise SpecError(f"no results in {out}; `robench run --out {out}` makes some")
-    folders = [out] if out else sorted(path.parent for path in Path("results").glob("**/cells"))
-    if not folders:
-        click.echo("no results yet; `robench run` makes some")
-    for folder in folders:
-        results = review(
-            Store(folder, places.zoo, _note, labels=catalog.labels).results(), catalog.attack
-        )
-        for result in results:
-            labels = result.labels
-            attack = " ".join(word for word in (labels.attack, result.norm, result.eps) if word)
-            flags = f", flagged {'; '.join(result.flags)}" if result.flags else ""
-            click.echo(
-                f"{100 * result.correct / result.n:5.1f}%  {labels.method} {labels.source} -> "
-                f"{labels.target}, {attack}, seed {result.seed}, n {result.n}{flags}  "
-                f"{result.cell.key}"
-            )
-        click.echo(f"{folder}: {len(results)} cells")
-
-
 @cli.group(cls=Commands, invoke_without_command=True)
 @click.pass_context
 def presets(context: click.Context) -> None:
     """List presets, or show what one runs and where its settings come from."""
     if context.invoked_subcommand is None:
-        context.invoke(list_presets)
+        from robench.catalog.catalog import Catalog
 
-
-@presets.command("list")
-def list_presets() -> None:
-    """List the presets."""
-    from robench.catalog.catalog import Catalog
-
-    catalog = Catalog()
-    names = catalog.names("presets")
-    for name in names:
-        click.echo(f"{name:{max(map(len, names))}}  {catalog.summary('presets', name)}")
+        catalog = Catalog()
+        for name in catalog.names("presets"):
+            click.echo(f"{name:17} {catalog.summary('presets', name)}")
 
 
 @presets.command()
@@ -460,22 +420,21 @@ def evaluate(
 @click.argument("key")
 @click.option("--target", help="The data set to probe and attack on.  [default: the encoder's own]")
 @click.option("--probe", default="linear", show_default=True, help="The classifier on features.")
-@click.option("--limit", type=int, default=200, show_default=True, metavar="N", help="Test images.")
-@click.option("--eps", default="8/255", show_default=True, help="A radius in linf, in [0, 1].")
 @click.option("--no-autoattack", is_flag=True, help="Skip what takes longest.")
+@options(Request, "limit", "eps")
 @options(Places, "zoo", "data", "device", "plugins")
 def audit(
     key: str,
     target: str | None,
     probe: str,
-    limit: int,
-    eps: str,
     no_autoattack: bool,
+    request: Request,
     places: Places,
 ) -> int:
     """Try every check on the encoder KEY of the zoo: a line each, and a verdict.
 
-    KEY is the name of its folder. Exits with 0 where nothing was found, and 1 where something was.
+    KEY is the name of its folder. Attacks are in linf, on 200 images at 8/255 if nothing else is
+    typed. Exits with 0 where nothing was found, and 1 where something was.
     """
     from robench import api
     from robench.engine.audit import Verdict, summary
@@ -485,15 +444,15 @@ def audit(
         key,
         target=target,
         probe=probe,
-        limit=limit,
-        eps=eps,
         autoattack=not no_autoattack,
+        request=request,
         places=places,
         progress=bar,
         say=click.echo,
         warn=_note,
     )
-    click.echo(f"{key}: probe {probe}, {limit} test images, linf, eps {eps}")
+    eps = ",".join(request.eps) or "8/255"
+    click.echo(f"{key}: probe {probe}, {request.limit or 200} test images, linf, eps {eps}")
     findings = []
     for finding in checks:
         findings.append(finding)

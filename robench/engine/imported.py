@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robench.catalog.catalog import Catalog
@@ -12,7 +12,8 @@ from robench.checkpoints.naming import trunk
 from robench.checkpoints.reading import Checkpoint, read
 from robench.checkpoints.translate import load, translate
 from robench.contracts import Encoder
-from robench.grid.questions import Imported, key
+from robench.engine.bench import Bench
+from robench.grid.questions import Evaluation, Imported, key
 from robench.grid.records import Card, Identity
 from robench.grid.spec import Spec, Value, show
 from robench.store.provenance import gather
@@ -107,6 +108,27 @@ def save(loaded: Loaded, store: Store, identity: Identity) -> Card:
         name=name,
     )
     return store.save_encoder(card, encoder.state_dict())
+
+
+def take_in(loaded: Loaded, planned: Sequence[Evaluation], bench: Bench) -> list[Evaluation]:
+    """Save the encoder, and its own classifier where that is evaluated; the planned evaluations
+    with this encoder as their source.
+
+    Raises SpecError where there is no such classifier, before anything is written.
+    """
+    own = [replace(e, probing=replace(e.probing, source=loaded.question)) for e in planned]
+    heads = {
+        probing: loaded.head(len(bench.data(probing.dataset).classes))
+        for probing in dict.fromkeys(one.probing for one in own)
+        if probing.probe.name == "own" and not bench.fitted(probing)
+    }
+    for line in loaded.lines(own=any(one.probing.probe.name == "own" for one in own)):
+        bench.say(line)
+    bench.store.prepare()
+    save(loaded, bench.store, bench.identity(loaded.question))
+    for probing, head in heads.items():
+        bench.store.save_probe(probing, bench.identity(probing), head.layer.state_dict())
+    return own
 
 
 def summary(unused: Sequence[str], prefix: str) -> str:

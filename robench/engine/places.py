@@ -16,25 +16,25 @@ Say = Callable[[str], None]
 """Takes one line of a message."""
 
 
-def make_bench(
-    places: Places, catalog: Catalog, store: Store, progress: Progress, say: Say
-) -> Bench:
-    """A bench at these places. Raises SpecError for a device that cannot be used."""
+def make_bench(places: Places, folder: Path, progress: Progress, say: Say, warn: Say) -> Bench:
+    """A bench at these places, with results in ``out`` or else in ``folder``; see `open_store`.
+
+    Raises SpecError for a plug-in or a device that cannot be used.
+    """
+    catalog = Catalog(places.plugins)
+    store = open_store(places, folder, catalog, warn)
     return Bench(catalog, store, places.root, find_device(places.device), progress, say)
 
 
-def open_store(preset: str, places: Places, catalog: Catalog, warn: Say) -> Store:
-    """The store of a run: ``out``, or the preset's folder under ``results``.
+def open_store(places: Places, folder: Path, catalog: Catalog, warn: Say) -> Store:
+    """The store with results in ``out``, or else in ``folder``.
 
     A published folder is only read, unless ``out`` names it: new cells go to ``<folder>.own``.
     """
-    if places.out is not None:
-        return Store(places.out, places.zoo, warn, labels=catalog.labels)
-    folder = Path("results") / preset
-    if published(folder):
-        own = folder.with_name(f"{folder.name}.own")
-        return Store(own, places.zoo, warn, shelf=folder, labels=catalog.labels)
-    return Store(folder, places.zoo, warn, labels=catalog.labels)
+    out, shelf = places.out or folder, None
+    if places.out is None and published(folder):
+        out, shelf = folder.with_name(f"{folder.name}.own"), folder
+    return Store(out, places.zoo, warn, shelf=shelf, labels=catalog.labels)
 
 
 def find_device(name: str) -> torch.device:

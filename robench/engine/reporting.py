@@ -1,7 +1,7 @@
 """Answers to a plan, and reports on stored cells: which of them, and of which size."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -9,6 +9,7 @@ from typing import overload
 import pandas as pd
 
 from robench.catalog.catalog import Catalog
+from robench.catalog.request import Places
 from robench.catalog.scale import Scale, scale, size, table_size
 from robench.engine.bench import Bench
 from robench.engine.local import answers, reporting
@@ -195,3 +196,29 @@ def write_text(path: Path, text: str) -> None:
         save(path, text.encode())
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def listed(places: Places, catalog: Catalog, warn: Callable[[str], None]) -> Iterator[str]:
+    """A line for each stored cell in ``out``, or else in every folder of results.
+
+    Raises SpecError where ``out`` has none.
+    """
+    out = places.out
+    if out and not (out / "cells").is_dir():
+        raise SpecError(f"no results in {out}; `robench run --out {out}` makes some")
+    folders = [out] if out else sorted(path.parent for path in Path("results").glob("**/cells"))
+    if not folders:
+        yield "no results yet; `robench run` makes some"
+    for folder in folders:
+        store = Store(folder, places.zoo, warn, labels=catalog.labels)
+        results = review(store.results(), catalog.attack)
+        for result in results:
+            labels = result.labels
+            attack = " ".join(word for word in (labels.attack, result.norm, result.eps) if word)
+            flags = f", flagged {'; '.join(result.flags)}" if result.flags else ""
+            yield (
+                f"{100 * result.correct / result.n:5.1f}%  {labels.method} {labels.source} -> "
+                f"{labels.target}, {attack}, seed {result.seed}, n {result.n}{flags}  "
+                f"{result.cell.key}"
+            )
+        yield f"{folder}: {len(results)} cells"

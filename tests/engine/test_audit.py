@@ -154,7 +154,7 @@ def test_without_another_encoder_the_surrogate_is_a_fresh_one(keys: dict[str, st
     ("words", "message"),
     [
         (("--eps", "8"), "is not a radius in linf; give one in (0, 1]"),
-        (("--limit", "0"), "--limit 0 is too few"),
+        (("--limit", "0"), "limit=0 should be a whole number, at least 1"),
         (("--probe", "liner"), "did you mean linear"),
         (("--target", "blob"), "did you mean blobs"),
         (("--device", "tpu"), "no device 'tpu'"),

@@ -48,7 +48,7 @@ def test_it_is_printed_as_text_and_as_one_json_object() -> None:
 def test_presets_are_listed() -> None:
     done = robench("presets")
     assert [line.split()[0] for line in done.out.splitlines()] == NAMES
-    assert robench("presets", "list").out == done.out
+    assert done.code == 0
 
 
 def test_a_mistyped_preset_has_near_ones() -> None:
