@@ -117,7 +117,7 @@ def test_an_encoder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     finished(tmp_path)
     with pytest.raises(SpecError, match="did you mean mirror-blobs-tiny-s0-"):
         robench.load_encoder("mirror-blobs-tiny-s0")
-    (folder,) = (path.parent for path in (tmp_path / "zoo").glob("*/card.json"))
+    folder = next((tmp_path / "zoo").glob("*/card.json")).parent
     with pytest.raises(SpecError, match="no encoder 'tiny'"):
         robench.load_encoder(folder.name)  # the plug-in is not at hand
     weights = folder / "encoder.safetensors"
@@ -145,7 +145,7 @@ def test_a_name_that_is_not_there_is_an_error() -> None:
 def twin(result: Result) -> Result:
     """The same place in the table, answered in other batches."""
     evaluation = replace(result.cell.evaluation, batch=7)
-    return Result(replace(result.cell, key="another", evaluation=evaluation), result.outcome)
+    return replace(result, cell=replace(result.cell, evaluation=evaluation))
 
 
 def test_cells_of_one_place_do_not_stop_a_report(
