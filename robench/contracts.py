@@ -153,7 +153,7 @@ class TrainingSet:
 class Exported:
     """The result of a pretraining: the encoder, and the BatchNorm branch for its features.
 
-    ``head`` is a classifier [B, D] -> [B, K] that was trained along, if any.
+    ``head`` is a classifier [B, D] -> [B, K] that was trained along; it is not stored yet.
     """
 
     encoder: Encoder
