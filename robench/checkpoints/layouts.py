@@ -94,7 +94,7 @@ def recognise(checkpoint: Checkpoint, trunk: Trunk) -> Layout:
         if {"head_proj", "head_pred"} <= beside:
             # Fine-tuned: finetuning_advCL_SLF.py:323-328, models/resnet_cifar.py:89-101.
             return ADVCL
-        # What RoCL puts beside its weights: src/utils.py:169-175.
+        # RoCL's entries beside its weights: src/utils.py:169-175.
         if {"model", "optimizer_state", "rng_state"} <= checkpoint.entries:
             return ROCL
         return KUANGLIU

@@ -1,4 +1,4 @@
-"""How residual networks name their weights elsewhere, in one naming: that of pytorch-cifar.
+"""Names of other projects' residual networks, in one naming: that of pytorch-cifar.
 
 ``conv1.weight``, ``bn1.bias``, ``layer2.0.conv1.weight``, ``layer2.0.shortcut.1.weight``.
 """
@@ -26,7 +26,7 @@ _FIRST_BLOCK: Mapping[str, str] = {
 """The first block's first convolution, and the numbers in place of the stages' names."""
 
 _KEPT = ("", "backbone.", "encoder.")
-"""Where the encoder lies, the first come first: momentum encoders and teachers lie beside it."""
+"""Prefixes of the encoder, the first come first: momentum encoders and teachers have others."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ _BATCHNORM = re.compile(r"(?:^|\.)(?:bn\d|shortcut\.1)\.")
 
 
 def place(name: str) -> Place:
-    """Where a weight of a residual network belongs, read from its name.
+    """Parse the name of a weight: its name here and, of BatchNorm's, the branch.
 
     Two branches are ``bn1`` and ``bn1_adv`` in CLAE (SimCLR/modules/resnet_BN.py:40-59) and in
     ACL's older checkpoints (utils.py:252-278); ``bn1.bn_list.0`` and ``.1`` in ACL

@@ -40,7 +40,7 @@ class Loaded:
     source: str
 
     def lines(self, own: bool) -> list[str]:
-        """How the checkpoint was read; if ``own``, with its head."""
+        """Layout, stem, branch, normalization and unused names; ``own``: its head is used."""
         spec, used = self.question.encoder, self.head().names if own else ()
         read = len(self.checkpoint.state) - len(self.unused)
         lines = [f"{self.path.name}: {self.question.layout} layout, {read} tensors read"]

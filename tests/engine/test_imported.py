@@ -11,8 +11,10 @@ from commands import PLUGINS, Done, files, robench
 from layout_files import advcl_finetuned, clae, kuangliu, rocl, solo, torchvision_large
 
 from robench.catalog.catalog import Catalog
-from robench.engine.imported import summary
+from robench.engine.imported import read_encoder, save, summary
+from robench.grid.records import Identity
 from robench.grid.spec import parse
+from robench.store.store import Store
 
 ENCODER = ("--encoder", "resnet18(width=4)", "--data", "blobs")
 PLAIN = ("--encoder", "resnet18(width=4, normalize=none)", "--data", "blobs")
@@ -130,6 +132,17 @@ def test_files_of_one_name_are_told_apart() -> None:
     methods = {json.loads(path.read_text())["name"] for path in Path("zoo").glob("*/card.json")}
     assert len(methods) == 2
     assert "rocl/ckpt" in methods
+
+
+def test_an_entry_of_other_code_is_made_again(elsewhere: Path) -> None:
+    torch.save(rocl().entries, "a.pt")
+    loaded = read_encoder(Path("a.pt"), parse("resnet18(width=4)"), None, Catalog())
+    store = Store(elsewhere / "out", elsewhere / "zoo", pytest.fail)
+    store.prepare()
+    now, changed = (Identity((("encoder resnet18", digest),), "", ()) for digest in "ab")
+    first = save(loaded, store, now)
+    assert save(loaded, store, now) == first
+    assert save(loaded, store, changed).identity == changed
 
 
 def refused(*words: str) -> str:
