@@ -11,7 +11,7 @@ from robench.catalog.plan import plan, reach
 from robench.catalog.request import Names, Places, Request, keywords, specs
 from robench.catalog.scale import schedules
 from robench.contracts import Encoder, Progress
-from robench.engine.bench import Bench, find_card, restore
+from robench.engine.bench import Bench
 from robench.engine.local import reporting
 from robench.engine.places import Say, make_bench, open_store
 from robench.engine.progress import bar
@@ -27,6 +27,7 @@ from robench.engine.reporting import (
     write_report,
     write_text,
 )
+from robench.engine.restore import find_card, restore
 from robench.grid.questions import Imported, Pretraining, Probing
 from robench.grid.records import Result
 from robench.grid.spec import Spec, SpecError, parse, parse_number

@@ -15,7 +15,7 @@ from commands import PLUGINS, TOY_RUN, TOYS, files, finished, robench, toys_in, 
 from robench import api
 from robench.catalog.request import Places, Request, options
 from robench.grid.records import SCHEMA
-from robench.store.store import _sealed
+from robench.store.formats import sealed
 
 
 @pytest.fixture(autouse=True)
@@ -286,7 +286,7 @@ def test_a_report_keeps_to_the_size_of_the_latest_cell(elsewhere: Path) -> None:
         content = json.loads(cell.read_bytes())
         year = "2020" if cell in old else "2021"
         content["provenance"]["finished"] = f"{year}-01-01T00:00:00+00:00"
-        cell.write_bytes(_sealed(json.dumps(content).encode()))
+        cell.write_bytes(sealed(json.dumps(content).encode()))
     keys = {path.stem for path in (elsewhere / "out" / "cells").glob("*.json") if path not in old}
     done = robench("report", "--out", "out")
     assert (done.code, done.err.count("\n")) == (0, 1)

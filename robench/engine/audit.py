@@ -17,9 +17,10 @@ from torch import Generator, Tensor, nn
 
 from robench.contracts import Attack, Data, Encoder, Run, Target
 from robench.engine import evidence
-from robench.engine.bench import FAILURES, Bench, restore
+from robench.engine.bench import FAILURES, Bench
 from robench.engine.evaluate import Attempt, evaluate
 from robench.engine.probe import probe
+from robench.engine.restore import restore
 from robench.engine.subset import rows, training_subset
 from robench.grid.questions import Evaluation, Probing, generator
 from robench.grid.records import Card

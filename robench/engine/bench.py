@@ -1,19 +1,16 @@
 """Answer one question, from disk or by computing it: catalog, stages and store meet here alone."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.revisions import PACKAGE, digest
 from robench.contracts import (
     Attack,
     Data,
@@ -25,11 +22,12 @@ from robench.contracts import (
     Target,
     TrainingSet,
 )
-from robench.data import splits
 from robench.data.checks import check_data
 from robench.engine.evaluate import EvaluationError, evaluate
+from robench.engine.known import Known, training_set
 from robench.engine.pretrain import TrainingError, pretrain
 from robench.engine.probe import probe, rebuilt, trained
+from robench.engine.restore import restore
 from robench.engine.stopping import Stop, at_safe_points
 from robench.engine.subset import rows, training_subset
 from robench.grid.questions import (
@@ -41,13 +39,12 @@ from robench.grid.questions import (
     Source,
     generator,
     key,
-    parents,
 )
 from robench.grid.records import Card, Cell, Identity, Outcome, Pictures, Result, radius
-from robench.grid.spec import Spec, SpecError, nearest
+from robench.grid.spec import Spec
 from robench.store.provenance import gather, versions
-from robench.store.store import Fitted, Stale, Store
-from robench.tensors.batchnorm import add_branch, branches, use_branch
+from robench.store.store import Store
+from robench.tensors.batchnorm import branches
 from robench.tensors.features import fingerprint
 from robench.tensors.memory import is_out_of_memory
 from robench.tensors.modes import preserved_random_state
@@ -102,110 +99,32 @@ class Bench:
     device: torch.device
     progress: Progress
     say: Callable[[str], None]
-    _data: dict[Spec, Data] = field(default_factory=dict)
-    _digests: dict[object, str] = field(default_factory=dict)
     _encoders: dict[Source, tuple[Card, Encoder]] = field(default_factory=dict)
-    _said: set[tuple[str, ...]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.stored = Known(self.catalog, self.store, self.say)
 
     # --- what is known
 
     def known(self, evaluation: Evaluation, limit: int | None) -> Result | None:
         """The stored result, if it covers ``limit`` test images and is of today's code and data."""
-        result = self._stored(evaluation)
+        result = self.stored.result(evaluation)
         if result is None or not _reaches(result, limit):
             return None
         return result
 
     def trained(self, source: Source) -> bool:
         """Whether the zoo has the encoder, whole."""
-        card = self._card(source)
+        card = self.stored.card(source)
         return card is not None and self.store.encoder(card) is not None
 
     def fitted(self, probing: Probing) -> bool:
         """Whether the zoo has the probe, and nothing it was fitted on changed."""
-        return isinstance(self.store.read(probing, self.identity(probing)), Fitted)
+        return self.stored.fitted(probing) is not None
 
     def identity(self, question: Question) -> Identity:
         """What an answer would be made from now; data are unknown until they are loaded."""
-        weights = tuple(self._weights_sha256(parent) for parent in parents(question))
-        return Identity(self._code(question), self._data_sha256(question), weights)
-
-    def _code(self, question: Question) -> tuple[tuple[str, str], ...]:
-        code = self.catalog.code
-        match question:
-            case Pretraining():
-                components = code("methods", question.objective), code("encoders", question.encoder)
-                return (*components, _stage("pretrain"))
-            case Imported():
-                return ()
-            case Probing():
-                encoder = code("encoders", question.source.encoder)
-                return encoder, code("probes", question.probe), _stage("probe")
-            case Evaluation(probing=probing):
-                encoder = code("encoders", probing.source.encoder)
-                others = code("probes", probing.probe), code("attacks", question.attack)
-                return (encoder, *others, _stage("evaluate"))
-
-    def _data_sha256(self, question: Question) -> str:
-        match question:
-            case Pretraining(dataset=name, recipe=recipe):
-                method = self.catalog.component("methods", question.objective.name)
-                used: tuple[object, ...] = ("training", recipe.images, method.uses_labels)
-            case Probing(dataset=name, images=images):
-                used = "probing", images
-            case Evaluation(probing=Probing(dataset=name)):
-                used = ("test",)
-            case _:
-                return ""
-        if name not in self._data:
-            return ""
-        if (name, used) not in self._digests:
-            self._digests[name, used] = self._digest(self._data[name], used)
-        return self._digests[name, used]
-
-    def _digest(self, data: Data, used: tuple[object, ...]) -> str:
-        match used:
-            case ("training", int() | None as images, bool() as labelled):
-                known, labels = _training_set(training_subset(data, images))
-                sha256 = hashlib.sha256(known.tobytes())
-                sha256.update(labels.tobytes() if labelled else b"")
-                return sha256.hexdigest()
-            case ("probing", int() | None as images):
-                part = training_subset(data, images)
-                return f"{splits.digest(part.train)} {splits.digest(part.held_out)}"
-        return splits.digest(data.test)
-
-    def _weights_sha256(self, parent: Question) -> str:
-        """The SHA-256 of a parent's weights; "" if there are none, "outdated" if they are stale."""
-        assert not isinstance(parent, Evaluation)
-        found = self.store.read(parent, self.identity(parent))
-        if found is None:
-            return ""
-        if isinstance(found, Stale):
-            self._say_stale(parent, found)
-            return "outdated"
-        return found.weights_sha256
-
-    def _stored(self, evaluation: Evaluation) -> Result | None:
-        found = self.store.read(evaluation, self.identity(evaluation))
-        if isinstance(found, Stale):
-            self._say_stale(evaluation, found)
-            return None
-        return found
-
-    def _card(self, source: Source) -> Card | None:
-        found = self.store.read(source, self.identity(source))
-        if isinstance(found, Stale):
-            self._say_stale(source, found)
-            return None
-        return found
-
-    def _say_stale(self, question: Question, stale: Stale) -> None:
-        """Say why an answer is not used, once for each reason."""
-        if stale.names not in self._said:
-            self._said.add(stale.names)
-            changed = " and ".join(stale.names)
-            self.say(f"{changed} changed since {key(question)} was made: computing it again")
+        return self.stored.identity(question)
 
     # --- answers
 
@@ -214,11 +133,11 @@ class Bench:
 
         Raises DataError where it cannot be read.
         """
-        if name not in self._data:
+        if name not in self.stored.data:
             data = self.catalog.build("datasets", name).load(self.root, self.progress)
             check_data(data, self.catalog.label("datasets", name))
-            self._data[name] = data
-        return self._data[name]
+            self.stored.data[name] = data
+        return self.stored.data[name]
 
     def encoder(self, source: Source) -> tuple[Card, Encoder]:
         """The encoder, in eval mode, on its evaluated branch; trained if need be.
@@ -294,18 +213,14 @@ class Bench:
     # --- computing
 
     def _read_encoder(self, source: Source) -> tuple[Card, Weights] | None:
-        card = self._card(source)
+        card = self.stored.card(source)
         weights = None if card is None else self.store.encoder(card)
         return None if card is None or weights is None else (card, weights)
 
     def _read_classifier(
         self, probing: Probing, encoder: Encoder, classes: int
     ) -> nn.Sequential | None:
-        found = self.store.read(probing, self.identity(probing))
-        if isinstance(found, Stale):
-            self._say_stale(probing, found)
-            return None
-        weights = None if found is None else self.store.probe(probing)
+        weights = self.store.probe(probing) if self.fitted(probing) else None
         if weights is None:
             return None
         try:
@@ -315,7 +230,7 @@ class Bench:
             return None
 
     def _pretrain(self, question: Pretraining) -> tuple[Card, Weights]:
-        images, labels = _training_set(
+        images, labels = training_set(
             training_subset(self.data(question.dataset), question.recipe.images)
         )
         method = self.catalog.label("methods", question.objective)
@@ -427,7 +342,7 @@ class Bench:
 
         An incomplete last batch has other draws than a complete one: it starts again.
         """
-        before = self._stored(question)
+        before = self.stored.result(question)
         batch = question.batch if before is None else before.cell.batch or question.batch
         if before is None or before.n % batch:
             return None, question.batch
@@ -442,62 +357,6 @@ class Bench:
             "weights": " ".join(identity.parents),
             **dict(identity.code),
         }
-
-
-def find_card(store: Store, name: str, damages: Sequence[str] = ()) -> Card:
-    """The card of the encoder with that key.
-
-    Raises SpecError with the nearest keys where the zoo has none; ``damages`` go before them.
-    """
-    card = store.card_by_key(name)
-    if card is None:
-        known = [card.key for card in store.cards()]
-        hint = nearest(name, known) if known else "it is empty; `robench run` fills it"
-        raise SpecError(f"no encoder '{name}' in {store.zoo}; {' '.join([*damages, hint])}")
-    return card
-
-
-def restore(catalog: Catalog, card: Card, weights: Weights) -> Encoder:
-    """The encoder of a card, in eval mode, on the branch that its features are taken from.
-
-    Raises SpecError where the component of that name is not the one that was trained, or has no
-    such branch.
-    """
-    spec = catalog.resolve("encoders", card.question.encoder)
-    try:
-        with preserved_random_state():
-            _check_size(catalog, spec, weights)
-            encoder = catalog.build("encoders", spec)
-        assert isinstance(encoder, Encoder)
-        for branch in card.branches[1:]:
-            add_branch(encoder, branch, momentum=0.01)  # no momentum is used in eval mode
-        encoder.load_state_dict(weights)
-    except (RuntimeError, ValueError) as error:
-        raise SpecError(
-            f"{card.key} was trained with another {spec.name} than there is now "
-            f"({str(error).splitlines()[-1].strip()}); rename the new one, or use another --zoo"
-        ) from None
-    try:
-        use_branch(encoder, card.evaluated_branch)
-    except ValueError as error:
-        raise SpecError(f"{card.key}, whose features its card takes there: {error}") from None
-    return encoder.eval()
-
-
-def _check_size(catalog: Catalog, spec: Spec, weights: Weights) -> None:
-    """Raises ValueError where a card, which may be anybody's, asks for more than its weights are.
-
-    A component that cannot be drawn up without memory is not checked.
-    """
-    with suppress(RuntimeError, NotImplementedError), torch.device("meta"):
-        drawn = catalog.build("encoders", spec).state_dict()
-        needed, held = (sum(t.numel() for t in ts.values()) for ts in (drawn, weights))
-        if needed > held:
-            raise ValueError(f"it has {needed:,} numbers, the file {held:,}")
-
-
-def _stage(name: str) -> tuple[str, str]:
-    return f"engine/{name}", digest(PACKAGE / "engine" / f"{name}.py")
 
 
 def _reaches(result: Result, limit: int | None) -> bool:
@@ -515,10 +374,3 @@ def _joined(first: Outcome, then: Outcome) -> Outcome:
 
 def _on_cpu(module: nn.Module) -> Weights:
     return {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
-
-
-def _training_set(data: Data) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Images and labels that encoders are trained on."""
-    parts = data.train, data.held_out
-    images, labels = [part.images for part in parts], [part.labels for part in parts]
-    return np.concatenate(images), np.concatenate(labels)

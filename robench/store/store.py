@@ -13,59 +13,48 @@ is ever unpickled, none is read beyond the limits below, and names are one print
 """
 
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import numpy as np
 import safetensors
 import safetensors.torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from robench.files import FileTooLarge, atomic_write, check_size, read_limited, read_npz, write_npz
+from robench.files import atomic_write, write_npz
 from robench.grid.questions import Evaluation, Imported, Pretraining, Probing, Question, Source, key
-from robench.grid.records import SCHEMA, Card, Cell, Identity, Labels, Outcome, Pictures, Result
+from robench.grid.records import Card, Cell, Identity, Labels, Outcome, Pictures, Result
 from robench.store.checkpoints import SafePoint, States
+from robench.store.formats import (
+    CARD,
+    CELL,
+    FITTED,
+    DamagedError,
+    Fitted,
+    OlderError,
+    digest,
+    read_card,
+    read_cell,
+    read_fitted,
+    read_probe,
+    read_weights,
+    sealed,
+)
+from robench.store.formats import (
+    StoreError as StoreError,
+)
 from robench.store.locks import lock
 
 A = TypeVar("A")
-_CARD, _CELL = TypeAdapter(Card), TypeAdapter(Cell)
-_MOST_JSON, _MOST_ARRAYS, _MOST_WEIGHTS = 2**24, 2**28, 2**33  # bytes; far above what is written
-_LONGEST = 4096  # characters of a name
-_KINDS = "iiiifffi"  # of an outcome's arrays
 PUBLISHED = "published.json"
 """A results folder that holds this file is published: only a run that names it as its ``--out``
 adds to it.
 """
-
-
-class StoreError(Exception):
-    """A folder cannot be written, or was written by a newer version; the message says which."""
-
-
-class _DamagedError(Exception):
-    """A file is not what was written; the message says how it shows."""
-
-
-class _OlderError(Exception):
-    """A file of an older schema, which is not read."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A fitted probe, with the SHA-256 of its weights."""
-
-    identity: Identity
-    weights_sha256: str
-
-
-_FITTED = TypeAdapter(Fitted)
 
 
 @dataclass(frozen=True)
@@ -143,9 +132,9 @@ class Store:
         path = self._path(question)
         match question:
             case Pretraining() | Imported():
-                found = self._cached(path, _read_card)
+                found = self._cached(path, read_card)
             case Probing():
-                found = self._cached(path, _read_fitted)
+                found = self._cached(path, read_fitted)
             case Evaluation():
                 found = self._result(path.name)
         if found is None or identity is None:
@@ -163,26 +152,26 @@ class Store:
     def cards(self) -> Iterator[Card]:
         """Every card of the zoo, by name."""
         for path in sorted(self.zoo.glob("*/card.json")):
-            card = self._cached(path, _read_card)
+            card = self._cached(path, read_card)
             if card is not None:
                 yield card
 
     def card(self, source: Source) -> Card | None:
         """The card of an encoder, or None."""
-        return self._cached(self._path(source), _read_card)
+        return self._cached(self._path(source), read_card)
 
     def card_by_key(self, name: str) -> Card | None:
         """The card of the encoder with that key, or None."""
-        return self._cached(self.zoo / name / "card.json", _read_card)
+        return self._cached(self.zoo / name / "card.json", read_card)
 
     def encoder(self, card: Card) -> dict[str, Tensor] | None:
         """The weights of a card's encoder, or None where they are missing or damaged."""
         path = self.zoo / card.key / "encoder.safetensors"
-        return self._whole(path, lambda path: _read_weights(path, card.weights_sha256))
+        return self._whole(path, lambda path: read_weights(path, card.weights_sha256))
 
     def probe(self, probing: Probing) -> dict[str, Tensor] | None:
         """The weights of a fitted probe, or None where they are missing or damaged."""
-        return self._whole(self._path(probing), _read_probe)
+        return self._whole(self._path(probing), read_probe)
 
     def labels(self, evaluation: Evaluation) -> Labels:
         """The names that a table prints; an imported encoder's is on its card."""
@@ -200,14 +189,14 @@ class Store:
         with suppress(OSError):  # of damaged weights: whoever reads now must not judge these by it
             (folder / "card.json").unlink()
         _write(folder / "encoder.safetensors", data)
-        _write(folder / "card.json", _sealed(_CARD.dump_json(card)))
+        _write(folder / "card.json", sealed(CARD.dump_json(card)))
         self._finish(card.question)
         return card
 
     def save_probe(self, probing: Probing, identity: Identity, weights: dict[str, Tensor]) -> str:
         """Keep a probe's weights; returns their SHA-256."""
-        fitted = Fitted(identity, _digest(weights))
-        header = {"fitted": _FITTED.dump_json(fitted).decode()}
+        fitted = Fitted(identity, digest(weights))
+        header = {"fitted": FITTED.dump_json(fitted).decode()}
         _write(self._path(probing), safetensors.torch.save(weights, header))
         self._finish(probing)
         return fitted.weights_sha256
@@ -223,7 +212,7 @@ class Store:
             cell = replace(cell, outcome_sha256=write_npz(path.with_suffix(".npz"), arrays))
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
-        _write(path, _sealed(_CELL.dump_json(cell)))
+        _write(path, sealed(CELL.dump_json(cell)))
         self._finish(cell.evaluation)
         return Result(cell, outcome, self.labels(cell.evaluation), pictures=pictures)
 
@@ -289,7 +278,7 @@ class Store:
         return next((result for result in found if result is not None), None)
 
     def _read_result(self, path: Path) -> Result:
-        cell, outcome, pictures = _read_cell(path)
+        cell, outcome, pictures = read_cell(path)
         return Result(cell, outcome, self.labels(cell.evaluation), pictures=pictures)
 
     def _cached(self, path: Path, read: Callable[[Path], A]) -> A | None:
@@ -306,9 +295,9 @@ class Store:
             return read(path)
         except FileNotFoundError:
             return None
-        except _DamagedError as error:
+        except DamagedError as error:
             self._set_aside(path, str(error))
-        except _OlderError:
+        except OlderError:
             root = self.zoo if path.is_relative_to(self.zoo) else path.parents[1]
             self._warn_once(root, f"{root} holds answers of an older robench, which are not read")
         except OSError as error:
@@ -342,150 +331,6 @@ def _state(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
-
-
-def _sealed(answer: bytes) -> bytes:
-    """An answer in JSON with the hash of its content, to be written."""
-    content = json.loads(answer)
-    sealed = {**content, "sha256": _seal(content)}
-    return json.dumps(sealed, indent=1, ensure_ascii=False).encode()
-
-
-def _seal(content: dict[str, Any]) -> str:
-    """The SHA-256 of all fields but ``sha256``, also of those that this robench does not know."""
-    fields = {name: value for name, value in content.items() if name != "sha256"}
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _read_json(path: Path, form: "TypeAdapter[A]") -> A:
-    """What a JSON file holds. Raises StoreError where a newer robench wrote it."""
-    try:
-        data = read_limited(path, _MOST_JSON)
-        content = json.loads(data)
-        schema = content.get("schema")
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise _DamagedError(f"not JSON: {error}") from None
-    if isinstance(schema, int) and schema != SCHEMA:
-        if schema < SCHEMA:
-            raise _OlderError
-        raise StoreError(
-            f"{path} was written by a newer robench (schema {schema}, this one reads {SCHEMA}); "
-            "update robench, or choose another folder with --out or --zoo"
-        )
-    if content.get("sha256") != _seal(content):
-        raise _DamagedError("its fields differ from what was written")
-    try:
-        return form.validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _DamagedError(f"{where}: {first['msg']}") from None
-
-
-def _read_card(path: Path) -> Card:
-    card = _read_json(path, _CARD)
-    _check_text(*card.branches, card.evaluated_branch)
-    if path.parent.name != card.key:
-        raise _DamagedError("its content belongs to another name")
-    return card
-
-
-def _read_cell(path: Path) -> tuple[Cell, Outcome, Pictures | None]:
-    cell = _read_json(path, _CELL)
-    if path.stem != cell.key:
-        raise _DamagedError("its content belongs to another name")
-    arrays = _read_arrays(path.with_suffix(".npz"), cell.outcome_sha256)
-    try:
-        outcome = Outcome(**{field.name: arrays[field.name] for field in fields(Outcome)})
-    except KeyError as error:
-        raise _DamagedError(f"its .npz has no {error}") from None
-    columns = [getattr(outcome, field.name) for field in fields(Outcome)]
-    n = columns[0].size
-    if n < 1 or any(column.shape != (n,) for column in columns):
-        raise _DamagedError("its .npz holds no per-image outcomes")
-    if "".join(column.dtype.kind for column in columns) != _KINDS:
-        raise _DamagedError("its .npz holds no per-image outcomes")
-    return cell, outcome, _pictures(arrays, n)
-
-
-def _pictures(arrays: Mapping[str, Any], n: int) -> Pictures | None:
-    if "clean" not in arrays:
-        return None
-    try:
-        clean, attacked = arrays["clean"], arrays["attacked"]
-        classes = tuple(map(str, arrays["classes"].flat))
-    except KeyError as error:
-        raise _DamagedError(f"its .npz has no {error}") from None
-    _check_text(*classes)
-    shape = clean.shape
-    if len(shape) != 4 or shape[1] != 3 or 0 in shape[2:] or len(clean) > n:
-        raise _DamagedError(f"its images have the shape {shape}")
-    for pixels in (clean, attacked):
-        in_range = pixels.dtype.kind == "f" and ((pixels >= -0.01) & (pixels <= 1.01)).all()
-        if pixels.shape != shape or not in_range:
-            raise _DamagedError("its images hold what no image has")
-    return Pictures(clean, attacked, classes)
-
-
-def _check_text(*texts: str) -> None:
-    """Text for terminals and tables has no line breaks, escape codes or reversed writing."""
-    for text in texts:
-        if not text.isprintable() or len(text) > _LONGEST:
-            raise _DamagedError(f"{text[:40]!r} is not one printable line")
-
-
-def _read_arrays(path: Path, sha256: str) -> dict[str, Any]:
-    try:
-        data = read_limited(path, _MOST_ARRAYS)
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise _DamagedError("its .npz differs from what was written")
-        return read_npz(data, _MOST_ARRAYS)
-    except FileNotFoundError:
-        raise _DamagedError("its .npz is missing") from None
-    except (OSError, ValueError) as error:
-        raise _DamagedError(f"its .npz cannot be read: {error}") from None
-
-
-def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
-    try:
-        data = read_limited(path, _MOST_WEIGHTS)
-    except FileTooLarge as error:
-        raise _DamagedError(str(error.strerror)) from None
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise _DamagedError("its hash differs from the card's")
-    return _tensors(data)
-
-
-def _read_fitted(path: Path) -> Fitted:
-    check_size(path, _MOST_WEIGHTS)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-        return _FITTED.validate_json(header["fitted"])
-    except Exception as error:  # damaged bytes make safetensors raise nearly anything
-        raise _DamagedError(f"no probe: {error}"[:200].splitlines()[0]) from None
-
-
-def _read_probe(path: Path) -> dict[str, Tensor]:
-    weights = _tensors(read_limited(path, _MOST_WEIGHTS))
-    if _read_fitted(path).weights_sha256 != _digest(weights):
-        raise _DamagedError("its hash differs from its content")
-    return weights
-
-
-def _tensors(data: bytes) -> dict[str, Tensor]:
-    try:
-        weights: dict[str, Tensor] = safetensors.torch.load(data)
-    except Exception as error:  # a type that torch lacks is a KeyError, another damage another
-        raise _DamagedError(f"no safetensors: {error}"[:200]) from None
-    return weights
-
-
-def _digest(weights: dict[str, Tensor]) -> str:
-    return hashlib.sha256(safetensors.torch.save(weights)).hexdigest()
 
 
 def _write(path: Path, data: bytes) -> None:

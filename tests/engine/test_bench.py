@@ -28,7 +28,8 @@ from robench.grid.questions import Evaluation, key
 from robench.grid.records import Result, radius
 from robench.grid.spec import SpecError, parse, parse_list
 from robench.store import store as store_module
-from robench.store.store import Store, _sealed
+from robench.store.formats import sealed
+from robench.store.store import Store
 from robench.tensors.features import fingerprint
 
 TOYS = [PLUGINS / f"{name}.py" for name in ("blobs", "tiny", "mirror", "nudge")]
@@ -539,7 +540,7 @@ def test_an_unknown_batchnorm_branch_is_one_line(lab: Lab) -> None:
     path = next((lab.folder / "zoo").glob("*/card.json"))
     card = path.read_text()
     card = card.replace('"evaluated_branch": "clean"', '"evaluated_branch": "sparse"')
-    path.write_bytes(_sealed(card.encode()))
+    path.write_bytes(sealed(card.encode()))
     asked = plan(replace(REQUEST, attacks=parse_list("nudge")), CATALOG)
     with pytest.raises(SpecError, match=r"mirror-blobs.*: no BatchNorm branch 'sparse'; this enc"):
         lab.answers(asked)

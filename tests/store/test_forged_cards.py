@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 import robench
 from robench.grid.questions import Pretraining, key
 from robench.grid.spec import SpecError
-from robench.store.store import _sealed
+from robench.store.formats import sealed
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_branch_that_is_not_there_is_refused(
 ) -> None:
     finished(tmp_path)
     (path,) = (tmp_path / "zoo").glob("*/card.json")
-    path.write_bytes(_sealed(json.dumps({**json.loads(path.read_bytes()), **card}).encode()))
+    path.write_bytes(sealed(json.dumps({**json.loads(path.read_bytes()), **card}).encode()))
     with pytest.raises(SpecError, match=told):
         robench.load_encoder(path.parent.name, zoo=tmp_path / "zoo", plugins=[PLUGINS / "tiny.py"])
 
@@ -71,6 +71,6 @@ def forged(folder: Path, training: dict[str, object], weights: bytes | None = No
     data = weights or (path.parent / "encoder.safetensors").read_bytes()
     content |= {"key": name, "weights_sha256": hashlib.sha256(data).hexdigest()}
     (folder / "zoo" / name).mkdir(parents=True, exist_ok=True)
-    (folder / "zoo" / name / "card.json").write_bytes(_sealed(json.dumps(content).encode()))
+    (folder / "zoo" / name / "card.json").write_bytes(sealed(json.dumps(content).encode()))
     (folder / "zoo" / name / "encoder.safetensors").write_bytes(data)
     return name

@@ -16,7 +16,8 @@ from commands import files, finished
 
 from robench.grid.questions import key
 from robench.grid.records import SCHEMA, Identity, Result
-from robench.store.store import PUBLISHED, Stale, Store, StoreError, _sealed, published
+from robench.store.formats import sealed
+from robench.store.store import PUBLISHED, Stale, Store, StoreError, published
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def first(store: Store) -> Result:
 
 def rewrite(path: Path, **fields: object) -> None:
     """Change fields of a JSON file as robench would have written them."""
-    path.write_bytes(_sealed(json.dumps({**json.loads(path.read_bytes()), **fields}).encode()))
+    path.write_bytes(sealed(json.dumps({**json.loads(path.read_bytes()), **fields}).encode()))
 
 
 def cell_path(store: Store, result: Result) -> Path:
