@@ -163,12 +163,12 @@ class Catalog:
         The arguments ``without`` are left out in any case.
         """
         usual = defaults(self._chosen(kind, spec))
-        told = tuple(
+        shown = tuple(
             (name, value)
             for name, value in spec.arguments
             if name not in without and (name not in usual or value != usual[name])
         )
-        return str(Spec(spec.name, told))
+        return str(Spec(spec.name, shown))
 
     def labels(self, evaluation: Evaluation) -> Labels:
         """The names that a table prints for an evaluation.
@@ -237,8 +237,8 @@ class Catalog:
         except ValueError as error:
             raise SpecError(f"{spec.name}: {error}") from None
         except Exception as error:
-            told = f"{type(error).__name__}: {error}"
-            raise SpecError(f"{spec} cannot be made: {told}") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise SpecError(f"{spec} cannot be made: {reason}") from error
 
     def _make(self, kind: str, spec: Spec) -> Any:
         if kind == "methods":

@@ -23,7 +23,7 @@ BASES: Mapping[str, type] = {
 }
 """The kinds whose components are classes, and the class that they derive from."""
 
-_ENTRY_POINTS = "robench.catalog.plugins"
+_ENTRY_POINTS = "robench.plugins"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 
 
@@ -42,7 +42,7 @@ def installed() -> Iterator[tuple[str, ModuleType]]:
             yield point.name, importlib.import_module(point.value)
         except Exception as error:
             raise SpecError(
-                f"the installed plug-in {point.name} ({point.value}) fails: {_told(error)}"
+                f"the installed plug-in {point.name} ({point.value}) fails: {_error_text(error)}"
             ) from error
 
 
@@ -68,7 +68,7 @@ def load(path: Path) -> tuple[str, ModuleType]:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        raise SpecError(f"plug-in '{path}' fails: {_told(error)}") from error
+        raise SpecError(f"plug-in '{path}' fails: {_error_text(error)}") from error
     return path.stem.replace("_", "-"), module
 
 
@@ -107,7 +107,7 @@ def _measures(function: Any) -> bool:
     return len(arguments) == 1 and arguments[0].annotation in (Outcome, "Outcome")
 
 
-def _told(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     where = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{type(error).__name__}: {text}{where}"

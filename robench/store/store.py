@@ -321,7 +321,7 @@ class Store:
 
 
 def published(folder: Path) -> bool:
-    """Whether a results folder is published: runs read it, but write elsewhere unless told to."""
+    """Whether a results folder is published: runs read it, and write to it if it is named."""
     return (folder / PUBLISHED).exists()
 
 

@@ -38,7 +38,7 @@ def spread(folder: Path, mark: Path) -> None:
     package = folder / "evil-1.0.dist-info"
     package.mkdir(exist_ok=True)
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text("[robench.catalog.plugins]\nevil = evil\n")
+    (package / "entry_points.txt").write_text("[robench.plugins]\nevil = evil\n")
 
 
 def test_named_it_runs_and_says_so(mark: Path) -> None:
