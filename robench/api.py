@@ -21,15 +21,14 @@ from robench.engine.reporting import (
     latest,
     left_out,
     scales,
-    size_of,
+    sizes_in_words,
     stored,
     stored_method,
     write_report,
     write_text,
 )
 from robench.engine.restore import find_card, restore
-from robench.grid.questions import Imported, Pretraining, Probing
-from robench.grid.records import Result
+from robench.grid.questions import Pretraining, Probing
 from robench.grid.spec import Spec, SpecError, parse, parse_number
 from robench.report import compare as comparing
 from robench.report import published
@@ -221,17 +220,7 @@ def compare(
     a, b = (stored_method(typed, methods, catalog) for typed in (method_a, method_b))
     if worst_case is not None:
         results += worst_cases(results, [str(spec) for spec in specs("attacks", worst_case)])
-    imported = any(
-        isinstance(result.cell.evaluation.probing.source, Imported)
-        for result in results
-        if result.labels.method in (a, b)
-    )
-
-    def size_in_words(result: Result) -> str:
-        own = size_of(result, catalog)
-        return own.test if imported else str(own)
-
-    made = comparing.compare(results, a, b, size_in_words)
+    made = comparing.compare(results, a, b, sizes_in_words(results, (a, b), catalog))
     if line := left_out(made):
         say(line)
     return made

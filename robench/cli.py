@@ -205,7 +205,7 @@ def reproduce(table: str, scale: str, request: Request, places: Places, dry_run:
     from robench.reproduction import dry_run as lines
     from robench.reproduction import markdown
 
-    places = replace(places, out=places.out or Path("results", "reproduce", f"{table}-{scale}"))
+    places = replace(places, out=places.out or Path(f"results/reproduce/{table}-{scale}"))
     if dry_run:
         for line in lines(*api.planned(table, scale, request, places, bar, click.echo, _note)):
             click.echo(line)
@@ -424,12 +424,7 @@ def evaluate(
 @options(Request, "limit", "eps")
 @options(Places, "zoo", "data", "device", "plugins")
 def audit(
-    key: str,
-    target: str | None,
-    probe: str,
-    no_autoattack: bool,
-    request: Request,
-    places: Places,
+    key: str, target: str | None, probe: str, no_autoattack: bool, request: Request, places: Places
 ) -> int:
     """Try every check on the encoder KEY of the zoo: a line each, and a verdict.
 
@@ -469,7 +464,3 @@ def doctor(places: Places) -> None:
 
     for line in examine(places.root):
         click.echo(line)
-
-
-if __name__ == "__main__":
-    main()

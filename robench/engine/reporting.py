@@ -13,7 +13,7 @@ from robench.catalog.request import Places
 from robench.catalog.scale import Scale, scale, size, table_size
 from robench.engine.bench import Bench
 from robench.engine.local import answers, reporting
-from robench.grid.questions import Evaluation
+from robench.grid.questions import Evaluation, Imported
 from robench.grid.records import Curve, Result
 from robench.grid.spec import SpecError, nearest, parse
 from robench.report.compare import Comparison
@@ -138,6 +138,20 @@ def left_out(made: Comparison) -> str:
 def size_of(result: Result, catalog: Catalog) -> Scale:
     """The size of a result's training and test; see `size`."""
     return size(result.cell.evaluation, result.cell.limit, catalog)
+
+
+def sizes_in_words(
+    results: Sequence[Result], methods: Sequence[str], catalog: Catalog
+) -> Callable[[Result], str]:
+    """The size of a result in words, without its training where a method was imported."""
+    compared = [result for result in results if result.labels.method in methods]
+    imported = any(isinstance(one.cell.evaluation.probing.source, Imported) for one in compared)
+
+    def in_words(result: Result) -> str:
+        own = size_of(result, catalog)
+        return own.test if imported else str(own)
+
+    return in_words
 
 
 def scales(results: Sequence[Result], catalog: Catalog) -> str:
