@@ -100,7 +100,7 @@ def test_what_lies_in_the_current_folder_is_not_installed(
             patched.syspath_prepend(here)
             assert list(plugins.installed()) == []
     done = subprocess.run(
-        [sys.executable, "-m", "robench.cli", "ls", "metrics"],
+        [sys.executable, "-m", "robench", "ls", "metrics"],
         capture_output=True,
         text=True,
         timeout=100,
