@@ -111,6 +111,14 @@ def test_a_gradient_cut_off_altogether_is_masked() -> None:
     assert checks.without_gradient(Cut(honest()), images, labels) == right
 
 
+def test_flat_images_count_only_where_they_are_classified_correctly() -> None:
+    images, labels = torch.tensor(corners().images) / 255, torch.tensor(corners().labels)
+    labels[:30] = (labels[:30] + 1) % 4
+    model = Quantised(honest())
+    right = int((model(images).argmax(1) == labels).sum())
+    assert checks.without_gradient(model, images, labels) == right <= 90
+
+
 def test_random_outputs_are_random() -> None:
     assert "random" in flags(Noisy(honest()), Clean())
     assert "batch" not in flags(Noisy(honest()), Clean())
@@ -213,7 +221,8 @@ def test_grey_counts_where_it_is_in_the_ball_and_fools(ball: Linf, expected: int
             return torch.tensor([[0.0, 1.0]]).repeat(len(images), 1)
 
     images = torch.full((4, 3, 8, 8), 0.1)  # 0.4 in linf, 5.54 in l2 and 76.8 in l1 from grey
-    labels, stands = torch.tensor([0, 0, 0, 1]), torch.tensor([True, True, False, True])
+    images = torch.cat([images, torch.zeros(1, 3, 8, 8)])  # the last one is further from it
+    labels, stands = torch.tensor([0, 0, 0, 1, 0]), torch.tensor([True, True, False, True, True])
     assert checks.missed_grey(Always(), ball, images, labels, stands) == expected
 
 
