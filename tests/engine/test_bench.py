@@ -690,6 +690,20 @@ def test_a_cell_grows_to_the_bits_of_one_that_was_large_at_once(
     assert all(same(one, other) for one, other in zip(grown, whole, strict=True))
 
 
+def test_each_batch_of_a_cell_has_draws_of_its_own(fresh: Lab, monkeypatch: Any) -> None:
+    seeds: list[int] = []
+
+    def watched(*given: Any, **named: Any) -> Any:
+        seeds.extend(given[5](start).initial_seed() for start in range(0, len(given[3]), 8))
+        return evaluate(*given, **named)
+
+    monkeypatch.setattr("robench.engine.bench.evaluate", watched)
+    asked = grid(REQUEST, BATCHES, CATALOG)
+    for limit in (32, 48):
+        fresh.answers(asked, limit)
+    assert len(set(seeds)) == len(seeds) == 2 * (4 + 2)
+
+
 def test_only_the_new_images_of_a_cell_are_attacked(fresh: Lab, monkeypatch: Any) -> None:
     asked = grid(REQUEST, BATCHES, CATALOG)
     fresh.answers(asked, 16)

@@ -5,7 +5,7 @@ import pytest
 from stored import SQUARE, planted
 
 from robench.grid.spec import SpecError
-from robench.report.compare import compare, table
+from robench.report.compare import compare, frame, table
 
 A = [1, 1, 1, 1, 0, 0, 1, 0]
 B = [1, 0, 0, 1, 0, 1, 0, 0]
@@ -121,6 +121,8 @@ def test_a_row_does_not_depend_on_the_others():
 def test_flags_stay_with_their_method():
     made = compared(planted(A, flags=("gap",)), planted(B, "rocl", flags=("masked", "gap")))
     assert (made.rows[0].a.flags, made.rows[0].b.flags) == (("gap",), ("gap", "masked"))
+    (line,) = frame(made).to_dict("records")
+    assert (line["flags_a"], line["flags_b"]) == ("gap", "gap;masked")
 
 
 @pytest.mark.parametrize(

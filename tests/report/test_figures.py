@@ -58,6 +58,12 @@ def test_points_average_over_seeds_in_percent_and_keep_the_largest_n():
     assert averaged["low"].item() < 53.25 < averaged["high"].item()
 
 
+def test_a_flag_on_one_seed_is_on_the_point():
+    found = [clean(0.4), flagged(clean(0.5, seed=1), "gap"), clean(0.4, method="rocl")]
+    by_series = points(frame(found)).set_index("series")["flagged"].to_dict()
+    assert by_series == {"plain": True, "rocl": False}
+
+
 def test_series_name_what_differs():
     both = points(frame([clean(0.5), clean(0.5, encoder="resnet18")]))
     assert set(both["series"]) == {"plain, resnet8", "plain, resnet18"}
