@@ -31,7 +31,7 @@ torch.set_num_threads(1)
 states.EVERY = float(sys.argv.pop(1))
 quick.preset = replace(quick.preset, batch=10)
 print("ready", flush=True)
-with mock.patch("robench.report.figures.picture.save", return_value=[]):
+with mock.patch("robench.report.write.save_figures", return_value=[]):
     main()
 """
 """`robench`, but with states as often as its first word says, small batches and no figures."""
