@@ -4,8 +4,6 @@ import errno
 import hashlib
 import os
 import secrets
-import stat
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
@@ -44,48 +42,32 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def check_size(path: Path, most: int) -> int:
-    """Return the file's size in bytes.
-
-    Raises FileTooLarge above ``most`` bytes, and OSError for a pipe, a device or a folder.
-    """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    if status.st_size > most:
+    """Return the file's size in bytes. Raises FileTooLarge above ``most`` bytes."""
+    size = path.stat().st_size
+    if size > most:
         limit = f"larger than the {most / 2**20:g} MiB that are read"
         raise FileTooLarge(errno.EFBIG, limit, str(path))
-    return status.st_size
+    return size
 
 
 def read_limited(path: Path, most: int) -> bytes:
-    """Return the file's content. Raises OSError as `check_size` does, before the file is opened."""
-    size = check_size(path, most)
-    with path.open("rb") as file:
-        return file.read(size)
+    """Return the file's content. Raises FileTooLarge above ``most`` bytes, before it is opened."""
+    check_size(path, most)
+    return path.read_bytes()
 
 
-def read_npz(source: Path | bytes, most: int) -> Arrays:
+def read_npz(source: Path | bytes) -> Arrays:
     """Return the arrays in an ``.npz`` file, or in a file's content, by name.
 
-    Raises ValueError for a damaged file, for arrays of anything but numbers and texts, and for
-    arrays larger than ``most`` bytes together; OSError where the file cannot be opened.
+    Raises ValueError for a file that is damaged, or has anything but numbers and texts.
     """
-    if isinstance(source, Path):
-        check_size(source, most)
-    with source.open("rb") if isinstance(source, Path) else BytesIO(source) as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                total = sum(member.file_size for member in archive.infolist())
-            if total > most:
-                raise ValueError(f"its arrays have {total:,} bytes, more than the {most:,} read")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-        except Exception as error:  # damaged bytes make zipfile and numpy raise nearly anything
-            reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-            raise ValueError(reason[:200]) from None
+    try:
+        with source.open("rb") if isinstance(source, Path) else BytesIO(source) as file:
+            arrays = dict(np.load(file, allow_pickle=False))
+    except Exception as error:  # damaged bytes make zipfile and numpy raise nearly anything
+        raise ValueError(first_line(error)) from None
     for name, array in arrays.items():
-        if isinstance(array, bytes) or array.dtype.kind not in _PLAIN or not array.itemsize:
+        if isinstance(array, bytes) or array.dtype.kind not in _PLAIN:
             raise ValueError(f"{name[:40]} is not an array of numbers or texts")
     return arrays
 
@@ -100,3 +82,9 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     with atomic_write(path) as file:
         file.write(buffer.getbuffer())
     return hashlib.sha256(buffer.getbuffer()).hexdigest()
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or of the system's reason, or its type's name."""
+    text = (isinstance(error, OSError) and error.strerror) or str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -8,6 +8,7 @@ changed source is another cache.
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,12 +17,12 @@ import numpy as np
 
 from robench.contracts import Data, Split
 from robench.data.checks import unreadable
-from robench.files import atomic_write, read_limited
+from robench.files import atomic_write
 
 _FORMAT = 2  # raise it when what is stored, or the rule for the split, changes
-_PARTS = ("train", "held_out", "test")
 _INDEX = "index.json"
-_FILES = [f"{part}-{what}.npy" for part in _PARTS for what in ("images", "labels")]
+_PARTS = [(part, what) for part in ("train", "held_out", "test") for what in ("images", "labels")]
+_FILES = [f"{part}-{what}.npy" for part, what in _PARTS]
 
 
 def cached(
@@ -36,27 +37,19 @@ def cached(
     """
     label = f"{kind}-{_digest([_name(source, root)])[:8]}"
     name = f"{label}-{_digest([_FORMAT, *(_facts(path, root) for path in sorted(files))])}"
-    places = [place / name for place in _places(root)]
-    for place in places:
-        if (data := _read(place)) is not None:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folders = (root / ".robench-cache", home / "robench" / _digest([str(root.resolve())]))
+    for folder in folders:
+        if (data := _read(folder / name)) is not None:
             return data
     built = build()
-    for place in places:
+    for folder in folders:
         with suppress(OSError):
-            _write(place, built)
-            _remove_older(place, label)
-            if (data := _read(place)) is not None:
-                return data
+            _write(folder / name, built)
+            for older in set(folder.glob(f"{label}-*")) - {folder / name}:
+                shutil.rmtree(older, ignore_errors=True)
+            return _read(folder / name) or built
     return built
-
-
-def _places(root: Path) -> list[Path]:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    elsewhere = home / "robench" / _digest([str(root.resolve())])
-    # A folder without any write permission is meant to stay as it is, even where the superuser
-    # could write.
-    meant_to_change = root.is_dir() and root.stat().st_mode & 0o222
-    return [root / ".robench-cache", elsewhere] if meant_to_change else [elsewhere]
 
 
 def _facts(path: Path, root: Path) -> list[object]:
@@ -71,44 +64,35 @@ def _name(path: Path, root: Path) -> str:
     return (path.relative_to(root) if path.is_relative_to(root) else path.resolve()).as_posix()
 
 
-def _digest(facts: Sequence[object]) -> str:
+def _digest(facts: list[object]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def _read(place: Path) -> Data | None:
+def _read(folder: Path) -> Data | None:
     """The cached data set, or None where it is missing or damaged."""
     try:
-        index = json.loads(read_limited(place / _INDEX, 2**24))
-        if {name: _checksum(place / name) for name in _FILES} != index["arrays"]:
+        index = json.loads((folder / _INDEX).read_bytes())
+        if _checksums(folder) != index["arrays"]:
             return None
-        arrays = [np.load(place / name, mmap_mode="r", allow_pickle=False) for name in _FILES]
+        arrays = [np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in _FILES]
         train, held_out, test = map(Split, arrays[::2], arrays[1::2])
         return Data(train, held_out, test, tuple(map(str, index["classes"])))
     except Exception:  # damaged bytes make numpy raise nearly anything
         return None
 
 
-def _write(place: Path, data: Data) -> None:
-    for part in _PARTS:
-        for what in ("images", "labels"):
-            with atomic_write(place / f"{part}-{what}.npy") as file:
-                array = np.ascontiguousarray(getattr(getattr(data, part), what))
-                np.save(file, array, allow_pickle=False)
-    arrays = {name: _checksum(place / name) for name in _FILES}
-    with atomic_write(place / _INDEX) as file:
-        file.write(json.dumps({"classes": data.classes, "arrays": arrays}, indent=1).encode())
+def _write(folder: Path, data: Data) -> None:
+    for (part, what), name in zip(_PARTS, _FILES, strict=True):
+        with atomic_write(folder / name) as file:
+            np.save(file, getattr(getattr(data, part), what), allow_pickle=False)
+    index = {"classes": data.classes, "arrays": _checksums(folder)}
+    with atomic_write(folder / _INDEX) as file:
+        file.write(json.dumps(index, indent=1).encode())
 
 
-def _remove_older(place: Path, label: str) -> None:
-    """Remove our own files from the caches of earlier versions of the source."""
-    for other in place.parent.glob(f"{label}-{'[0-9a-f]' * 16}"):
-        if other != place and not other.is_symlink():
-            for name in (_INDEX, *_FILES):
-                (other / name).unlink(missing_ok=True)
-            with suppress(OSError):  # there is more in it than we wrote
-                other.rmdir()
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _checksums(folder: Path) -> dict[str, str]:
+    sums = {}
+    for name in _FILES:
+        with (folder / name).open("rb") as file:
+            sums[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return sums

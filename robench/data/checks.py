@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robench.contracts import Data, DataError, Split
-
-MOST_BYTES = 8 * 2**30  # decoded images of a data set, or encoded ones of a file
+from robench.files import first_line
 
 
 def check_labels(labels: npt.NDArray[Any], classes: int, where: str) -> npt.NDArray[np.int64]:
@@ -35,12 +34,11 @@ def check_data(data: Data, where: str) -> None:
     for name in ("train", "held_out", "test"):
         split: Split = getattr(data, name)
         images, part = split.images, f"{where}, {name}"
+        found = f"{part}: images are {images.dtype} {list(images.shape)}"
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
-            found = f"images are {images.dtype} {list(images.shape)}"
-            raise DataError(f"{part}: {found}, expected uint8 pixels in 0 to 255, [n, 3, H, W]")
+            raise DataError(f"{found}, expected uint8 pixels in 0 to 255, [n, 3, H, W]")
         if images.shape[1:] != size:
-            sizes = [f"{height}×{width}" for height, width in (images.shape[2:], size[1:])]
-            raise DataError(f"{part}: images are {sizes[0]} pixels, the training images {sizes[1]}")
+            raise DataError(f"{found}, the training images {list(size)}")
         if len(images) == 0:
             raise DataError(f"{part}: no images in it, expected at least one")
         if len(split.labels) != len(images):
@@ -92,6 +90,4 @@ def existing(path: str, root: Path) -> Path:
 
 def unreadable(path: Path, error: BaseException) -> DataError:
     """The error for a file that the system or a library cannot read."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    first = next(iter(reason.strip().splitlines()), "") or type(error).__name__
-    return DataError(f"{path} cannot be read ({first[:200]})")
+    return DataError(f"{path} cannot be read ({first_line(error)})")

@@ -26,15 +26,18 @@ class Cifar:
     """One of the two sets.
 
     ``column`` has the labels in the Parquet files: for CIFAR-100 the 100 fine classes, not the 20
-    coarse ones. ``archive_bytes`` is the size of the published archive, ``stand_in`` a data set
-    that needs no files.
+    coarse ones. ``archive_bytes`` is the size of the published archive, ``names`` are the classes'.
     """
 
     name: str
     column: str
     archive_bytes: int
-    stand_in: str
-    classes: tuple[str, ...]
+    names: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of their labels."""
+        return tuple(self.names.split())
 
     @property
     def published(self) -> Any:
@@ -44,36 +47,28 @@ class Cifar:
         return getattr(datasets, self.name.upper())
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
 CIFAR10 = Cifar(
     name="cifar10",
     column="label",
     archive_bytes=170_498_071,
-    stand_in="shapes10",
-    classes=_words("airplane automobile bird cat deer dog frog horse ship truck"),
+    names="airplane automobile bird cat deer dog frog horse ship truck",
 )
 
 CIFAR100 = Cifar(
     name="cifar100",
     column="fine_label",
     archive_bytes=169_001_437,
-    stand_in="shapes100",
-    classes=_words(
-        """
+    names="""
         apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
-        butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch
-        crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house
-        kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
-        mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree
-        plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark
-        shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table
-        tank telephone television tiger tractor train trout tulip turtle wardrobe whale
-        willow_tree wolf woman worm
-        """
-    ),
+        butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach
+        couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster
+        house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+        motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear
+        pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket
+        rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+        sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip
+        turtle wardrobe whale willow_tree wolf woman worm
+    """,
 )
 
 CIFARS = {cifar.name: cifar for cifar in (CIFAR10, CIFAR100)}
@@ -114,15 +109,14 @@ def locate(cifar: Cifar, root: Path) -> Found:
         if train and test:
             return Found("parquet", (*train, *test))
         if train or test:
-            there, missing = ("train", "test") if train else ("test", "train")
-            raise DataError(f"{place} has {there}-*.parquet but no {missing}-*.parquet; add it")
+            raise DataError(f"{place} has no {'test' if train else 'train'}-*.parquet; add it")
     absent = f"looked for {folder.name}/, {archive.name} and {cifar.name}/train-*.parquet"
     if folder.is_dir():
         absent = f"{folder} has no {', '.join(p.name for p in batches if not p.is_file())}"
     raise DataError(
         f"{cifar.name} is not in {root} ({absent}); run `robench data fetch {cifar.name} --data "
         f"{root}`, put its files there, set ROBENCH_DATA to the folder that has them, or use "
-        f"{cifar.stand_in}, which needs no files"
+        f"{cifar.name.replace('cifar', 'shapes')}, which needs no files"
     )
 
 
@@ -133,17 +127,19 @@ def load(cifar: Cifar, root: Path, progress: Progress) -> Data:
     or damaged.
     """
     found = locate(cifar, root)
-    build = lambda: in_three(*read(cifar, found, progress), cifar.classes)  # noqa: E731
+
+    def build() -> Data:
+        return in_three(*read(cifar, found, progress), cifar.classes)
+
     return cached(cifar.name, root, found.files, root, build)
 
 
 def read(cifar: Cifar, found: Found, progress: Progress) -> tuple[Split, Split]:
     """Read train and test, in the files' order. Raises DataError for a damaged file."""
     if found.layout == "parquet":
-        train, test = (_parquet(cifar, found.files, part, progress) for part in ("train", "test"))
-        return train, test
+        return _parquet(cifar, found, "train", progress), _parquet(cifar, found, "test", progress)
     if found.layout == "batches":
-        return _batches(cifar, found.files[0].parent.parent)
+        return _batches(cifar, found.files[0].parent)
     (archive,) = found.files
     check_md5(archive, cifar.published.tgz_md5)
     with TemporaryDirectory() as root:
@@ -152,11 +148,11 @@ def read(cifar: Cifar, found: Found, progress: Progress) -> tuple[Split, Split]:
         try:
             with tarfile.open(archive) as tar:
                 for member in tar:
-                    if member.isreg() and (content := tar.extractfile(member)):
+                    if content := tar.extractfile(member):
                         (folder / Path(member.name).name).write_bytes(content.read())
-        except (OSError, tarfile.TarError) as error:  # no room for the batches, perhaps
+        except OSError as error:  # no room for the batches, perhaps
             raise unreadable(archive, error) from None
-        return _batches(cifar, Path(root))
+        return _batches(cifar, folder)
 
 
 def fetch(name: str, root: Path, progress: Progress) -> Path:
@@ -186,30 +182,29 @@ def verify(name: str, root: Path, progress: Progress) -> tuple[bool, str]:
     except DataError as error:
         return False, f"{name}: {error}"
     facts = [found.layout, "no published MD5" if found.layout == "parquet" else "MD5 as published"]
-    counts = [np.bincount(split.labels, minlength=len(cifar.classes)) for split in splits]
-    for part, full, count in zip(("train", "test"), (50_000, 10_000), counts, strict=True):
+    train, test = (np.bincount(split.labels, minlength=len(cifar.classes)) for split in splits)
+    for count, full in ((train, "50,000 train"), (test, "10,000 test")):
         spread = f"{count.min():,} to {count.max():,} of each class"
-        facts.append(f"{count.sum():,} of {full:,} {part} images ({spread})")
-    return min(count.min() for count in counts) > 0, f"{name}: {', '.join(facts)}"
+        facts.append(f"{count.sum():,} of {full} images ({spread})")
+    return min(*train, *test) > 0, f"{name}: {', '.join(facts)}"
 
 
-def _parquet(cifar: Cifar, files: tuple[Path, ...], part: str, progress: Progress) -> Split:
-    label = f"Decoding {cifar.name} {part}"
+def _parquet(cifar: Cifar, found: Found, part: str, progress: Progress) -> Split:
     splits = [
-        parquet.read(path, cifar.column, len(cifar.classes), progress, label)
-        for path in files
+        parquet.read(path, cifar.column, len(cifar.classes), progress, f"Decoding {path.stem}")
+        for path in found.files
         if path.name.startswith(part)
     ]
     images = np.concatenate([split.images for split in splits])
     return Split(images, np.concatenate([split.labels for split in splits]))
 
 
-def _batches(cifar: Cifar, root: Path) -> tuple[Split, Split]:
+def _batches(cifar: Cifar, folder: Path) -> tuple[Split, Split]:
     for name, expected in _checksums(cifar).items():
-        check_md5(root / cifar.published.base_folder / name, expected)
+        check_md5(folder / name, expected)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy 2.4.0 to 2.4.4 warn of arrays pickled in 2009
-        sets = [cifar.published(root, train=part) for part in (True, False)]
+        sets = [cifar.published(folder.parent, train=part) for part in (True, False)]
     train, test = (Split(s.data.transpose(0, 3, 1, 2), np.array(s.targets)) for s in sets)
     return train, test
 

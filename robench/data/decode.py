@@ -1,8 +1,8 @@
 """Encoded images (PNG, WebP, JPEG, ...) to uint8 arrays."""
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
@@ -10,10 +10,9 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from robench.contracts import DataError, Progress
-from robench.data.checks import MOST_BYTES
 
 _FORMATS = ("PNG", "WEBP", "JPEG", "BMP", "GIF", "TIFF", "PPM")
-_MOST_PIXELS = 64_000_000  # of one image; a photograph of a good camera has fewer
+_MOST_BYTES = 8 * 2**30  # of decoded images
 _AT_ONCE = 250  # images a task: enough to hide a task's cost, few enough for a smooth progress bar
 
 
@@ -25,11 +24,9 @@ def decode(encoded: bytes, where: str, exactly: tuple[int, int] | None = None) -
     """
     try:
         image: Image.Image = Image.open(BytesIO(encoded), formats=_FORMATS)
-        size = f"the image is {image.width}×{image.height} pixels"
         if exactly is not None and image.size != exactly:
-            raise DataError(f"{where}: {size}, expected {exactly[0]}×{exactly[1]}")
-        if image.width * image.height > _MOST_PIXELS:
-            raise DataError(f"{where}: {size}, more than {_MOST_PIXELS:,}; make it smaller")
+            size = f"{image.width}×{image.height} pixels, expected {exactly[0]}×{exactly[1]}"
+            raise DataError(f"{where}: the image is {size}")
         if image.mode.startswith(("I", "F")):
             raise DataError(f"{where}: the image has more than 8 bits a channel; convert it")
         image = ImageOps.exif_transpose(image)
@@ -55,8 +52,8 @@ def stack(
 
     Several threads load them. Raises the first DataError, and one where they would not fit.
     """
-    if count * 3 * size * size > MOST_BYTES:
-        most = f"the {MOST_BYTES / 2**30:.0f} GiB that are read; use smaller or fewer images"
+    if count * 3 * size * size > _MOST_BYTES:
+        most = f"the {_MOST_BYTES / 2**30:.0f} GiB that are read; use smaller or fewer images"
         raise DataError(f"{label}: {count:,} images of {size}×{size} pixels are more than {most}")
     images = np.empty((count, 3, size, size), dtype=np.uint8)
 
@@ -64,10 +61,10 @@ def stack(
         for row in rows:
             images[row] = np.asarray(load(row)).transpose(2, 0, 1)
 
-    chunks = [range(i, min(i + _AT_ONCE, count)) for i in range(0, count, _AT_ONCE)]
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
-        filled: Sequence[Future[None]] = [pool.submit(fill, chunk) for chunk in chunks]
+        rows = range(count)
+        filled = [pool.submit(fill, rows[i : i + _AT_ONCE]) for i in rows[::_AT_ONCE]]
         for future in progress(filled, label):
             future.result()
     finally:

@@ -9,6 +9,7 @@ from urllib.request import Request, urlopen
 
 from robench.contracts import DataError, Progress
 from robench.data.checks import md5
+from robench.files import first_line
 
 _CHUNK = 2**20  # bytes; a step of the progress bar
 _ATTEMPTS = 5  # at one mirror, as long as each one brings some bytes
@@ -42,11 +43,9 @@ def download(
                     return
                 part.unlink()  # its beginning may be at fault: try once more from the start
             except (OSError, HTTPException) as error:
-                reason = str(error) or type(error).__name__
+                reason = first_line(error)
                 if isinstance(error, HTTPError):
                     error.close()
-                    if error.code == 416:  # range not satisfiable: not the beginning of this file
-                        part.unlink(missing_ok=True)
             if _size(part) == before:
                 break
         reasons.append(f"{urlsplit(url).netloc}: {reason}")
@@ -64,10 +63,8 @@ def _resume(url: str, part: Path, size: int, progress: Progress) -> None:
     asked = {"Range": f"bytes={have}-"} if have else {}
     request = Request(url, headers={"User-Agent": "robench", **asked})
     with urlopen(request, timeout=_PATIENCE) as response:
-        if response.status == 200:
+        if response.status == 200:  # the whole file instead of the range
             have = 0
-        elif not str(response.headers["Content-Range"]).startswith(f"bytes {have}-"):
-            raise OSError("answered with another range than asked for")
         offered = have + int(response.headers["Content-Length"] or size - have)
         if offered != size:
             raise OSError(f"offers {offered:,} bytes, expected {size:,}")

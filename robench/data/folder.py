@@ -9,10 +9,8 @@ from robench.contracts import Data, DataError, Progress, Split
 from robench.data.checks import unreadable
 from robench.data.decode import decode, fitted, stack
 from robench.data.splits import by_content, hold_out, in_three, take
-from robench.files import read_limited
 
 TEST = 5  # one image in five, where the folder has no test part
-_MOST_BYTES = 64 * 2**20  # of one image file
 
 Listing = dict[str, list[Path]]
 """The image files of each class."""
@@ -24,17 +22,14 @@ def scan(folder: Path) -> dict[str, Listing]:
     Raises DataError for fewer than two classes, for only one of ``train`` and ``test``, and for a
     class that ``train`` lacks.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is a file; expected a folder with train/CLASS/IMAGE")
     names = [name for name in ("train", "test", "val") if (folder / name).is_dir()]
     missing = {"train", "test"} - set(names)
     if len(missing) == 1:
         raise DataError(f"{folder} has no folder {missing.pop()}/; expected train/ and test/")
     parts = {"train": _list(folder)} if missing else {name: _list(folder / name) for name in names}
     for part, listing in parts.items():
-        for name in listing:
-            if name not in parts["train"]:
-                raise DataError(f"{folder / part / name} is a class that train/ does not have")
+        for name in listing.keys() - parts["train"].keys():
+            raise DataError(f"{folder / part / name} is a class that train/ does not have")
     if len(parts["train"]) < 2:
         raise DataError(f"{folder} has {len(parts['train'])} classes, expected at least two")
     return parts
@@ -49,25 +44,20 @@ def read(parts: dict[str, Listing], size: int, progress: Progress) -> Data:
     # By the classes of train: one that is missing in test or val shifts no label.
     numbers = {name: number for number, name in enumerate(parts["train"])}
     splits = {part: _read(parts[part], numbers, size, progress, part) for part in parts}
-    train = splits["train"]
-    if "test" in splits:
-        return in_three(train, splits["test"], tuple(numbers), held_out=splits.get("val"))
-    train = by_content(train)
-    kept, tested = hold_out(train.labels, TEST)
-    if len(tested) == 0:
-        raise DataError("no class has two images, so there are none to test on; add some")
-    return in_three(take(train, kept), take(train, tested), tuple(numbers))
+    train, test = splits["train"], splits.get("test")
+    if test is None:
+        train = by_content(train)
+        kept, tested = hold_out(train.labels, TEST)
+        if len(tested) == 0:
+            raise DataError("no class has two images, so there are none to test on; add some")
+        train, test = take(train, kept), take(train, tested)
+    return in_three(train, test, tuple(numbers), held_out=splits.get("val"))
 
 
 def _list(folder: Path) -> Listing:
     classes: Listing = {}
     for inside in _visible(folder):
-        if not inside.is_dir():
-            raise DataError(f"{inside} is a file; expected one folder a class in {folder}")
         classes[inside.name] = _visible(inside)
-        for file in classes[inside.name]:
-            if not file.is_file():
-                raise DataError(f"{file} is not an image; images belong directly in {inside}")
         if not classes[inside.name]:
             raise DataError(f"{inside} has no images; add some or remove it")
     return classes
@@ -77,7 +67,9 @@ def _visible(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        raise unreadable(folder, error) from None
+        raise DataError(
+            f"{unreadable(folder, error)}; expected folders of images, one folder a class"
+        ) from None
 
 
 def _read(
@@ -88,7 +80,7 @@ def _read(
     def load(row: int) -> Image.Image:
         _, path = rows[row]
         try:
-            return fitted(decode(read_limited(path, _MOST_BYTES), str(path)), size)
+            return fitted(decode(path.read_bytes(), str(path)), size)
         except OSError as error:
             raise unreadable(path, error) from None
 

@@ -102,10 +102,7 @@ def check_size(size: int) -> None:
 def make(
     kinds: Sequence[Kind], size: int, seed: int, *, train: int, held_out: int, test: int
 ) -> Data:
-    """Draw a data set of ``size`` by ``size`` pixels, with so many pictures in each part.
-
-    Classes take turns, so they are balanced where their number divides the part's.
-    """
+    """Draw a data set of ``size`` by ``size`` pixels, with so many pictures in each part."""
     drawn = [
         split(kinds, count, size, np.random.default_rng([seed, part]))
         for part, count in enumerate((train, held_out, test))
@@ -114,7 +111,7 @@ def make(
 
 
 def split(kinds: Sequence[Kind], count: int, size: int, rng: Generator) -> Split:
-    """Draw ``count`` pictures, the classes shuffled."""
+    """Draw ``count`` pictures, each class as often where their number divides ``count``."""
     labels = rng.permutation(np.arange(count, dtype=np.int64) % len(kinds))
     images = [
         draw([kinds[label] for label in labels[start : start + _AT_ONCE]], size, rng)
@@ -136,8 +133,8 @@ def draw(kinds: Sequence[Kind], size: int, rng: Generator) -> npt.NDArray[np.uin
     scene = light(scene, x, y, rng)
     faint = uniform(rng, n, 5 / 255, 12 / 255)  # the object's pattern, finer, all over the scene
     scene = scene + (waves(materials, 1.8, x, y, rng) * faint)[:, None]
-    # A sensor's noise, three grey levels.
-    scene = scene + np.float32(3 / 255) * rng.standard_normal(scene.shape, np.float32)
+    noise = rng.standard_normal(scene.shape, np.float32)
+    scene = scene + np.float32(3 / 255) * noise  # a sensor's, three grey levels
     return np.round(255 * scene.clip(0, 1)).astype(np.uint8)
 
 

@@ -13,10 +13,9 @@ from robench.data.folder import read, scan
 class Folder(Dataset):
     """Images from ``path``/train/CLASS/ and ``path``/test/CLASS/, or from ``path``/CLASS/.
 
-    In the second case a fixed fifth is the test part. Where there is a ``val`` folder beside
-    ``train``, it is the held-out part. The shorter side is scaled to ``size`` pixels (8 to 512) and
-    the centre square kept. A relative path is looked up from the current folder, then in the data
-    folder.
+    Without ``test`` a fixed fifth is the test part; a ``val`` folder is the held-out part. The
+    shorter side is scaled to ``size`` pixels (8 to 512) and the centre square kept. A relative path
+    is looked up from the current folder, then in the data folder.
     """
 
     path: str

@@ -7,15 +7,12 @@ from robench.contracts import Data, Dataset, Progress
 from robench.data import shapes
 
 # Outline i in material i: the pairs that shapes100 leaves out, so that the two share no class.
-KINDS = [
-    shapes.Kind(material, outline)
-    for material, outline in zip(shapes.MATERIALS, shapes.OUTLINES, strict=False)
-]
+KINDS = list(map(shapes.Kind, shapes.MATERIALS, shapes.OUTLINES))
 
 
 @dataclass(frozen=True)
 class Shapes10(Dataset):
-    """6,000 pictures of ``size`` by ``size`` pixels in 10 classes, always the same."""
+    """6,000 pictures of ``size`` by ``size`` pixels in 10 classes, always the same: no files."""
 
     size: int = 16
 
@@ -23,5 +20,4 @@ class Shapes10(Dataset):
         shapes.check_size(self.size)
 
     def load(self, root: Path, progress: Progress) -> Data:
-        """4,500 pictures to train on, 500 held out, 1,000 to test; ``root`` is not read."""
         return shapes.make(KINDS, self.size, 10, train=4500, held_out=500, test=1000)

@@ -17,7 +17,7 @@ KINDS = [
 
 @dataclass(frozen=True)
 class Shapes100(Dataset):
-    """12,000 pictures of ``size`` by ``size`` pixels, 100 classes, always the same."""
+    """12,000 pictures of ``size`` by ``size`` pixels, 100 classes, always the same: no files."""
 
     size: int = 16
 
@@ -25,5 +25,4 @@ class Shapes100(Dataset):
         shapes.check_size(self.size)
 
     def load(self, root: Path, progress: Progress) -> Data:
-        """9,000 pictures to train on, 1,000 held out, 2,000 to test; ``root`` is not read."""
         return shapes.make(KINDS, self.size, 100, train=9000, held_out=1000, test=2000)

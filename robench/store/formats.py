@@ -147,7 +147,7 @@ def _read_arrays(path: Path, sha256: str) -> dict[str, Any]:
         data = read_limited(path, _MOST_ARRAYS)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise DamagedError("its .npz differs from what was written")
-        return read_npz(data, _MOST_ARRAYS)
+        return read_npz(data)
     except FileNotFoundError:
         raise DamagedError("its .npz is missing") from None
     except (OSError, ValueError) as error:

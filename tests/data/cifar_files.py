@@ -41,33 +41,25 @@ def batches(train: Split = TRAIN, test: Split = TEST) -> dict[str, bytes]:
     """The batches by their names, the training images dealt to two files."""
     first, second = (Split(train.images[i], train.labels[i]) for i in (slice(12), slice(12, None)))
     names = pickle.dumps({"label_names": [], "fine_label_names": []})
-    return {
-        "data_batch_1": pickled(first),
-        "data_batch_2": pickled(second),
-        "test_batch": pickled(test),
-        "meta": names,
-    }
+    made = {"data_batch_1": pickled(first), "data_batch_2": pickled(second)}
+    return {**made, "test_batch": pickled(test), "meta": names}
 
 
-def publish(
-    patch: pytest.MonkeyPatch, cifar: Cifar, files: dict[str, bytes], archive: bytes = b""
-) -> None:
-    """Let torchvision hold these files for the published ones."""
-    sums = {name: md5(content) for name, content in files.items()}
-    train = [[name, sums[name]] for name in files if name.startswith("data")]
-    patch.setattr(cifar.published, "train_list", train)
-    patch.setattr(cifar.published, "test_list", [["test_batch", sums["test_batch"]]])
-    meta = {**cifar.published.meta, "filename": "meta", "md5": sums["meta"]}
+def publish(patch: pytest.MonkeyPatch, cifar: Cifar, files: dict[str, bytes]) -> None:
+    """Let torchvision hold these files, and the archive of them, for the published ones."""
+    sums = [[name, md5(content)] for name, content in files.items()]
+    patch.setattr(cifar.published, "train_list", [one for one in sums if "data" in one[0]])
+    patch.setattr(cifar.published, "test_list", [one for one in sums if "test" in one[0]])
+    meta = {**cifar.published.meta, "filename": "meta", "md5": md5(files["meta"])}
     patch.setattr(cifar.published, "meta", meta)
-    patch.setattr(cifar.published, "tgz_md5", md5(archive))
+    patch.setattr(cifar.published, "tgz_md5", md5(archived(cifar, files)))
 
 
-def write_batches(root: Path, cifar: Cifar, files: dict[str, bytes]) -> Path:
+def write_batches(root: Path, cifar: Cifar, files: dict[str, bytes]) -> None:
     folder = root / cifar.published.base_folder
     folder.mkdir(parents=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    return folder
 
 
 def archived(cifar: Cifar, files: dict[str, bytes]) -> bytes:
@@ -91,24 +83,22 @@ def encoded(image: npt.NDArray[np.uint8], form: str = "PNG") -> bytes:
 
 
 def write_parquet(
-    path: Path,
-    images: Sequence[bytes | None],
-    labels: Sequence[int | None],
-    image: str = "img",
-    label: str = "label",
+    path: Path, images: Sequence[bytes | None], labels: Sequence[int | None], label: str = "label"
 ) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [{"bytes": content, "path": f"{i}.png"} for i, content in enumerate(images)]
-    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    coarse = pa.array([0] * len(labels), pa.int64())
-    columns = {image: pa.array(rows, kind), "coarse_label": coarse}
-    pq.write_table(pa.table({**columns, label: pa.array(labels, pa.int64())}), path)
+    columns = {
+        "img": pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        "coarse_label": pa.array([0] * len(labels), pa.int64()),
+        label: pa.array(labels, pa.int64()),
+    }
+    pq.write_table(pa.table(columns), path)
     return path
 
 
 def write_split(path: Path, split: Split, form: str = "PNG", label: str = "label") -> Path:
     images = [encoded(image, form) for image in split.images]
-    return write_parquet(path, images, split.labels.tolist(), label=label)
+    return write_parquet(path, images, split.labels.tolist(), label)
 
 
 def same(one: Data, other: Data) -> bool:
@@ -121,10 +111,3 @@ def same(one: Data, other: Data) -> bool:
 
 def md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def one_line(error: BaseException) -> str:
-    message = str(error)
-    assert "\n" not in message
-    assert len(message) < 500
-    return message

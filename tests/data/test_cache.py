@@ -1,7 +1,6 @@
 """Data sets are decoded once, and a damaged cache is made anew."""
 
 import os
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +14,6 @@ from robench.data.splits import in_three
 DATA = in_three(TRAIN, TEST, tuple("abcdefghij"))
 
 
-class Build:
-    def __init__(self) -> None:
-        self.times = 0
-
-    def __call__(self) -> Data:
-        self.times += 1
-        return DATA
-
-
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
@@ -33,119 +23,85 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def arrays(source: Path) -> list[Path]:
-    return sorted(source.parent.rglob("*.npy"))
+def load(source: Path, kind: str = "x") -> tuple[Data, bool]:
+    """The data set, and whether it was built."""
+    built = []
+
+    def build() -> Data:
+        built.append(DATA)
+        return DATA
+
+    return cached(kind, source.parent, [source], source.parent, build), bool(built)
 
 
-def load(source: Path, build: Build, kind: str = "x") -> Data:
-    return cached(kind, source.parent, [source], source.parent, build)
+def arrays(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.npy"))
 
 
 def test_the_second_time_it_is_mapped_from_disk(source: Path) -> None:
-    build = Build()
-    first, second = (load(source, build) for _ in range(2))
-    assert build.times == 1
-    assert same(first, DATA)
-    assert same(second, DATA)
-    assert isinstance(second.train.images, np.memmap)
-    assert not second.train.images.flags.writeable
-    assert {path.parent.parent for path in arrays(source)} == {source.parent / ".robench-cache"}
+    for expected in (True, False):
+        data, built = load(source)
+        assert built == expected
+        assert same(data, DATA)
+        assert isinstance(data.train.images, np.memmap)
+        assert not data.train.images.flags.writeable
+    (folder,) = (source.parent / ".robench-cache").iterdir()
+    assert arrays(source.parent) == arrays(folder)
+    assert len(list(folder.iterdir())) == 7  # and the index
 
 
 @pytest.mark.parametrize("which", range(6))
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "removed"])
-def test_a_damaged_array_is_noticed_and_made_anew(source: Path, which: int, damage: str) -> None:
-    build = Build()
-    load(source, build)
-    path = arrays(source)[which]
-    content = path.read_bytes()
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:-1] + bytes([b[-1] ^ 1])])
+def test_a_damaged_array_is_noticed_and_made_anew(source: Path, which: int, damage) -> None:
+    load(source)
+    path = arrays(source.parent)[which]
+    content = damage(path.read_bytes())
     path.unlink()
-    if damage != "removed":
-        last = b"" if damage == "truncated" else bytes([content[-1] ^ 1])
-        path.write_bytes(content[:-1] + last)
-    for _ in range(2):
-        assert same(load(source, build), DATA)
-    assert build.times == 2
+    path.write_bytes(content)
+    for expected in (True, False):
+        data, built = load(source)
+        assert built == expected
+        assert same(data, DATA)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"arrays": 3}', '{"arrays": {}}', "\xff"])
+@pytest.mark.parametrize("text", ["", "[]", '{"arrays": 3}', '{"arrays": {}}', "\xff"])
 def test_a_damaged_index_is_noticed_and_made_anew(source: Path, text: str) -> None:
-    build = Build()
-    load(source, build)
+    load(source)
     (index,) = source.parent.rglob("index.json")
     index.write_bytes(text.encode("latin1"))
-    assert same(load(source, build), DATA)
-    assert build.times == 2
+    assert load(source)[1]
+    assert not load(source)[1]
 
 
 @pytest.mark.parametrize("change", ["size", "time", "name"])
 def test_another_source_is_another_cache_and_the_old_one_goes(source: Path, change: str) -> None:
-    build = Build()
-    load(source, build)
+    load(source)
+    before = source.stat()
     if change == "size":
-        before = source.stat()
         source.write_bytes(b"123456")
         os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
     elif change == "time":
         os.utime(source, ns=(1, 1))
     else:
         source = source.rename(source.with_name("renamed.bin"))
-    load(source, build)
-    assert build.times == 2
-    assert len(arrays(source)) == 6
+    assert load(source)[1]
+    assert len(arrays(source.parent)) == 6
 
 
-def test_nothing_of_others_is_removed(source: Path, tmp_path: Path) -> None:
-    """Neither a file beside ours in an old cache, nor what a link in place of one leads to."""
-    load(source, Build())
-    (old,) = {path.parent for path in arrays(source)}
-    (old / "notes.txt").write_text("theirs")
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "index.json").write_text("theirs")
-    link = old.with_name(old.name[:-16] + "0" * 16)
-    link.symlink_to(elsewhere)
-    os.utime(source, ns=(1, 1))
-    build = Build()
-    for _ in range(2):
-        load(source, build)
-    assert build.times == 1
-    assert [path.name for path in old.iterdir()] == ["notes.txt"]
-    assert link.is_symlink()
-    assert (elsewhere / "index.json").read_text() == "theirs"
+def test_another_kind_is_left_alone(source: Path) -> None:
+    for kind in ("x", "x-other", "y"):
+        load(source, kind)
+    assert len(arrays(source.parent)) == 18
 
 
-def test_another_label_is_left_alone(source: Path) -> None:
-    for label in ("x", "x-other", "y"):
-        load(source, Build(), label)
-    assert len(arrays(source)) == 18
-
-
-def test_a_folder_that_is_read_only_gets_its_cache_at_home(source: Path, tmp_path: Path) -> None:
-    source.parent.chmod(0o555)
-    build = Build()
-    try:
-        for _ in range(2):
-            assert same(load(source, build), DATA)
-    finally:
-        source.parent.chmod(0o755)
-    assert build.times == 1
-    assert arrays(source) == []
-    assert len(list((tmp_path / "home" / "robench").rglob("*.npy"))) == 6
-
-
-def test_without_any_place_it_stays_in_memory(source: Path, tmp_path: Path) -> None:
-    (tmp_path / "home").write_text("a file, so no folder can be made in it")
-    (source.parent / ".robench-cache").write_text("another")
-    assert same(load(source, Build()), DATA)
-
-
-def test_nothing_unfinished_is_left_and_others_may_read_it(source: Path) -> None:
-    load(source, Build())
-    names = {path.name for path in (source.parent / ".robench-cache").rglob("*") if path.is_file()}
-    parts = ("train", "held_out", "test")
-    arrays_of = {f"{part}-{what}.npy" for part in parts for what in ("images", "labels")}
-    assert names == {"index.json", *arrays_of}
-    umask = os.umask(0)
-    os.umask(umask)
-    assert stat.S_IMODE(arrays(source)[0].stat().st_mode) == 0o666 & ~umask
+def test_where_the_folder_cannot_be_written_the_cache_is_at_home_or_in_memory(
+    source: Path, tmp_path: Path
+) -> None:
+    (source.parent / ".robench-cache").write_text("a file, so no folder can be made in it")
+    assert [load(source)[1] for _ in range(2)] == [True, False]
+    assert len(arrays(tmp_path / "home" / "robench")) == 6
+    (tmp_path / "home").rename(tmp_path / "old")
+    (tmp_path / "home").write_text("another")
+    data, built = load(source)
+    assert built
+    assert same(data, DATA)

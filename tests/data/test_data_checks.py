@@ -23,7 +23,10 @@ def test_a_whole_data_set_passes() -> None:
     [
         ({"train": Split(TRAIN.images / np.float32(255), TRAIN.labels)}, "train: images are float"),
         ({"test": Split(TEST.images[:, :1], TEST.labels)}, "test: images are uint8 [8, 1, 32, 32]"),
-        ({"test": Split(TEST.images[..., :9], TEST.labels)}, "test: images are 32×9 pixels, the"),
+        (
+            {"test": Split(TEST.images[..., :9], TEST.labels)},
+            "test: images are uint8 [8, 3, 32, 9]",
+        ),
         ({"test": Split(TEST.images, TEST.labels[:7])}, "test: 8 images but 7 labels"),
         ({"held_out": Split(TEST.images[:0], TEST.labels[:0])}, "held_out: no images in it"),
         ({"test": HALF}, "test: labels are float32, expected whole numbers"),

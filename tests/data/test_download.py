@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cifar_files import md5, one_line
+from cifar_files import md5
 
 from robench.contracts import DataError
 from robench.data import download as downloads
@@ -16,17 +16,16 @@ from robench.engine.progress import silent
 
 CONTENT = np.random.default_rng(0).bytes(5000)
 MIDDLE = 3000
+Asked = list[tuple[str, str | None]]
+Get = Callable[..., Asked]
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENT; each path is another kind of mirror. ``ranges`` is what was asked for."""
+    """Serves CONTENT; each path is another kind of mirror. ``asked`` are the ranges asked for."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Mirror)
-        self.ranges: list[tuple[str, str | None]] = []
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}/{path}"
+        self.asked: Asked = []
 
     def handle_error(self, request: object, client_address: object) -> None:
         """The client of a broken transfer may be gone."""
@@ -40,19 +39,14 @@ class Mirror(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         kind, asked = self.path.strip("/"), self.headers["Range"]
-        self.server.ranges.append((kind, asked))
+        self.server.asked.append((kind, asked))
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
         if kind == "gone":
             return self.send_error(404)
-        if kind == "strict" and start:
-            return self.send_error(416)
         body = {"wrong": bytes(5000), "short": CONTENT[:4000]}.get(kind, CONTENT)
         ranged = start > 0 and kind != "deaf"
+        body = body[start:] if ranged else body
         self.send_response(206 if ranged else 200)
-        if ranged:
-            shifted = start + 1 if kind == "shifted" else start
-            self.send_header("Content-Range", f"bytes {shifted}-{len(body) - 1}/{len(body)}")
-            body = body[start:]
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         breaks = (kind == "broken" and start == 0) or kind == "dying"
@@ -71,23 +65,21 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def get(server: Server, tmp_path: Path) -> Callable[..., list[tuple[str, str | None]]]:
+def get(server: Server, tmp_path: Path) -> Get:
     """Download from these kinds of mirrors, ``part`` being there already; what was asked for."""
 
-    def get(*kinds: str, part: bytes | None = None) -> list[tuple[str, str | None]]:
+    def get(*kinds: str, part: bytes | None = None, progress=silent) -> Asked:  # type: ignore[no-untyped-def]
         target = tmp_path / "new" / "file.tar.gz"
         if part is not None:
             target.parent.mkdir()
             target.with_name("file.tar.gz.part").write_bytes(part)
-        download([server.url(kind) for kind in kinds], target, md5(CONTENT), len(CONTENT), silent)
+        urls = [f"http://127.0.0.1:{server.server_port}/{kind}" for kind in kinds]
+        download(urls, target, md5(CONTENT), len(CONTENT), progress)
         assert [path.name for path in target.parent.iterdir()] == ["file.tar.gz"]
         assert target.read_bytes() == CONTENT
-        return server.ranges
+        return server.asked
 
     return get
-
-
-Get = Callable[..., list[tuple[str, str | None]]]
 
 
 @pytest.mark.parametrize(
@@ -97,11 +89,9 @@ Get = Callable[..., list[tuple[str, str | None]]]
         (["good"], CONTENT[:1234], [("good", "bytes=1234-")]),
         (["good"], CONTENT, []),
         (["good"], bytes(1234), [("good", "bytes=1234-"), ("good", None)]),
-        (["good"], bytes(5000), [("good", None)]),
         (["good"], bytes(6000), [("good", None)]),
         (["broken"], None, [("broken", None), ("broken", f"bytes={MIDDLE}-")]),
         (["deaf"], CONTENT[:1234], [("deaf", "bytes=1234-")]),
-        (["strict"], CONTENT[:1234], [("strict", "bytes=1234-"), ("strict", None)]),
         (["gone", "good"], None, [("gone", None), ("good", None)]),
         (["wrong", "good"], None, [("wrong", None), ("good", None)]),
         (["short", "good"], None, [("short", None), ("good", None)]),
@@ -113,7 +103,7 @@ Get = Callable[..., list[tuple[str, str | None]]]
     ],
 )
 def test_the_whole_file_arrives_and_only_what_is_missing_is_asked_for(
-    get: Get, kinds: list[str], part: bytes | None, asked: list[tuple[str, str | None]]
+    get: Get, kinds: list[str], part: bytes | None, asked: Asked
 ) -> None:
     assert get(*kinds, part=part) == asked
     assert get(*kinds) == asked  # what is there is not downloaded again
@@ -125,12 +115,9 @@ def test_a_wrong_file_of_that_name_is_replaced(get: Get, tmp_path: Path) -> None
     assert get("good")
 
 
-def test_every_mirror_is_named_with_its_reason(get: Get, server: Server, tmp_path: Path) -> None:
-    with Server() as dead:
-        nobody = dead.url("good")
+def test_every_mirror_is_named_with_its_reason(get: Get, server: Server) -> None:
     with pytest.raises(DataError) as caught:
         get("gone", "wrong", "short", "dying")
-    message = one_line(caught.value)
     for reason in (
         "HTTP Error 404: Not Found",
         "sent another file than the published one",
@@ -138,20 +125,11 @@ def test_every_mirror_is_named_with_its_reason(get: Get, server: Server, tmp_pat
         "broke off after 3,000 of 5,000 bytes",
         "put file.tar.gz into ",
     ):
-        assert reason in message
-    assert message.count(f"127.0.0.1:{server.server_port}: ") == 4
-    with pytest.raises(DataError, match="Connection refused"):
-        download([nobody], tmp_path / "x", "", 5, silent)
+        assert reason in str(caught.value)
+    assert str(caught.value).count(f"127.0.0.1:{server.server_port}: ") == 4
 
 
-def test_a_shifted_range_is_not_appended(get: Get) -> None:
-    with pytest.raises(DataError, match="another range than asked for"):
-        get("shifted", part=CONTENT[:1234])
-
-
-def test_progress_counts_steps_of_bytes(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_counts_steps_of_bytes(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "_CHUNK", 1000)
     seen: list[tuple[int, str]] = []
 
@@ -159,9 +137,8 @@ def test_progress_counts_steps_of_bytes(
         seen.append((len(items), label))
         return items
 
-    (tmp_path / "file.part").write_bytes(CONTENT[:1500])
-    download([server.url("good")], tmp_path / "file", md5(CONTENT), 5000, progress)
-    assert seen == [(4, "Downloading file (MiB)")]
+    get("good", part=CONTENT[:1500], progress=progress)
+    assert seen == [(4, "Downloading file.tar.gz (MiB)")]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
