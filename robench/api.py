@@ -189,7 +189,8 @@ def worst_case(attacks: Names, *, request: Request, places: Places, say: Say = p
     """
     store, catalog = _stored_cells(request, places, say)
     results = latest(store, catalog, say)
-    worst = worst_cases(results, [str(spec) for spec in specs("attacks", attacks)])
+    names = [str(spec) for spec in specs("attacks", attacks)]
+    worst = worst_cases(results, names, catalog.attack)
     return pivot(
         [*results, *worst],
         scale=scales(results, catalog),
@@ -219,7 +220,8 @@ def compare(
     methods = sorted({result.labels.method for result in results})
     a, b = (stored_method(typed, methods, catalog) for typed in (method_a, method_b))
     if worst_case is not None:
-        results += worst_cases(results, [str(spec) for spec in specs("attacks", worst_case)])
+        names = [str(spec) for spec in specs("attacks", worst_case)]
+        results += worst_cases(results, names, catalog.attack)
     made = comparing.compare(results, a, b, sizes_in_words(results, (a, b), catalog))
     if line := left_out(made):
         say(line)

@@ -5,20 +5,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from robench.grid.records import Result
 from robench.grid.spec import SpecError
-from robench.report.results import Seeds, attack_order, grouped, latest_last, natural, paired, seed
-from robench.report.table import (
-    Note,
-    Number,
-    Table,
-    attack_names,
-    explained,
-    flags_of,
-)
+from robench.report.results import Seeds, attack_order, latest_last, natural, paired
+from robench.report.table import Note, Number, Table, attack_names, explained, flags_of
 from robench.report.table import Row as Line
 from robench.trust.statistics import RESAMPLES, Interval, bootstrap, exact_mcnemar, holm, mean_sd
 
@@ -88,18 +80,18 @@ def compare(
     if a == b:
         raise SpecError(f"'{a}' is compared with itself; name two methods")
 
-    def question(result: Result) -> Question:
-        _, *names = vars(result.labels).values()
-        return Question._make([scale(result), *names, result.norm, result.eps])
-
     found = [result for result in latest_last(results) if result.labels.method in (a, b)]
-    ours, theirs = (
-        grouped((result for result in found if result.labels.method == method), question, seed)
-        for method in (a, b)
+    answers: dict[str, dict[Question, dict[int, Result]]] = {a: {}, b: {}}
+    for result in found:
+        method, *names = vars(result.labels).values()
+        question = Question._make([scale(result), *names, result.norm, result.eps])
+        answers[method].setdefault(question, {})[result.seed] = result
+    ours, theirs = answers[a], answers[b]
+    shared = sorted(
+        ours.keys() & theirs.keys(),
+        key=lambda one: (*map(natural, one[:5]), *attack_order(*one[5:])),
     )
-    shared = sorted(ours.keys() & theirs.keys(), key=_order)
-    tried = [_row(one, ours[one], theirs[one]) for one in shared]
-    rows = [row for row in tried if row is not None]
+    rows = [row for one in shared if (row := _row(one, ours[one], theirs[one])) is not None]
     if not rows:
         raise SpecError(_nothing_shared(a, b, ours, theirs))
     corrected = holm([row.p for row in rows])
@@ -115,16 +107,19 @@ def compare(
     )
 
 
-def _order(question: Question) -> tuple[object, ...]:
-    return (*map(natural, question[:5]), *attack_order(*question[5:]))
-
-
 def _row(question: Question, ours: Seeds, theirs: Seeds) -> Row | None:
     """The comparison on one question; None where the two share no seed or no image."""
     right_a, right_b = paired(ours, theirs)
     if not right_a.size:
         return None
     seeds = tuple(sorted(ours.keys() & theirs.keys()))
+    a, b = (
+        Number(
+            *mean_sd([100 * float(of_seed.mean()) for of_seed in right]),
+            flags=flags_of(results[seed] for seed in seeds),
+        )
+        for right, results in ((right_a, ours), (right_b, theirs))
+    )
     differences = right_a.sum(axis=0) - right_b.sum(axis=0)
     points = 100 / len(seeds)  # from right answers, summed over seeds, to percent
     drawn = bootstrap(differences, np.random.default_rng(0))
@@ -133,8 +128,8 @@ def _row(question: Question, ours: Seeds, theirs: Seeds) -> Row | None:
         question=question,
         seeds=seeds,
         n=right_a.shape[1],
-        a=_number(right_a, [ours[one] for one in seeds]),
-        b=_number(right_b, [theirs[one] for one in seeds]),
+        a=a,
+        b=b,
         only_a=int((right_a & ~right_b).sum()),
         only_b=int((right_b & ~right_a).sum()),
         difference=points * float(differences.mean()),
@@ -144,34 +139,23 @@ def _row(question: Question, ours: Seeds, theirs: Seeds) -> Row | None:
     )
 
 
-def _number(right: npt.NDArray[np.bool_], results: Iterable[Result]) -> Number:
-    mean, sd = mean_sd([100 * float(one.mean()) for one in right])
-    return Number(mean, sd, flags=flags_of(results))
-
-
 def _nothing_shared(
     a: str, b: str, ours: Mapping[Question, Seeds], theirs: Mapping[Question, Seeds]
 ) -> str:
     """The reason why there is nothing to compare, and the way out."""
     shared = ours.keys() & theirs.keys()
-    sides = ((a, ours), (b, theirs))
-    scales = [{question.scale for question in questions} for _, questions in sides]
-    if not scales[0] & scales[1]:
-        at = (
-            f"{side[0]} at {'; '.join(sorted(own))}"
-            for side, own in zip(sides, scales, strict=True)
-        )
-        why = f"they were never run at the same scale: {', '.join(at)}"
+    scales = [sorted({question.scale for question in side}) for side in (ours, theirs)]
+    seeds = [sorted({seed for one in shared for seed in side[one]}) for side in (ours, theirs)]
+    if not {*scales[0]} & {*scales[1]}:
+        first, second = map("; ".join, scales)
+        why = f"they were never run at the same scale: {a} at {first}, {b} at {second}"
     elif not shared:
         why = "no data sets, encoder, probe, attack, norm and eps are the same for both"
     elif any(ours[question].keys() & theirs[question].keys() for question in shared):
         why = "they were not tried on the same test images"
     else:
-        seeds = (
-            f"{name} has {','.join(map(str, sorted({one for q in shared for one in own[q]})))}"
-            for name, own in sides
-        )
-        why = f"no seeds are the same: {', '.join(seeds)}"
+        first, second = (",".join(map(str, side)) for side in seeds)
+        why = f"no seeds are the same: {a} has {first}, {b} has {second}"
     return f"nothing to compare between {a} and {b}: {why}; one `robench run` makes both"
 
 
@@ -206,32 +190,25 @@ def table(comparison: Comparison) -> Table:
         )
         for names, row in zip(zip(*facts.values(), strict=True), rows, strict=True)
     ]
+    several = any(len(row.seeds) > 1 for row in rows)
+    together = ", all seeds of an image together" if several else ""
+    count = f"{len(rows)} comparisons" if len(rows) > 1 else "one comparison"
+    notes = [
+        f"Difference: {a} less {b}, in points.",
+        f"95% interval: paired bootstrap over images ({RESAMPLES:,} resamples, percentiles)"
+        f"{together}.",
+        f"p: McNemar's exact test, two-sided{together}; Holm: corrected for the {count} made here.",
+        *["±: standard deviation over seeds."] * several,
+    ]
     return Table(
         caption=f"{a} against {b}: accuracy (%) on the same test images."
         + (f" Throughout: {', '.join(same)}." if same else ""),
         names=tuple(facts),
         columns=(a, b, "difference [95% interval]", "only one right", "p", "p (Holm)"),
         groups=(tuple(lines),),
-        notes=tuple(Note("", note) for note in _notes(comparison)),
+        notes=tuple(Note("", note) for note in notes),
         flags=comparison.flags,
     )
-
-
-def _notes(comparison: Comparison) -> Iterable[str]:
-    several = any(len(row.seeds) > 1 for row in comparison.rows)
-    together = ", all seeds of an image together" if several else ""
-    count = len(comparison.rows)
-    yield f"Difference: {comparison.a} less {comparison.b}, in points."
-    yield (
-        f"95% interval: paired bootstrap over images ({RESAMPLES:,} resamples, percentiles)"
-        f"{together}."
-    )
-    yield (
-        f"p: McNemar's exact test, two-sided{together}; Holm: corrected for the "
-        f"{f'{count} comparisons' if count > 1 else 'one comparison'} made here."
-    )
-    if several:
-        yield "±: standard deviation over seeds."
 
 
 def frame(comparison: Comparison) -> pd.DataFrame:

@@ -5,15 +5,17 @@ import io
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 
 import pandas as pd
 
-from robench.report.table import TIED, Entry, Note, Rank, Table
+from robench.report.table import TIED, Entry, Note, Number, Rank, Table
 
 MISSING = "–"
 WIDTH = 100
 """The widest a table is on a terminal, in characters."""
+_UNBROKEN = 10_000  # wider than any line
 
 _LATEX = str.maketrans(
     {character: f"\\{character}" for character in "{}$&#%_"}
@@ -64,12 +66,9 @@ def markdown(table: Table) -> str:
     def show(entry: Entry) -> str:
         return _show(entry, table, markdown_escape, "**{}**".format, "<sup>{}</sup>".format)
 
-    rules = [*("---" for _ in table.names), *("---:" for _ in table.columns)]
-    rows = [
-        [*map(markdown_escape, row.names), *(show(entry) for entry in row.entries)]
-        for row in table.rows
-    ]
     heads = [markdown_escape(head) for head in (*table.names, *table.columns)]
+    rules = [*("---" for _ in table.names), *("---:" for _ in table.columns)]
+    rows = [[*map(markdown_escape, row.names), *map(show, row.entries)] for row in table.rows]
     lines = [f"| {' | '.join(fields)} |" for fields in (heads, rules, *rows)]
     notes = [
         (f"<sup>{note.mark}</sup> " if note.mark else "") + markdown_escape(note.text)
@@ -89,28 +88,34 @@ def latex(table: Table) -> str:
     def show(entry: Entry) -> str:
         return _show(entry, table, latex_escape, r"\textbf{{{}}}".format, raised)
 
-    rows = []
-    for place, group in enumerate(table.groups):
-        for row in group:
-            rows.append([*map(latex_escape, row.names), *map(show, row.entries)])
-        if place:  # a rule above each group but the first, which has the one below the headings
-            first = rows[-len(group)]
-            first[0] = f"\\midrule\n{first[0]}"
-    frame = pd.DataFrame(rows, columns=list(map(latex_escape, (*table.names, *table.columns))))
-    text = frame.style.hide(axis="index").to_latex(
-        hrules=True,
-        caption=latex_escape(table.caption),
-        position_float="centering",
-        column_format="l" * len(table.names) + "r" * len(table.columns),
-    )
+    def line(fields: Iterable[str]) -> str:
+        return " & ".join(fields) + r" \\"
+
+    groups = [
+        "\n".join(line([*map(latex_escape, row.names), *map(show, row.entries)]) for row in group)
+        for group in table.groups
+    ]
     notes = "; ".join(
         (rf"\textsuperscript{{{latex_escape(note.mark)}}}~" if note.mark else "")
         + latex_escape(note.text)
         for note in table.footnotes
     )
-    below = rf"\par\smallskip{{\footnotesize {notes}\par}}" + "\n" if notes else ""
-    end = r"\end{table}"
-    return "% \\usepackage{booktabs}\n" + text.replace(end, below + end)
+    lines = [
+        r"% \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{latex_escape(table.caption)}}}",
+        rf"\begin{{tabular}}{{{'l' * len(table.names)}{'r' * len(table.columns)}}}",
+        r"\toprule",
+        line(map(latex_escape, (*table.names, *table.columns))),
+        r"\midrule",
+        "\n\\midrule\n".join(groups),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *([rf"\par\smallskip{{\footnotesize {notes}\par}}"] if notes else []),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def comma_separated(table: Table) -> str:
@@ -120,16 +125,19 @@ def comma_separated(table: Table) -> str:
     sign, best, tied or the flags. What is missing is empty.
     """
     spread = any(number.sd is not None for number in table.numbers)
-    suffixes = ["", " sd", " mark"] if spread else ["", " mark"]
+
+    def fields(entry: Entry) -> list[str]:
+        if not isinstance(entry, Number):
+            return [entry or "", *[""] * spread, ""]
+        marks = [entry.mark, entry.rank.value, *(f"flagged: {flag}" for flag in entry.flags)]
+        sd = "" if entry.sd is None else f"{entry.sd:.1f}"
+        return [f"{entry.value:z.1f}", *[sd] * spread, "; ".join(filter(None, marks))]
+
+    heads = [head + ending for head in table.columns for ending in ("", *[" sd"] * spread, " mark")]
+    rows = [[*row.names, *chain(*map(fields, row.entries))] for row in table.rows]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    heads = [*table.names, *(head + end for head in table.columns for end in suffixes)]
-    writer.writerow(map(csv_escape, heads))
-    for row in table.rows:
-        fields = list(map(csv_escape, row.names))
-        for mean, sd, mark in map(_fields, row.entries):
-            fields += [mean, sd, mark] if spread else [mean, mark]
-        writer.writerow(fields)
+    for line in ([*table.names, *heads], *rows):
+        csv.writer(text, lineterminator="\n").writerow(map(csv_escape, line))
     return text.getvalue()
 
 
@@ -150,7 +158,7 @@ def terminal(table: Table, width: int | None = None) -> str:
     from rich.text import Text
 
     out = io.StringIO()
-    console = Console(file=out, width=width or 10_000, force_terminal=width is not None)
+    console = Console(file=out, width=width or _UNBROKEN, force_terminal=width is not None)
     console.print(Text(one_line(table.caption)), end="\n\n")
     for block in _blocks(table, width):
         frame = box.ROUNDED if width else box.SIMPLE_HEAD
@@ -182,22 +190,16 @@ def terminal_width() -> int | None:
 def _blocks(table: Table, width: int | None) -> list[dict[int, int]]:
     """The columns and the width of each, in as many blocks as keep within ``width``.
 
-    An entry is never broken, a heading between words where it is too long.
+    An entry is never broken; a long heading is, between words.
     """
-    heads = [one_line(head) for head in table.columns]
-    entries = [
-        max([0, *(len(_plain(row.entries[column], table)) for row in table.rows)])
-        for column in range(len(heads))
-    ]
-    natural = [max(len(head), entry) for head, entry in zip(heads, entries, strict=True)]
     names = zip(table.names, *(row.names for row in table.rows), strict=True)
-    left = (width or 10_000) - 1 - sum(3 + min(24, max(map(len, column))) for column in names)
-    if sum(natural) + 3 * len(natural) <= left:
-        return [dict(enumerate(natural))]
+    left = (width or _UNBROKEN) - 1 - sum(3 + min(24, max(map(len, column))) for column in names)
     blocks: list[dict[int, int]] = []
     used = left
-    for column, (head, entry) in enumerate(zip(heads, entries, strict=True)):
-        needed = max([entry, *map(len, head.split())])
+    for column, head in enumerate(map(one_line, table.columns)):
+        shortest = min(len(head), 16) if width else len(head)
+        entries = (len(_plain(row.entries[column], table)) for row in table.rows)
+        needed = max([shortest, *map(len, head.split()), *entries])
         if used + 3 + needed > left:
             blocks.append({})
             used = 0
@@ -218,10 +220,8 @@ def _show(
     raised: Callable[[str], str],
 ) -> str:
     """An entry in a format that writes the best number and raised marks in its own way."""
-    if entry is None:
-        return escape(MISSING)
-    if isinstance(entry, str):
-        return escape(entry)
+    if not isinstance(entry, Number):
+        return escape(MISSING if entry is None else entry)
     text = escape(f"{entry.value:z.1f}{entry.mark}")
     if entry.rank is Rank.BEST:
         text = best(text)
@@ -230,13 +230,3 @@ def _show(
     marks = [TIED if entry.rank is Rank.TIED else "", *map(table.letters.get, entry.flags)]
     shown = ",".join(mark for mark in marks if mark)
     return text + (raised(shown) if shown else "")
-
-
-def _fields(entry: Entry) -> tuple[str, str, str]:
-    if entry is None:
-        return "", "", ""
-    if isinstance(entry, str):
-        return csv_escape(entry), "", ""
-    marks = [entry.mark, entry.rank.value, *(f"flagged: {flag}" for flag in entry.flags)]
-    sd = "" if entry.sd is None else f"{entry.sd:.1f}"
-    return f"{entry.value:z.1f}", sd, csv_escape("; ".join(mark for mark in marks if mark))

@@ -1,61 +1,29 @@
-"""Finished results by their place in a table: one grouping, one order, one long frame."""
+"""Finished results: one for each place in a table, their order, and the long frame."""
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from robench.contracts import Metric
-from robench.grid.records import Labels, Result
+from robench.grid.records import Result
 from robench.grid.spec import SpecError, parse_number
 from robench.trust.statistics import on_common_images, wilson
 
 CLEAN = "clean"
 _NORMS = ["", "linf", "l2", "l1"]
 
-K = TypeVar("K", bound=Hashable)
-L = TypeVar("L", bound=Hashable)
 Seeds = Mapping[int, Result]
-
-
-class Place(NamedTuple):
-    """A place in a table: everything that a result answers to, except for its seed."""
-
-    labels: Labels
-    norm: str
-    eps: str
-    n: int
-
-
-def place(result: Result) -> Place:
-    """The result's place in a table."""
-    return Place(result.labels, result.norm, result.eps, result.n)
-
-
-def seed(result: Result) -> int:
-    """The seed of the result's pretraining."""
-    return result.seed
-
-
-def grouped(
-    results: Iterable[Result], outer: Callable[[Result], K], inner: Callable[[Result], L]
-) -> dict[K, dict[L, Result]]:
-    """Results by two keys, such as place and seed; the last of several with the same keys."""
-    groups: dict[K, dict[L, Result]] = defaultdict(dict)
-    for result in results:
-        groups[outer(result)][inner(result)] = result
-    return dict(groups)
+"""Results of one method, by seed."""
 
 
 def one_each(results: Iterable[Result]) -> list[Result]:
-    """The last result for each place and seed."""
-    places = grouped(results, place, seed)
-    return [result for seeds in places.values() for result in seeds.values()]
+    """The last result for each place in the table and seed."""
+    places = {(one.labels, one.norm, one.eps, one.n, one.seed): one for one in results}
+    return list(places.values())
 
 
 def latest_last(results: Iterable[Result]) -> list[Result]:
@@ -117,12 +85,16 @@ def method_order(method: str, methods: Iterable[str]) -> tuple[object, ...]:
     return (names.index(names[-1]), natural(method))
 
 
-def result_order(result: Result, methods: Iterable[str] = ()) -> tuple[object, ...]:
-    """A sort key: method, source, target, encoder, probe, attack, norm, eps, seed, n, key."""
-    method, *names, attack = vars(result.labels).values()
-    ball = attack_order(attack, result.norm, result.eps)
-    order = (*method_order(method, methods), *map(natural, names), *ball)
-    return (*order, result.seed, result.n, result.cell.key)
+def ordered(results: Iterable[Result], methods: Iterable[str] = ()) -> list[Result]:
+    """By method, source, target, encoder, probe, attack, norm, eps, seed, n, key."""
+
+    def order(result: Result) -> tuple[object, ...]:
+        method, *names, attack = vars(result.labels).values()
+        ball = attack_order(attack, result.norm, result.eps)
+        key = (*method_order(method, methods), *map(natural, names), *ball)
+        return (*key, result.seed, result.n, result.cell.key)
+
+    return sorted(results, key=order)
 
 
 # --- frames
@@ -133,7 +105,7 @@ def frame(results: Iterable[Result], methods: Sequence[str] = ()) -> pd.DataFram
 
     Raises ValueError where there are no results.
     """
-    rows = [_row(result) for result in sorted(results, key=lambda r: result_order(r, methods))]
+    rows = [_row(result) for result in ordered(results, methods)]
     if not rows:
         raise ValueError("there are no results to report; `robench run` makes some")
     return pd.DataFrame(rows)
@@ -160,9 +132,7 @@ def metric_frame(
     results: Iterable[Result], metrics: Mapping[str, Metric], methods: Sequence[str] = ()
 ) -> pd.DataFrame:
     """One row per result, in the order of `frame`: its key, then each metric of its outcome."""
-    rows = [
-        {"key": result.cell.key}
-        | {name: metric(result.outcome) for name, metric in metrics.items()}
-        for result in sorted(results, key=lambda r: result_order(r, methods))
-    ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {"key": one.cell.key, **{name: metric(one.outcome) for name, metric in metrics.items()}}
+        for one in ordered(results, methods)
+    )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 from functools import cached_property
+from itertools import groupby
 from typing import NamedTuple
 
 from robench.grid.records import Labels, Result
@@ -19,13 +20,10 @@ from robench.report.results import (
     CLEAN,
     Seeds,
     attack_order,
-    grouped,
     method_order,
     natural,
     paired,
-    place,
     radius,
-    seed,
 )
 from robench.trust.flags import explain
 from robench.trust.statistics import exact_mcnemar, mean_sd, wilson
@@ -147,24 +145,18 @@ def pivot(results: Iterable[Result], *, scale: str, methods: Sequence[str] = ())
 
     Raises ValueError where there are no results, or two for the same place and seed.
     """
-    by_place = grouped(results, lambda one: (place(one), one.seed), lambda one: one.cell.key)
-    for keys in map(sorted, by_place.values()):
+    places: dict[tuple[Labels, Column], dict[int, Result]] = defaultdict(dict)
+    for one in results:
+        column = Column(one.labels.attack, one.norm, one.eps, one.n)
+        seeds = places[dataclasses.replace(one.labels, attack=""), column]
+        keys = sorted({one.cell.key, seeds.setdefault(one.seed, one).cell.key})
         if len(keys) > 1:
             raise ValueError(
                 f"{keys[0]} and {keys[1]} belong in the same place of the table; "
                 "report runs with different settings from different folders"
             )
-    results = [result for one in by_place.values() for result in one.values()]
-    if not results:
+    if not places:
         raise ValueError("there are no results to report; `robench run` makes some")
-    places = grouped(
-        results,
-        lambda one: (
-            dataclasses.replace(one.labels, attack=""),
-            Column(one.labels.attack, one.norm, one.eps, one.n),
-        ),
-        seed,
-    )
     lines = sorted(
         {line for line, _ in places},
         key=lambda line: (
@@ -176,35 +168,47 @@ def pivot(results: Iterable[Result], *, scale: str, methods: Sequence[str] = ())
         ),
     )
     columns = _columns(places)
-    names = _names(lines)
+    named = {line: _names(line) for line in lines}
+    values = {heading: {own[heading] for own in named.values()} for heading in _HEADINGS}
+    headings = [one for one in _HEADINGS if one == "method" or len(values[one]) > 1]
+    alike = [f"{one} {named[lines[0]][one]}" for one in _HEADINGS if one not in headings]
     groups = []
-    for pair in dict.fromkeys((line.source, line.target) for line in lines):
-        group = [line for line in lines if (line.source, line.target) == pair]
-        entries: dict[tuple[Labels, Column], Number] = {}
+    for _, of_pair in groupby(lines, key=lambda line: (line.source, line.target)):
+        group = list(of_pair)
+        numbers = []
         for column in columns:
             shown = {line: places[line, column] for line in group if (line, column) in places}
-            for line, rank in rank_column(shown).items():
-                entries[line, column] = number(shown[line].values(), rank)
-        rows = [
+            ranks = rank_column(shown)
+            numbers.append({line: number(shown[line].values(), ranks[line]) for line in shown})
+        rows = (
             Row(
-                tuple(_name(line, heading) for heading in names),
-                tuple(entries.get((line, column)) for column in columns),
+                tuple(named[line][heading] for heading in headings),
+                tuple(column.get(line) for column in numbers),
             )
             for line in group
-        ]
+        )
         groups.append(tuple(rows))
+    unique = [result for seeds in places.values() for result in seeds.values()]
     return Table(
-        caption=caption(results, scale),
-        names=names,
-        columns=_headings(columns),
+        caption=_caption(unique, alike, scale),
+        names=tuple(headings),
+        columns=_column_headings(columns),
         groups=tuple(groups),
-        flags=explained(results),
+        flags=explained(unique),
     )
+
+
+_HEADINGS = ("source → target", "method", "encoder", "probe")
+
+
+def _names(line: Labels) -> dict[str, str]:
+    values = (f"{line.source} → {line.target}", line.method, line.encoder, line.probe)
+    return dict(zip(_HEADINGS, values, strict=True))
 
 
 def number(seeds: Collection[Result], rank: Rank = Rank.NONE, mark: str = "") -> Number:
     """The accuracy of one method over its seeds, in percent, with the flags of any seed."""
-    ordered = sorted(seeds, key=seed)
+    ordered = sorted(seeds, key=lambda result: result.seed)
     mean, sd = mean_sd([100 * result.correct / result.n for result in ordered])
     return Number(mean, sd, rank, flags_of(ordered), mark)
 
@@ -299,20 +303,25 @@ def attack_names(attacks: Sequence[tuple[str, str, str]]) -> list[str]:
     ]
 
 
-def caption(results: Sequence[Result], scale: str) -> str:
-    """The measurement, its intervals, and the scale, in sentences."""
+def _column_headings(columns: Sequence[Column]) -> tuple[str, ...]:
+    """The number of images stands only where it distinguishes columns."""
+    names = attack_names([column[:3] for column in columns])
+    if len({column.n for column in columns}) == 1:
+        return tuple(names)
+    return tuple(f"{name} (n = {column.n})" for name, column in zip(names, columns, strict=True))
+
+
+def _caption(results: Sequence[Result], alike: Sequence[str], scale: str) -> str:
+    """The measurement, its intervals, what is ``alike`` in all rows, and the scale."""
     images = sorted({result.n for result in results})
-    count = f"{images[0]:,}" if len(images) == 1 else f"{images[0]:,} to {images[-1]:,}"
+    count = " to ".join(f"{n:,}" for n in dict.fromkeys((images[0], images[-1])))
     intervals = [wilson(result.correct, result.n) for result in results]
     half = [50 * (interval.high - interval.low) for interval in intervals]
     seeds = sorted({result.seed for result in results})
     over = f"seed {seeds[0]}"
     if len(seeds) > 1:
         over = f"mean ± standard deviation over the seeds {', '.join(map(str, seeds))}"
-    lines = [result.labels for result in results]
-    words = {"source → target": "data ", "encoder": "encoder ", "probe": "probe "}
-    alike = [word + _name(lines[0], one) for one, word in words.items() if one not in _names(lines)]
-    same = ", ".join(alike)
+    same = ", ".join(alike).replace(_HEADINGS[0], "data")
     sentences = [
         f"Accuracy (%) on {count} test images, {over}",
         f"95% Wilson intervals of single numbers: half width {statistics.median(half):.1f} points "
@@ -321,26 +330,3 @@ def caption(results: Sequence[Result], scale: str) -> str:
         f"Scale: {scale}",
     ]
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
-
-
-def _name(line: Labels, heading: str) -> str:
-    if heading == "source → target":
-        return f"{line.source} → {line.target}"
-    return str(getattr(line, heading))
-
-
-def _names(lines: Sequence[Labels]) -> tuple[str, ...]:
-    """The headings of names: the method, and what else has more than one value."""
-    return tuple(
-        heading
-        for heading in ("source → target", "method", "encoder", "probe")
-        if heading == "method" or len({_name(line, heading) for line in lines}) > 1
-    )
-
-
-def _headings(columns: Sequence[Column]) -> tuple[str, ...]:
-    """The number of images stands only where it distinguishes columns."""
-    names = attack_names([column[:3] for column in columns])
-    if len({column.n for column in columns}) == 1:
-        return tuple(names)
-    return tuple(f"{name} (n = {column.n})" for name, column in zip(names, columns, strict=True))

@@ -1,18 +1,16 @@
 """The worst case over several attacks, from what each did to each image."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from robench.contracts import Outcome
+from robench.contracts import Attack, Outcome
 from robench.grid.records import Result
-from robench.grid.spec import SpecError, nearest
-from robench.report.results import grouped, natural, same_data
+from robench.grid.spec import Spec, SpecError, nearest
+from robench.report.results import natural, same_data
 from robench.trust.flags import BUDGET, GAP
-
-SEARCHED = {GAP, BUDGET}
-"""Flags of an attack that may have missed what a stronger one finds."""
 
 
 def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
@@ -25,51 +23,46 @@ def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
     """
     if not outcomes:
         raise ValueError("a worst case needs outcomes; give one or more")
-    aligned = [_by_index(outcome) for outcome in outcomes]
+    aligned = []
+    for outcome in outcomes:
+        order = np.argsort(outcome.index)
+        aligned.append({name: array[order] for name, array in vars(outcome).items()})
     first = aligned[0]
     for place, other in enumerate(aligned, start=1):
-        same = np.array_equal(other.index, first.index), np.array_equal(other.label, first.label)
-        if not all(same):
+        if not all(np.array_equal(other[name], first[name]) for name in ("index", "label")):
             raise ValueError(
                 f"outcome {place} is not about the images of the first; attack the same images"
             )
-    fooled = np.stack([outcome.prediction != outcome.label for outcome in aligned])
-    chosen = fooled.argmax(axis=0), np.arange(len(first.index))
-    arrays = {
-        name: np.stack([getattr(outcome, name) for outcome in aligned])[chosen]
-        for name in vars(first)
-    }
-    return Outcome(**arrays)
+    fooled = np.stack([outcome["prediction"] != outcome["label"] for outcome in aligned])
+    chosen = fooled.argmax(axis=0), np.arange(len(first["index"]))
+    return Outcome(**{name: np.stack([one[name] for one in aligned])[chosen] for name in first})
 
 
-def _by_index(outcome: Outcome) -> Outcome:
-    order = np.argsort(outcome.index)
-    return Outcome(**{name: array[order] for name, array in vars(outcome).items()})
-
-
-def worst_cases(results: Iterable[Result], attacks: Sequence[str]) -> list[Result]:
+def worst_cases(
+    results: Sequence[Result],
+    attacks: Sequence[str],
+    attack_of: Callable[[Spec], Attack | None],
+) -> list[Result]:
     """The worst case over the attacks for each model, norm and eps that all of them were tried at.
 
-    ``attacks`` are labels, as in a table. The results are as if of one attack more, with the flags
-    of all of them, except for those that a stronger one among them settles. They are made for
-    tables and never stored.
+    ``attacks`` are labels, as in a table, and ``attack_of`` makes the attack that a spec describes,
+    or None. The results are as if of one attack more, with the flags of all of them, except for
+    those that a stronger one among them settles. They are made for tables and never stored.
 
     Raises SpecError for an attack of which nothing is stored, where there is no such model, or
     where the images were not the same.
     """
-    results = list(results)
     known = {result.labels.attack for result in results}
     for attack in attacks:
         if attack not in known:
             hint = nearest(attack, sorted(known, key=natural))
             raise SpecError(f"no stored cells of attack '{attack}'; {hint}")
-    balls = grouped(
-        results,
-        lambda one: (one.cell.evaluation.probing, one.n, one.norm, one.eps),
-        lambda one: one.labels.attack,
-    )
+    balls: dict[object, dict[str, Result]] = defaultdict(dict)
+    for one in results:
+        ball = one.cell.evaluation.probing, one.n, one.norm, one.eps
+        balls[ball][one.labels.attack] = one
     worst = [
-        _joined([by_attack[attack] for attack in attacks])
+        _joined([by_attack[attack] for attack in attacks], attack_of)
         for by_attack in balls.values()
         if by_attack.keys() >= set(attacks)
     ]
@@ -80,7 +73,7 @@ def worst_cases(results: Iterable[Result], attacks: Sequence[str]) -> list[Resul
     return worst
 
 
-def _joined(results: Sequence[Result]) -> Result:
+def _joined(results: Sequence[Result], attack_of: Callable[[Spec], Attack | None]) -> Result:
     key = " + ".join(result.cell.key for result in results)
     try:
         if not same_data(results):
@@ -92,16 +85,22 @@ def _joined(results: Sequence[Result]) -> Result:
     seconds = sum(result.cell.seconds for result in results)
     cell = dataclasses.replace(results[0].cell, notes=(), seconds=seconds, outcome_sha256="")
     labels = dataclasses.replace(results[0].labels, attack=name)
-    return Result(cell, outcome, labels, _flags(results))
+    return Result(cell, outcome, labels, _flags(results, attack_of))
 
 
-def _flags(results: Sequence[Result]) -> tuple[str, ...]:
-    """The flags of all, where AutoAttack is not among them.
-
-    Where it is, `SEARCHED` are its own alone: the worst case leaves no more than AutoAttack does,
-    however poorly another attack searched.
-    """
-    full = [result for result in results if result.cell.evaluation.attack.name == "autoattack"]
-    searched = {flag for result in full or results for flag in result.flags}
-    found = dict.fromkeys(flag for result in results for flag in result.flags)
-    return tuple(flag for flag in found if flag not in SEARCHED or flag in searched)
+def _flags(
+    results: Sequence[Result], attack_of: Callable[[Spec], Attack | None]
+) -> tuple[str, ...]:
+    """The flags of all; a poor search is settled by another as strong that searched well."""
+    attacks = [attack_of(result.cell.evaluation.attack) for result in results]
+    found: dict[str, None] = {}
+    for own, result in zip(attacks, results, strict=True):
+        stronger = [
+            other
+            for attack, other in zip(attacks, results, strict=True)
+            if own and attack and other is not result and attack.at_least_as_strong_as(own)
+        ]
+        for flag in result.flags:
+            if flag not in (BUDGET, GAP) or all(flag in other.flags for other in stronger):
+                found[flag] = None
+    return tuple(found)

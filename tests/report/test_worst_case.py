@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from stored import SQUARE, planted
 
+from robench.catalog.catalog import Catalog
 from robench.grid.spec import SpecError
 from robench.metrics.accuracy import accuracy
 from robench.report.worst_case import worst_case, worst_cases
 
+ATTACK = Catalog().attack
 WEAK = [1, 1, 1, 0, 0, 1]
 STRONG = [1, 0, 1, 1, 0, 0]
 BOTH = [1, 0, 1, 0, 0, 0]
@@ -84,7 +86,7 @@ def test_results_of_each_model_are_joined():
         planted(WEAK, "rocl"),  # never tried with the other attack
         planted(WEAK, attack="clean"),
     ]
-    first, second = worst_cases(results, ["pgd", "square"])
+    first, second = worst_cases(results, ["pgd", "square"], ATTACK)
     assert first.labels.attack == "worst of pgd, square"
     assert (first.norm, first.eps) == ("linf", "8/255")
     assert (first.correct, first.n, first.seed) == (2, 6, 0)
@@ -109,32 +111,32 @@ AA = "autoattack(eps=8/255, norm=linf)"
 def test_what_another_attack_missed_is_settled_by_autoattack(pgd, autoattack, expected):
     results = [planted(WEAK, flags=pgd), planted(STRONG, attack=AA, flags=autoattack)]
     for order in (["pgd", "autoattack"], ["autoattack", "pgd"]):
-        (worst,) = worst_cases(results, order)
+        (worst,) = worst_cases(results, order, ATTACK)
         assert set(worst.flags) == set(expected)
         assert len(worst.flags) == len(expected)
 
 
 def test_without_autoattack_a_gap_stays():
     results = [planted(WEAK, flags=("gap",)), planted(STRONG, attack=SQUARE)]
-    (worst,) = worst_cases(results, ["pgd", "square"])
+    (worst,) = worst_cases(results, ["pgd", "square"], ATTACK)
     assert worst.flags == ("gap",)
 
 
 def test_unknown_attacks_and_attacks_never_tried_together_are_refused():
     results = [planted(WEAK), planted(WEAK, attack=SQUARE, seed=1)]
     with pytest.raises(SpecError, match="no stored cells of attack 'pdg'; did you mean pgd"):
-        worst_cases(results, ["pdg"])
+        worst_cases(results, ["pdg"], ATTACK)
     with pytest.raises(SpecError, match="no model was attacked by all of pgd, square"):
-        worst_cases(results, ["pgd", "square"])
+        worst_cases(results, ["pgd", "square"], ATTACK)
 
 
 def test_cells_on_other_images_are_named():
     one, other = planted(WEAK), planted(WEAK, attack=SQUARE, index=np.arange(6) + 1)
     with pytest.raises(SpecError, match=f"{other.cell.key}: outcome 2 is not about the images"):
-        worst_cases([one, other], ["pgd", "square"])
+        worst_cases([one, other], ["pgd", "square"], ATTACK)
 
 
 def test_images_of_other_data_are_refused():
     one, other = planted(WEAK, data="a"), planted(STRONG, attack=SQUARE, data="b")
     with pytest.raises(SpecError, match="the images have changed between the attacks"):
-        worst_cases([one, other], ["pgd", "square"])
+        worst_cases([one, other], ["pgd", "square"], ATTACK)
