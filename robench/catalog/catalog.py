@@ -115,7 +115,7 @@ class Catalog:
         range.
         """
         spec = _spec(spec)
-        for own in [one for one in preset if one.name == spec.name][:1]:
+        for own in (one for one in preset if one.name == spec.name):
             spec = spec.with_defaults(dict(own.arguments))
         component = self._chosen(kind, spec)
         takes = parameters(component)

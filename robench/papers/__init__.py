@@ -68,7 +68,7 @@ class Scale:
     """Overrides of a paper's preset; None and empty leave it as it is.
 
     ``encoder`` is another architecture and ``recipe`` replaces every method's; ``epochs`` and
-    ``precision`` change it. ``arguments`` are specs whose arguments replace the preset's. The steps
+    ``precision`` change it. ``arguments`` are specs whose arguments win over the preset's. The steps
     of an attack are never reduced.
     """
 
@@ -82,27 +82,24 @@ class Scale:
 
     def applied(self, preset: Preset) -> Preset:
         """The preset at this scale, except for ``epochs``, ``precision`` and ``limit``."""
-        arguments = {spec.name: spec for spec in map(parse, preset.arguments)}
-        for spec in map(parse, self.arguments):
-            kept = dict(arguments.get(spec.name, spec).arguments)
-            arguments[spec.name] = spec.with_defaults(kept)
+
+        def encoders(typed: Sequence[str]) -> tuple[str, ...]:
+            # Another architecture keeps the arguments, such as the input's normalisation.
+            specs = [parse(spec) for spec in typed]
+            return tuple(str(Spec(self.encoder or spec.name, spec.arguments)) for spec in specs)
+
         pairings = [
-            replace(one, encoders=self._encoders(one.encoders), recipe=self.recipe or one.recipe)
+            replace(one, encoders=encoders(one.encoders), recipe=self.recipe or one.recipe)
             for one in preset.pairings
         ]
         return replace(
             preset,
-            encoders=self._encoders(preset.encoders),
+            encoders=encoders(preset.encoders),
             recipe=self.recipe or preset.recipe,
             pairings=tuple(pairings),
             probe_images=self.probe_images or preset.probe_images,
-            arguments=tuple(map(str, arguments.values())),
+            arguments=(*self.arguments, *preset.arguments),
         )
-
-    def _encoders(self, typed: Sequence[str]) -> tuple[str, ...]:
-        """The first of them; another architecture keeps its arguments, such as the input's."""
-        specs = [parse(spec) for spec in typed[:1]]
-        return tuple(str(Spec(self.encoder or spec.name, spec.arguments)) for spec in specs)
 
 
 _SHORT_RLE = "robust-linear(epochs=10, decay='2,3,7')"  # a fifteenth of RoCL's

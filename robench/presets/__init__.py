@@ -5,7 +5,7 @@ and line of the authors' code, and the value that is shown is the value that run
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib.resources import files
@@ -104,18 +104,19 @@ _PAPERS = files(__name__) / "papers"
 
 def paper_names() -> list[str]:
     """The names of the papers' presets, sorted: ``paper/rocl`` is ``papers/rocl.toml``."""
-    stems = [file.name.partition(".toml")[0] for file in _PAPERS.iterdir() if ".toml" in file.name]
-    return sorted(f"paper/{stem.replace('_', '-')}" for stem in stems if stem[0] != "_")
+    stems = [file.name.removesuffix(".toml") for file in _PAPERS.iterdir()]
+    return sorted(f"paper/{stem}" for stem in stems if not stem.startswith("_"))
 
 
 def paper(name: str) -> Preset:
     """Read the preset of a paper, one of `paper_names`."""
-    content = _read(name.removeprefix("paper/").replace("-", "_"))
-    values = _values(content)
+    settings: list[Setting] = []
+    values = _values(_read(name.removeprefix("paper/")), (), settings)
     pairings = tuple(Pairing(**_built(pairing)) for pairing in values.pop("pairings", ()))
     differences = tuple(Difference(**difference) for difference in values.pop("differences"))
-    settings = tuple(_settings(content, ()))
-    return Preset(**_built(values), pairings=pairings, settings=settings, differences=differences)
+    return Preset(
+        **_built(values), pairings=pairings, settings=tuple(settings), differences=differences
+    )
 
 
 def _read(stem: str) -> dict[str, Any]:
@@ -135,18 +136,22 @@ def _merged(own: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _settings(node: Any, path: tuple[str, ...]) -> Iterator[Setting]:
+def _values(node: Any, path: tuple[str, ...], settings: list[Setting]) -> Any:
+    """The content with each setting's value in its place; the settings themselves are appended."""
     match node:
-        case {"value": value, "source": source}:
+        case {"value": value, "source": source, **note}:
             *parts, name = path
-            note = node.get("note", "")
-            yield Setting(" ".join(parts), name, _shown(value), source, note)
+            settings.append(Setting(" ".join(parts), name, _shown(value), source, **note))
+            return _values(value, path, settings)
         case dict():
-            for name, inside in node.items():
-                yield from _settings(inside, path if name == "arguments" else (*path, name))
-        case [dict(), *_] if path == ("pairings",):
-            for pairing in node:
-                yield from _settings(pairing, (f"{pairing['name']}:",))
+            path = (f"{node['name']}:",) if "name" in node else path
+            return {
+                name: _values(inside, path if name == "arguments" else (*path, name), settings)
+                for name, inside in node.items()
+            }
+        case list():
+            return tuple(_values(one, path, settings) for one in node)
+    return node
 
 
 def _shown(value: Any) -> str:
@@ -160,23 +165,10 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _values(node: Any) -> Any:
-    """The content with each setting's value in its place, and tuples for lists."""
-    match node:
-        case {"value": value, "source": _}:
-            return _values(value)
-        case dict():
-            return {name: _values(inside) for name, inside in node.items()}
-        case list():
-            return tuple(map(_values, node))
-    return node
-
-
 def _built(values: dict[str, Any]) -> dict[str, Any]:
     """Keywords of `Preset` and `Pairing`: the recipe as one, the arguments as specs."""
     values.pop(BUILT_IN, None)
-    recipe = values.get("recipe")
-    if recipe is not None:
+    if recipe := values.get("recipe"):
         start = float(Fraction(recipe.get("warmup_start", 0)))  # 1/15 has no decimal
         values["recipe"] = Recipe(**{**recipe, "warmup_start": start})
     arguments = (

@@ -123,4 +123,4 @@ def test_a_smaller_encoder_keeps_the_input_s_normalisation_and_the_embedding() -
 def test_a_scale_s_arguments_replace_the_preset_s_and_keep_the_others() -> None:
     preset = Preset("", (), (), (), ("resnet18",), None, arguments=("pgd(steps=5)", "a(x=1, y=2)"))
     applied = Scale(arguments=("a(x=3)", "b(z=1)")).applied(preset)
-    assert applied.arguments == ("pgd(steps=5)", "a(x=3, y=2)", "b(z=1)")
+    assert applied.arguments == ("a(x=3)", "b(z=1)", "pgd(steps=5)", "a(x=1, y=2)")
