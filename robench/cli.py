@@ -1,6 +1,7 @@
 """The command line. Heavy modules are imported inside the commands, so that ``--help`` is quick."""
 
 import ctypes
+import json
 import platform
 import signal
 import sys
@@ -272,12 +273,14 @@ def show(name: str, structured: bool) -> None:
     from robench.catalog.catalog import Catalog
     from robench.catalog.plan import plan
     from robench.catalog.scale import schedules
-    from robench.report.preset import as_json, as_text, shown
+    from robench.report.preset import as_text, shown
 
     catalog, request = Catalog(), Request(preset=name)
     preset = shown(name, catalog)
-    click.echo(as_json(preset) if structured else as_text(preset), nl=structured)
-    if not structured:
+    if structured:
+        click.echo(json.dumps(preset, indent=1, ensure_ascii=False))
+    else:
+        click.echo(as_text(preset), nl=False)
         click.echo("\n".join(["", *schedules(plan(request, catalog), request, catalog)]))
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from robench.contracts import Outcome
 from robench.grid.questions import Evaluation, Pretraining, Probing
 from robench.grid.recipe import Recipe
-from robench.grid.records import Cell, Curve, Examples, Identity, Labels, Provenance, Result
+from robench.grid.records import Cell, Curve, Identity, Labels, Pictures, Provenance, Result
 from robench.grid.spec import Spec, SpecError, parse, parse_number
 from robench.store.store import Store
 
@@ -151,23 +152,16 @@ def curves(
     ]
 
 
-def examples(method: str = "rocl", *, m: int = 5, classes: tuple[str, ...] = CLASSES) -> Examples:
-    """Random images on CIFAR-10, and changes of 8/255 by AutoAttack."""
+def examples(method: str = "rocl", *, m: int = 5, **names: Any) -> Result:
+    """A result with random images of CIFAR-10, and changes of 8/255 by AutoAttack."""
     generator = np.random.default_rng(0)
     clean = generator.uniform(size=(m, 3, 8, 8)).astype(np.float32)
     change = np.float32(8 / 255) * generator.choice(np.float32([-1, 1]), size=clean.shape)
-    label = np.arange(m, dtype=np.int64) + 1
-    return Examples(
-        labels=Labels(method, "cifar10", "cifar10", "resnet8", "linear", "autoattack"),
-        norm="linf",
-        eps="8/255",
-        classes=classes,
-        label=label,
-        clean=clean,
-        attacked=np.clip(clean + change, 0, 1),
-        clean_prediction=np.where(label == 3, 5, label),
-        attacked_prediction=np.where(label % 2 == 0, label, (label + 3) % 10),
-    )
+    names = {"source": "cifar10", "target": "cifar10", "norm": "linf", "eps": "8/255", **names}
+    index = np.arange(m, dtype=np.int64) + 1
+    result = planted(index % 2 == 0, method, "autoattack", index=index, clean=index != 3, **names)
+    pictures = Pictures(clean, np.clip(clean + change, 0, 1), CLASSES)
+    return dataclasses.replace(result, pictures=pictures)
 
 
 def store_in(folder: Path, results: Iterable[Result]) -> Store:

@@ -174,12 +174,10 @@ def write_report(
     the same are left as they are. Raises StoreError where they cannot be written.
     """
     results = sorted(results, key=lambda result: result.cell.key)
-    examples = [result.examples for result in results]
     try:
         return write(
             results,
             curves(store, results),
-            [shown for shown in examples if shown is not None],
             store.out,
             scale=scales(results, catalog),
             methods=methods,

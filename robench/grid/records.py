@@ -151,23 +151,6 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Examples:
-    """A few attacked images of one cell, to look at: ``clean`` and ``attacked`` float32 [m, 3, H,
-    W] in [0, 1].
-    """
-
-    labels: Labels
-    norm: str
-    eps: str
-    classes: tuple[str, ...]
-    label: npt.NDArray[np.int64]
-    clean: npt.NDArray[np.float32] = field(repr=False)
-    attacked: npt.NDArray[np.float32] = field(repr=False)
-    clean_prediction: npt.NDArray[np.int64] = field(repr=False)
-    attacked_prediction: npt.NDArray[np.int64] = field(repr=False)
-
-
-@dataclass(frozen=True)
 class Result:
     """A cell with its per-image outcomes, its labels, and the flags drawn from its evidence."""
 
@@ -202,24 +185,6 @@ class Result:
     def correct(self) -> int:
         """The number of images classified correctly after the attack."""
         return int((self.outcome.prediction == self.outcome.label).sum())
-
-    @property
-    def examples(self) -> Examples | None:
-        """The first images with what they were taken for, if they were kept."""
-        if self.pictures is None:
-            return None
-        shown = slice(len(self.pictures.clean))
-        return Examples(
-            self.labels,
-            self.norm,
-            self.eps,
-            self.pictures.classes,
-            self.outcome.label[shown],
-            self.pictures.clean,
-            self.pictures.attacked,
-            self.outcome.clean_prediction[shown],
-            self.outcome.prediction[shown],
-        )
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -68,8 +68,8 @@ class Scale:
     """Overrides of a paper's preset; None and empty leave it as it is.
 
     ``encoder`` is another architecture and ``recipe`` replaces every method's; ``epochs`` and
-    ``precision`` change it. ``arguments`` are specs whose arguments win over the preset's. The steps
-    of an attack are never reduced.
+    ``precision`` change it. ``arguments`` are specs whose arguments win over the preset's. The
+    steps of an attack are never reduced.
     """
 
     encoder: str | None = None

@@ -20,14 +20,11 @@ from robench.grid.spec import SpecError
 Percent = Annotated[Decimal, Field(ge=0, le=100)]
 Text = Annotated[str, Field(min_length=1)]
 
-MARKS = {"exact": "", "secondary": "‡", "unverified": "?"}
-"""The marks that values carry wherever they are shown, by their confidence."""
-
 MEANINGS = {
     "?": "not checked against the paper; no statement rests on it",
     "‡": "from somebody else's page, not from the authors",
 }
-"""The footnote of each mark."""
+"""The marks that values carry wherever they are shown, each with its footnote."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Published:
     @property
     def mark(self) -> str:
         """The mark of its confidence, one of `MEANINGS`; "" for an exact value."""
-        return MARKS[self.confidence]
+        return {"exact": "", "secondary": "‡", "unverified": "?"}[self.confidence]
 
     def __str__(self) -> str:
         """The value with its mark, the only way in which it is shown: ``91.25?``."""
@@ -94,7 +91,11 @@ def listing(values: Sequence[Published], words: Sequence[str]) -> list[str]:
     lines = {value: _line(value) for value in values}
     for word in words:
         if not any(word.lower() in line.lower() for line in lines.values()):
-            raise SpecError(f"no published value has '{word}'; {_hint(word, values)}")
+            names = {name for v in values for name in (v.method, v.paper, v.protocol, v.attack)}
+            close = difflib.get_close_matches(word.lower(), map(str.lower, names), cutoff=0.5)
+            hint = "name a method, a paper, a data set, an attack or a confidence, such as exact"
+            hint = f"did you mean {' or '.join(close)}?" if close else hint
+            raise SpecError(f"no published value has '{word}'; {hint}")
     found = [v for v, line in lines.items() if all(word.lower() in line.lower() for word in words)]
     if not found:
         raise SpecError(f"no published value has all of {', '.join(words)}; give fewer words")
@@ -111,12 +112,3 @@ def _line(value: Published) -> str:
         f"{value.encoder}, {attack}  [{value.confidence}] {value.paper}, {value.table}: "
         f"{value.source_text}"
     )
-
-
-def _hint(word: str, values: Sequence[Published]) -> str:
-    fields = ("method", "paper", "protocol", "attack", "source", "confidence")
-    known = sorted({getattr(value, field).lower() for value in values for field in fields})
-    close = difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return "name a method, a paper, a data set, an attack or a confidence, such as exact"

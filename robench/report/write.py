@@ -8,19 +8,17 @@ import pandas as pd
 
 from robench.contracts import Metric
 from robench.files import atomic_write
-from robench.grid.records import Curve, Examples, Result
-from robench.report.figures import eps_curve, pretraining, style, trade_off, transfer
-from robench.report.figures import examples as example_images
+from robench.grid.records import Curve, Result
+from robench.report.figures import eps_curve, examples, pretraining, style, trade_off, transfer
 from robench.report.figures.points import points, strongest
 from robench.report.render import comma_separated, frame_csv, latex, markdown
-from robench.report.results import frame, method_order, metric_frame, natural
+from robench.report.results import frame, method_order, metric_frame, natural, ordered
 from robench.report.table import pivot
 
 
 def write(
     results: Sequence[Result],
     curves: Sequence[Curve],
-    examples: Sequence[Examples],
     out: Path,
     *,
     scale: str,
@@ -30,9 +28,8 @@ def write(
 ) -> list[Path]:
     """Write the report on ``results`` into the folder ``out``, and return the paths of its files.
 
-    ``curves`` and ``examples`` go into the figures of pretrainings and of example images, ``scale``
-    into the table's caption; ``methods`` come first everywhere, in their order; each of the
-    ``metrics`` is a column of ``metrics.csv``. The strongest attack's ``examples`` are shown.
+    ``curves`` go into the figure of pretrainings, ``scale`` into the table's caption; ``methods``
+    come first everywhere, in their order; each of the ``metrics`` is a column of ``metrics.csv``.
     Without ``redraw``, figures of a report whose text stays the same are left as they are.
 
     Raises ValueError where there are no results, or two for the same place in the table.
@@ -42,7 +39,6 @@ def write(
         curves,
         key=lambda c: (method_order(c.method, methods), natural(c.source), c.encoder, c.seed),
     )
-    examples = sorted(examples, key=lambda one: method_order(one.labels.method, methods))
     texts = {
         "results.csv": frame_csv(tidy),
         "table.md": markdown(table),
@@ -54,12 +50,12 @@ def write(
     changed = [save(out / name, text.encode()) for name, text in texts.items()]
     figures = sorted((out / "figures").glob("*.p??"))
     if redraw or any(changed) or not figures:
-        figures = save_figures(points(tidy), curves, examples, out / "figures")
+        figures = save_figures(points(tidy), curves, ordered(results, methods), out / "figures")
     return [*(out / name for name in texts), *figures]
 
 
 def save_figures(
-    points: pd.DataFrame, curves: Sequence[Curve], examples: Sequence[Examples], folder: Path
+    points: pd.DataFrame, curves: Sequence[Curve], results: Sequence[Result], folder: Path
 ) -> list[Path]:
     """Draw every figure that has something to show, and remove those that have not any more."""
     with style.paper():
@@ -69,7 +65,7 @@ def save_figures(
             "transfer": transfer.draw(points),
             "pretraining": pretraining.draw(curves),
         }
-        for place, page in enumerate(example_images.draw(examples, strongest(points)), start=1):
+        for place, page in enumerate(examples.draw(results, strongest(points)), start=1):
             drawn["examples" if place == 1 else f"examples_{place}"] = page
         files = {
             folder / f"{name}.{ending}": content

@@ -718,8 +718,8 @@ def test_only_the_new_images_of_a_cell_are_attacked(fresh: Lab, monkeypatch: Any
     assert seen == [32, 32]
     assert all(r.n == 48 for r in fresh.answers(asked, 16))  # what is known is not thrown away
     assert seen == [32, 32]
-    examples = [result.examples for result in fresh.answers(asked, 16)]
-    assert all(shown is not None and len(shown.clean) == 8 for shown in examples)
+    pictures = [result.pictures for result in fresh.answers(asked, 16)]
+    assert all(shown is not None and len(shown.clean) == 8 for shown in pictures)
 
 
 @pytest.mark.parametrize(

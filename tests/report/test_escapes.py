@@ -103,7 +103,7 @@ def test_no_field_of_a_csv_file_begins_as_a_formula(
 ) -> None:
     monkeypatch.setattr("robench.report.write.save_figures", lambda *_: [])
     results = [planted(0.5, name, flags=(name,)), planted(0.4, "b")]
-    write(results, [], [], tmp_path, scale="")
+    write(results, [], tmp_path, scale="")
     texts = [(tmp_path / file).read_text() for file in ("results.csv", "table.csv")]
     texts.append(render.frame_csv(comparing.frame(compare(results, name, "b", lambda _: name))))
     for text in texts:

@@ -192,8 +192,8 @@ def test_examples_say_true_and_predicted_classes_and_the_scale():
 
 def test_clean_and_attacked_predictions_stand_above_their_images():
     one = examples(m=2)
-    one = replace(one, clean_prediction=np.array([1, 7]), attacked_prediction=np.array([8, 2]))
-    axes = drawn(example_images, [one], AUTOATTACK).axes
+    outcome = replace(one.outcome, clean_prediction=np.array([1, 7]), prediction=np.array([8, 2]))
+    axes = drawn(example_images, [replace(one, outcome=outcome)], AUTOATTACK).axes
     rows = {
         axis.get_ylabel(): axes[place : place + 2]
         for place, axis in enumerate(axes)
@@ -211,24 +211,21 @@ def test_examples_of_many_methods_go_on_pages():
 
 
 def test_examples_show_one_attack_in_domain_and_one_seed():
-    def named(one, **names):
-        return replace(one, labels=replace(one.labels, **names))
-
     def titles(*shown):
         pages = example_images.draw(shown, AUTOATTACK)
         return [sorted(word for word in words(page) if word.startswith("rocl, ")) for page in pages]
 
-    one = examples("rocl")
+    one = examples()
     more = [
-        replace(one, label=one.label[::-1]),
-        named(one, attack="pgd"),
-        named(one, target="cifar100"),
-        replace(one, norm="", eps=""),
-        named(one, source="shapes10", target="shapes10"),
+        examples(seed=1),
+        replace(one, labels=replace(one.labels, attack="pgd")),
+        examples(target="cifar100"),
+        examples(eps="4/255"),
+        examples(source="shapes10", target="shapes10"),
     ]
     assert titles(one, *more) == [["rocl, cifar10"], ["rocl, shapes10"]]
-    assert titles(named(one, target="cifar100")) == [["rocl, cifar10 → cifar100"]]
-    assert example_images.draw([one], None) == []
+    assert titles(examples(target="cifar100")) == [["rocl, cifar10 → cifar100"]]
+    assert example_images.draw([one], None) == example_images.draw([planted(0.5)], AUTOATTACK) == []
 
 
 @pytest.mark.parametrize(("largest", "factor"), [(8 / 255, 16.0), (0.5, 1.0), (0.0, 1.0)])

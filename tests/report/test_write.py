@@ -22,7 +22,7 @@ def rows(path):
 # Drawing all five figures, twice, takes about five seconds.
 def test_a_report_has_all_its_files_and_a_second_one_changes_none(tmp_path):
     methods = ("plain", "rocl")
-    shown = (grid(methods=methods, n=40), curves(methods, epochs=3), [examples(m=2)])
+    shown = ([*grid(methods=methods, n=40), examples("other", m=2)], curves(methods, epochs=3))
     paths = write(*shown, tmp_path, scale="quick")
     names = {"results.csv", "table.md", "table.csv", "table.tex"}
     names |= {f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")}
@@ -40,7 +40,7 @@ def test_a_figure_with_nothing_to_show_goes_and_a_foreign_one_stays(tmp_path):
     figures.mkdir()
     for name in ("transfer.png", "examples_2.pdf", "mine.png"):
         (figures / name).write_bytes(b"older")
-    write([planted(0.5)], [], [], tmp_path, scale="")
+    write([planted(0.5)], [], tmp_path, scale="")
     assert {path.name for path in figures.iterdir()} == {
         "eps_curve.png", "eps_curve.pdf", "mine.png"
     }  # fmt: skip
@@ -48,7 +48,7 @@ def test_a_figure_with_nothing_to_show_goes_and_a_foreign_one_stays(tmp_path):
 
 def test_results_csv_reads_back_and_its_columns_are_not_exchanged(tmp_path):
     one = planted(0.123, n=1000, source="a", target="b", flags=("x", "y"))
-    write([one], [], [], tmp_path, scale="")
+    write([one], [], tmp_path, scale="")
     (row,) = rows(tmp_path / "results.csv")
     assert (float(row["accuracy"]), row["n"], row["flags"]) == (0.123, "1000", "x;y")
     assert (row["source"], row["target"], row["eps"]) == ("a", "b", "8/255")
@@ -61,7 +61,7 @@ def test_a_metric_is_a_column_beside_the_key_in_the_order_of_the_table(tmp_path,
     monkeypatch.setattr("robench.report.write.save_figures", lambda *_: [])
     metrics = {"accuracy": accuracy, "n": lambda outcome: 3.0}
     results = grid(methods=("plain", "rocl"), n=20)
-    write(results, [], [], tmp_path, scale="", methods=("rocl", "plain"), metrics=metrics)
+    write(results, [], tmp_path, scale="", methods=("rocl", "plain"), metrics=metrics)
     made, tidy = rows(tmp_path / "metrics.csv"), rows(tmp_path / "results.csv")
     assert tidy[0]["method"] == "rocl"
     assert [row["key"] for row in made] == [row["key"] for row in tidy]
@@ -71,7 +71,7 @@ def test_a_metric_is_a_column_beside_the_key_in_the_order_of_the_table(tmp_path,
 
 def test_nothing_to_report_is_refused_and_nothing_written(tmp_path):
     with pytest.raises(ValueError, match="no results to report"):
-        write([], [], [], tmp_path / "out", scale="")
+        write([], [], tmp_path / "out", scale="")
     assert not (tmp_path / "out").exists()
 
 

@@ -1,5 +1,6 @@
 """Attacked images to look at: clean, attacked, and the change between them, magnified."""
 
+import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from robench.grid.records import Examples
+from robench.grid.records import Pictures, Result
 from robench.report.figures import style
 from robench.report.figures.points import Attack
-from robench.report.results import natural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,31 +23,27 @@ BLOCKS = 3  # methods on a page, as many as are no taller than a paper's column
 _LINE = 8  # points
 
 
-def draw(examples: Sequence[Examples], attack: Attack | None) -> "list[Figure]":
+def draw(results: Sequence[Result], attack: Attack | None) -> "list[Figure]":
     """Pages of a few methods each, one data set after the other, under one attack.
 
     Transfers are left out where there is anything else, and of several seeds the first is shown.
-    There are no pages where the attack is None or there are no examples of it.
+    There are no pages where the attack is None or no pictures of it were kept.
     """
     of_attack = [
         one
-        for one in examples
-        if len(one.label) and Attack(one.labels.attack, one.norm, one.eps) == attack
+        for one in results
+        if one.pictures and Attack(one.labels.attack, one.norm, one.eps) == attack
     ]
     in_domain = [one for one in of_attack if one.labels.source == one.labels.target]
-    sets: dict[tuple[str, str], dict[tuple[str, ...], Examples]] = defaultdict(dict)
+    sets: dict[tuple[str, str], dict[tuple[str, ...], Result]] = defaultdict(dict)
     for one in in_domain or of_attack:
         labels = one.labels
         names = (labels.method, labels.encoder, labels.probe)
         sets[labels.source, labels.target].setdefault(names, one)
-    shown = [
-        list(sets[pair].values())
-        for pair in sorted(sets, key=lambda pair: tuple(map(natural, pair)))
-    ]
     return [
-        _draw_page(page[start : start + BLOCKS])
-        for page in shown
-        for start in range(0, len(page), BLOCKS)
+        _draw_page(list(of_set.values())[start : start + BLOCKS])
+        for of_set in sets.values()
+        for start in range(0, len(of_set), BLOCKS)
     ]
 
 
@@ -57,10 +53,10 @@ def magnification(change: npt.NDArray[np.float32]) -> float:
     return float(f"{0.5 / largest:.2g}") if largest > 0 else 1.0
 
 
-def _draw_page(page: Sequence[Examples]) -> "Figure":
+def _draw_page(page: "Sequence[Result]") -> "Figure":
     from matplotlib.figure import Figure
 
-    lines = max(_lines(name).count("\n") + 1 for one in page for name in _names(one))
+    lines = max(_lines(name).count("\n") + 1 for one in page for name in _pictures(one).classes)
     height = 3 * (style.WIDTH / ACROSS - 0.09) + 0.3 + 0.33 * lines
     figure = Figure(figsize=(style.WIDTH, len(page) * height))
     figure.set_layout_engine("compressed", h_pad=0.02, w_pad=0.02)
@@ -70,17 +66,25 @@ def _draw_page(page: Sequence[Examples]) -> "Figure":
     return figure
 
 
-def _draw_block(grid: "npt.NDArray[np.object_]", one: Examples, lines: int) -> None:
+def _pictures(one: Result) -> Pictures:
+    assert one.pictures is not None
+    return one.pictures
+
+
+def _draw_block(grid: "npt.NDArray[np.object_]", one: Result, lines: int) -> None:
     """One method: a row of clean images, of attacked ones, and of the change.
 
     Names of classes are up to ``lines`` lines tall.
     """
-    shown = min(ACROSS, len(one.label))
-    change = one.attacked[:shown] - one.clean[:shown]
+    pictures, outcome = _pictures(one), one.outcome
+    names = [_lines(name) for name in pictures.classes]
+    change = (pictures.attacked - pictures.clean)[:ACROSS]
     scale = magnification(change)
+    size = one.eps if one.norm in ("", "linf") else f"{one.norm} {one.eps}"
+    attack = f"{style.label(one.labels.attack, 14)}\n{size}".strip()
     rows = (
-        ("clean", one.clean, one.clean_prediction),
-        (_attack(one), one.attacked, one.attacked_prediction),
+        ("clean", pictures.clean, outcome.clean_prediction),
+        (attack, pictures.attacked, outcome.prediction),
         (f"change\n× {scale:g}", 0.5 + scale * change, None),
     )
     for axes, (name, images, predictions) in zip(grid, rows, strict=True):
@@ -88,17 +92,15 @@ def _draw_block(grid: "npt.NDArray[np.object_]", one: Examples, lines: int) -> N
         for axis in axes:
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
-        for column in range(shown):
+        for column, axis in enumerate(axes[: len(change)]):
             image = np.clip(images[column], 0, 1).transpose(1, 2, 0)
-            axes[column].imshow(image, interpolation="nearest")
+            axis.imshow(image, interpolation="nearest")
             if predictions is not None:
-                predicted = int(predictions[column])
-                axes[column].set_title(_lines(one.classes[predicted]), fontsize=7, pad=2)
-                _frame(axes[column], right=predicted == one.label[column])
+                axis.set_title(names[predictions[column]], fontsize=7, pad=2)
+                _frame(axis, right=predictions[column] == outcome.label[column])
     above = 4 + _LINE * lines
-    for column in range(shown):
-        true = _lines(one.classes[int(one.label[column])])
-        _write(grid[0, column], 0.5, above, true, ha="center", color=style.GREY)
+    for axis, label in zip(grid[0][: len(change)], outcome.label, strict=False):
+        _write(axis, 0.5, above, names[label], ha="center", color=style.GREY)
     blank = "\n" * (lines + 1)  # it keeps room for the title, which may be wider than an image
     _write(grid[0, 0], -0.12, above, f"{blank}true", ha="right", color=style.GREY)
     title = f"{one.labels.method}, {style.transfer_label(one.labels.source, one.labels.target)}"
@@ -142,19 +144,7 @@ def _frame(axis: "Axes", *, right: bool) -> None:
     )
 
 
-def _attack(one: Examples) -> str:
-    size = one.eps if one.norm in ("", "linf") else f"{one.norm} {one.eps}"
-    return f"{style.label(one.labels.attack, 14)}\n{size}".strip()
-
-
-def _names(one: Examples) -> list[str]:
-    shown = [one.label, one.clean_prediction, one.attacked_prediction]
-    return [one.classes[int(label)] for labels in shown for label in labels[:ACROSS]]
-
-
 def _lines(name: str) -> str:
     """A class's name in one line or two that fit above an image."""
-    words = name.replace("_", " ").split() or [""]
-    if len(words) == 1 or len(" ".join(words)) < 10:
-        return style.label(" ".join(words), 11)
-    return "\n".join(style.label(line, 10) for line in (words[0], " ".join(words[1:])) if line)
+    words = name.replace("_", " ")
+    return "\n".join(textwrap.wrap(words, 11, max_lines=2, placeholder=" …"))

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -20,14 +21,7 @@ WIDTH = 3.3
 # Okabe & Ito, "Color Universal Design" (2008), without its yellow: too pale for a line on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
-DASHES: tuple[tuple[float, ...], ...] = (
-    (),
-    (4, 1.5),
-    (1, 1.2),
-    (4, 1.2, 1, 1.2),
-    (7, 2),
-    (2, 1, 1, 1, 1, 1),
-)
+DASHES = ((), (4, 1.5), (1, 1.2), (4, 1.2, 1, 1.2), (7, 2), (2, 1, 1, 1, 1, 1))
 Fill = Literal["full", "none", "left", "bottom", "right", "top"]
 FILLS: tuple[Fill, ...] = ("full", "none", "left", "bottom", "right", "top")
 CORRECT, WRONG = COLOURS[0], COLOURS[1]
@@ -35,14 +29,13 @@ GREY = "#666666"
 
 _SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # it comes with matplotlib, so every machine draws the same
-    "font.size": 7.5,
+    "font.size": 7,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7.5,
     "figure.labelsize": 7.5,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
-    "legend.title_fontsize": 7,
     "legend.frameon": False,
     "legend.handletextpad": 0.5,
     "legend.columnspacing": 1.2,
@@ -50,8 +43,6 @@ _SETTINGS: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
     "grid.linewidth": 0.4,
@@ -60,8 +51,6 @@ _SETTINGS: dict[Any, Any] = {
     "lines.markersize": 4.5,
     "text.parse_math": False,  # a name with two dollar signs is not a formula
     "figure.constrained_layout.use": True,
-    "figure.constrained_layout.h_pad": 0.03,
-    "figure.constrained_layout.w_pad": 0.03,
     "pdf.fonttype": 42,  # publishers refuse matplotlib's default, Type 3
 }
 
@@ -111,17 +100,14 @@ def paper() -> Iterator[None]:
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """A look for each name, in the order given: the same for the same names in every figure."""
-    return {
-        name: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
-        for i, name in enumerate(dict.fromkeys(names))
-    }
+    several = zip(dict.fromkeys(names), cycle(COLOURS), cycle(MARKERS), strict=False)
+    return {name: Look(colour, marker) for name, colour, marker in several}
 
 
 def strokes(names: Sequence[str]) -> dict[str, Stroke]:
     """A stroke for each name, the first one solid."""
-    return {
-        name: Stroke(DASHES[i % len(DASHES)], FILLS[i % len(FILLS)]) for i, name in enumerate(names)
-    }
+    several = zip(names, cycle(DASHES), cycle(FILLS), strict=False)
+    return {name: Stroke(dashes, fill) for name, dashes, fill in several}
 
 
 def label(name: str, width: int = 48) -> str:
@@ -166,24 +152,20 @@ def legend(figure: "Figure", *groups: "Sequence[Line2D]", title: str = "") -> No
     longest = max(len(label(str(handle.get_label()))) for group in groups for handle in group)
     across = max(1, min(max(map(len, groups)), 4, 56 // (longest + 6)))
     blank = Line2D([], [], linestyle="", label=" ")
-    rows = [
-        [*group[start : start + across], *[blank] * (start + across - len(group))]
-        for group in groups
-        for start in range(0, len(group), across)
-    ]
+    rows = [handle for group in groups for handle in [*group, *[blank] * (-len(group) % across)]]
     # Matplotlib fills a legend column by column.
-    handles = [handle for column in zip(*rows, strict=True) for handle in column]
-    title = "\n".join(part for line in title.splitlines() for part in textwrap.wrap(line, 60))
+    handles = [handle for column in range(across) for handle in rows[column::across]]
+    lines = [part for line in title.splitlines() for part in textwrap.wrap(line, 60)]
     figure.legend(
         handles,
         [label(str(handle.get_label())) for handle in handles],
         loc="outside upper center",
         ncols=across,
-        title=title or None,
+        title="\n".join(lines) or None,
     )
     width, height = figure.get_size_inches()
-    lines = len(title.splitlines())
-    figure.set_size_inches(width, height + 0.14 * (len(rows) + lines) + 0.12)
+    taller = 0.14 * (len(rows) // across + len(lines)) + 0.12
+    figure.set_size_inches(width, height + taller)
 
 
 def files(figure: "Figure") -> dict[str, bytes]:
