@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from itertools import groupby, pairwise, product
+from itertools import chain, groupby, pairwise, product
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import grid
@@ -82,13 +82,13 @@ class Place:
         """
         if self.measured is None:
             return None
-        seeds, mean, sd = len(self.results), self.measured.value, self.measured.sd
-        if sd is None:
+        if self.measured.sd is None:
             (only,) = self.results.values()
             low, high = wilson(only.correct, only.n)
             return Interval(100 * low, 100 * high)
         from scipy.stats import t
 
+        seeds, mean, sd = len(self.results), self.measured.value, self.measured.sd
         half = float(t.ppf(0.975, seeds - 1)) * sd * math.sqrt(1 + 1 / seeds)
         return Interval(max(0.0, mean - half), min(100.0, mean + half))
 
@@ -114,10 +114,10 @@ class Place:
             return Position.UNVERIFIED
         if self.doubtful:
             return Position.FLAGGED
-        if float(self.published.value) > self.interval.high:
+        value = float(self.published.value)
+        if value > self.interval.high:
             return Position.ABOVE
-        below = float(self.published.value) < self.interval.low
-        return Position.BELOW if below else Position.INSIDE
+        return Position.BELOW if value < self.interval.low else Position.INSIDE
 
 
 class Verdict(Enum):
@@ -186,8 +186,7 @@ class Reproduction:
         columns: dict[tuple[str, str, str], list[Place]] = {}
         for place in self.places:
             if place.results:
-                column = place.source, place.target, place.column
-                columns.setdefault(column, []).append(place)
+                columns.setdefault((place.source, place.target, place.column), []).append(place)
         found = []
         for group in columns.values():
             known = [place for place in group if place.published]
@@ -206,9 +205,10 @@ def _published(place: Place) -> float:
 
 
 def _once(evaluations: Iterable[Evaluation]) -> tuple[Evaluation, ...]:
-    found = list(dict.fromkeys(evaluations))
-    trainings = list(dict.fromkeys(evaluation.probing.pretraining for evaluation in found))
-    return tuple(sorted(found, key=lambda e: trainings.index(e.probing.pretraining)))
+    shared: dict[object, dict[Evaluation, None]] = {}
+    for evaluation in evaluations:
+        shared.setdefault(evaluation.probing.pretraining, {})[evaluation] = None
+    return tuple(chain(*shared.values()))
 
 
 # --- from a name to results
@@ -273,35 +273,28 @@ def _grid(
 
 def _reduced(places: Iterable[Place], limit: int | None, catalog: Catalog) -> tuple[str, ...]:
     """The settings that a scale changes: ``RoCL: pretraining epochs 10 for 1000``."""
-    found: dict[str, dict[str, None]] = {}
+    methods: dict[str, dict[str, None]] = {}
     for place in places:
         for here, full in zip(place.evaluations, place.full, strict=True):
-            own, paper = _settings(here, catalog), _settings(full, catalog)
-            own["test images"], paper["test images"] = _shown(limit), "all"
+            own, paper = _settings(here, limit, catalog), _settings(full, None, catalog)
             changed = [
-                f"{name} {own[name]} for {paper[name]}" for name in own if own[name] != paper[name]
+                f"{one} {own[one]} for {paper[one]}" for one in own if own[one] != paper[one]
             ]
-            found.setdefault("; ".join(changed), {})[place.row.method] = None
-    return tuple(f"{', '.join(methods)}: {text}" for text, methods in found.items() if text)
+            methods.setdefault("; ".join(changed), {})[place.row.method] = None
+    return tuple(f"{', '.join(names)}: {changed}" for changed, names in methods.items() if changed)
 
 
-def _settings(evaluation: Evaluation, catalog: Catalog) -> dict[str, str]:
-    probing = evaluation.probing
-    training = probing.pretraining
-    recipe = vars(training.recipe).items()
-    return {
+def _settings(evaluation: Evaluation, limit: int | None, catalog: Catalog) -> dict[str, str]:
+    probing, training = evaluation.probing, evaluation.probing.pretraining
+    settings = {
         "method": catalog.label("methods", training.objective),
         "encoder": catalog.label("encoders", training.encoder),
-        **{f"pretraining {name.replace('_', ' ')}": _shown(value) for name, value in recipe},
+        **{f"pretraining {name.replace('_', ' ')}": v for name, v in vars(training.recipe).items()},
         "probe": catalog.label("probes", probing.probe),
-        "images to probe on": _shown(probing.images),
+        "images to probe on": probing.images,
+        "test images": limit,
     }
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "all"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return {name: "all" if value is None else str(value) for name, value in settings.items()}
 
 
 def dry_run(made: Reproduction, bench: Bench) -> Iterator[str]:
@@ -331,8 +324,8 @@ def measured(
     known = {result.cell.evaluation: result for result in results}
     places = []
     for place in made.places:
-        own = [known[one] for one in place.evaluations if one in known]
-        places.append(dataclasses.replace(place, results={one.seed: one for one in own}))
+        own = {known[one].seed: known[one] for one in place.evaluations if one in known}
+        places.append(dataclasses.replace(place, results=own))
     return dataclasses.replace(made, places=tuple(places), failures=tuple(failures))
 
 
@@ -366,10 +359,11 @@ def _notes(made: Reproduction) -> Iterator[Note]:
     marks = {place.published.mark for place in made.places if place.published}
     yield from (Note(mark, meaning) for mark, meaning in MEANINGS.items() if mark in marks)
     seeds = {len(place.results) for place in made.places} - {0}
-    remarks = [_ONE] * (1 in seeds) + [_SEVERAL] * bool(seeds - {1})
+    yield from [Note("", _ONE)] * (1 in seeds) + [Note("", _SEVERAL)] * bool(seeds - {1})
     for reason, rows in groupby(made.table.rows, lambda row: row.not_run):
-        remarks += [f"Not run: {', '.join(row.method for row in rows)} ({reason})."] * bool(reason)
-    yield from (Note("", remark) for remark in (*remarks, *made.table.remarks))
+        if reason:
+            yield Note("", f"Not run: {', '.join(row.method for row in rows)} ({reason}).")
+    yield from (Note("", remark) for remark in made.table.remarks)
 
 
 def markdown(made: Reproduction) -> str:
@@ -400,19 +394,17 @@ def rankings(made: Reproduction) -> Table:
     """Each two neighbours in a ranking, with what they were found to be."""
     rows = []
     for check in made.rankings:
-        both = (check.higher, check.lower)
-        values = [one.published if check.published else f"{_mean(one):.1f}" for one in both]
+        higher, lower = (
+            f"{one.row.method} {one.published if check.published else f'{_mean(one):.1f}'}"
+            for one in (check.higher, check.lower)
+        )
         found = check.verdict.value + ("" if check.verified else " ?")
         if not check.published:
             found = "distinguished" if check.verdict is Verdict.HELD else check.verdict.value
-        entries = (
-            "published" if check.published else "measured",
-            *(f"{one.row.method} {value}" for one, value in zip(both, values, strict=True)),
-            None if check.p is None else f"{check.p:.2g}",
-            found,
-        )
+        ranking = "published" if check.published else "measured"
+        p = None if check.p is None else f"{check.p:.2g}"
         transfer = f"{check.higher.source} → {check.higher.target}"
-        rows.append(Row((transfer, check.higher.column), entries))
+        rows.append(Row((transfer, check.higher.column), (ranking, higher, lower, p, found)))
     return Table(
         caption=_summary([check for check in made.rankings if check.published]),
         names=("source → target", "attack"),

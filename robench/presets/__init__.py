@@ -139,9 +139,10 @@ def _merged(own: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
 def _values(node: Any, path: tuple[str, ...], settings: list[Setting]) -> Any:
     """The content with each setting's value in its place; the settings themselves are appended."""
     match node:
-        case {"value": value, "source": source, **note}:
+        case {"value": value, "source": source}:
             *parts, name = path
-            settings.append(Setting(" ".join(parts), name, _shown(value), source, **note))
+            note = node.get("note", "")
+            settings.append(Setting(" ".join(parts), name, _shown(value), source, note))
             return _values(value, path, settings)
         case dict():
             path = (f"{node['name']}:",) if "name" in node else path
