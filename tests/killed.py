@@ -14,7 +14,7 @@ from typing import NamedTuple
 from commands import PLUGINS
 
 from robench.contracts import State
-from robench.store.checkpoints import States
+from robench.store.checkpoints import FileCheckpoints
 
 DRIVER = """
 import signal
@@ -67,7 +67,7 @@ class Killing:
     """
 
     def __init__(self, folder: Path, after: int = 1, last: bool = False) -> None:
-        self.states, self.left = States(folder, {}, lambda line: None), after
+        self.states, self.left = FileCheckpoints(folder, {}, lambda line: None), after
         self.last = last
 
     def load(self) -> State | None:

@@ -1,7 +1,4 @@
-"""AutoAttack's four attacks (Croce & Hein 2020, arXiv 2003.01690), run by the official package.
-
-Its seeds, settings and warnings are handled here, and what it leaves behind is undone.
-"""
+"""AutoAttack's four attacks (Croce & Hein 2020, arXiv 2003.01690), run by the official package."""
 
 import re
 import sys
@@ -28,6 +25,8 @@ MEMBERS: Mapping[str, str] = {
 }
 """The standard version in its order (the package's autoattack.py): attacks, and its attributes."""
 
+STANDARD_QUERIES = 5000  # of Square
+
 NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}  # the package's names
 
 _NOTES = {  # words in a warning of the package's checks.py: the note that stands for it
@@ -51,8 +50,7 @@ class OfficialAttack(Attack):
     """A cascade of the package's attacks: each ``member`` sees the images left by those before it.
 
     ``eps`` is in pixels of [0, 1], ``norm`` is "linf", "l2" or "l1". Misclassified images come back
-    unchanged. The images of a call are one batch of the package, which seeds itself anew for each:
-    a result depends on how images are grouped into calls.
+    unchanged. The package seeds itself anew for the images of each call, its batch.
 
     Raises ValueError for an unknown norm or an eps that is not positive (linf: or over 1).
     """
@@ -68,6 +66,18 @@ class OfficialAttack(Attack):
     def ball(self) -> Ball:
         return ball(self.norm, self.eps)
 
+    def passes(self, classes: int) -> tuple[float, float]:
+        in_l1, targets = self.norm == "l1", min(9, classes - 1)
+        most = {
+            "apgd-ce": 500.0 if in_l1 else 100.0,  # five restarts
+            "apgd-t": 0.0 if classes < 4 else 100.0 * (min(5, targets) if in_l1 else targets),
+            "fab-t": 200.0 * targets,  # two passes in a step
+            "square": STANDARD_QUERIES / 3,  # without the backward pass, two thirds of the time
+        }
+        # In L1, 60 of a run's 100 steps are in larger balls, and no success shortens those.
+        least = 60.0 if in_l1 and self.members[0] in ("apgd-ce", "apgd-t") else 1.0
+        return least, sum(most[member] for member in self.members)
+
     def adjust(self, package: Any) -> None:
         """Change settings of the package's standard version; by default none."""
 
@@ -75,45 +85,41 @@ class OfficialAttack(Attack):
         self, target: Target, images: Tensor, labels: Tensor, generator: Generator, run: Run
     ) -> Attacked:
         images = images.contiguous()  # the package reshapes with view()
-        model, seed, found = target.model, draw_seed(generator), run.checkpoints.load()
-        warnings = _Warnings()
+        model, seed, warnings = target.model, draw_seed(generator), _Warnings()
         with self._package(target, images, seed) as package, torch.no_grad():
             package.apgd.logger = package.apgd_targeted.logger = warnings
+            found = run.checkpoints.load()
             if found is None:
-                attacked, done = images.clone(), 0
                 standing = _classified(model, images, labels, warnings)
-                fooled_by = torch.full_like(labels, -1)
-            else:
-                tensors = {name: tensor.to(images.device) for name, tensor in found.tensors.items()}
-                attacked, standing, fooled_by = (tensors[n] for n in ("x", "standing", "by"))
-                done, warnings[:] = found.values["done"], found.values["warnings"]
-            for number, member in list(enumerate(self.members))[done:]:
+                tensors = {"x": images, "standing": standing, "by": torch.full_like(labels, -1)}
+                found = State(tensors, {"done": 0, "warnings": list(warnings)})
+            kept = {n: t.to(images.device, copy=True) for n, t in found.tensors.items()}
+            attacked, standing, fooled_by = kept["x"], kept["standing"], kept["by"]
+            warnings[:] = found.values["warnings"]
+            for number, member in list(enumerate(self.members))[found.values["done"] :]:
                 rows = standing.nonzero().squeeze(1)
-                if len(rows) == 0:
-                    break
-                if member == "apgd-t" and target.classes < 4:  # its loss takes the fourth logit
+                if len(rows) == 0 or (member == "apgd-t" and target.classes < 4):
                     continue
                 search = getattr(package, MEMBERS[member])
                 made = search.perturb(images[rows], labels[rows]).detach()
                 fooled = model(made).argmax(1) != labels[rows]
                 attacked[rows[fooled]], fooled_by[rows[fooled]] = made[fooled], number
                 standing[rows[fooled]] = False
-                tensors = {"x": attacked, "standing": standing, "by": fooled_by}
                 values = {"done": number + 1, "warnings": list(warnings)}
-                run.checkpoints.save_if_due(partial(State, tensors, values))
+                run.checkpoints.save_if_due(partial(State, kept, values))
         return Attacked(attacked, *self._noticed(warnings, target.classes), fooled_by)
 
     def _noticed(self, warnings: list[str], classes: int) -> tuple[tuple[str, ...], dict[str, int]]:
         """Notes, and the most images at whose start a run of APGD-T found no gradient."""
-        targeted, counts = "apgd-t" in self.members, {}
         notes = [next((n for w, n in _NOTES.items() if w in said), said) for said in warnings]
-        if targeted and classes < 4:
-            notes.insert(0, "no-dlr")
-        elif targeted:
-            # Each target's run warns of the images that it begins with, so numbers of runs overlap.
-            found = [re.search(r"there are (\d+) points with zero", said) for said in warnings]
-            counts["zero-gradients"] = max((int(one[1]) for one in found if one), default=0)
-        return tuple(dict.fromkeys(notes)), counts
+        if "apgd-t" not in self.members:
+            return tuple(dict.fromkeys(notes)), {}
+        if classes < 4:
+            return tuple(dict.fromkeys(["no-dlr", *notes])), {}
+        # Each target's run warns of the images that it begins with, so numbers of runs overlap.
+        found = [re.search(r"there are (\d+) points with zero", said) for said in warnings]
+        most = max((int(one[1]) for one in found if one), default=0)
+        return tuple(dict.fromkeys(notes)), {"zero-gradients": most}
 
     @contextmanager
     def _package(self, target: Target, images: Tensor, seed: int) -> Iterator[Any]:
@@ -122,14 +128,10 @@ class OfficialAttack(Attack):
 
         model, classes = target.model, target.classes
         # FAB calls backward(), which would write gradients into parameters that are not frozen.
-        with evaluating(model), frozen(model), preserved_random_state(), _checks_undone():
+        with evaluating(model), frozen(model), preserved_random_state(), _fresh_checks():
+            quick, norm = fast_copy(model, check_on=images), NORMS[self.norm]
             package: Any = AutoAttack(
-                fast_copy(model, check_on=images),
-                norm=NORMS[self.norm],
-                eps=self.eps,
-                seed=seed,
-                version="standard",
-                device=images.device,
+                quick, norm=norm, eps=self.eps, seed=seed, device=images.device
             )
             package.fab.targeted = True
             for climbing in (package.apgd, package.apgd_targeted):
@@ -141,7 +143,7 @@ class OfficialAttack(Attack):
 
 
 def _classified(model: nn.Module, images: Tensor, labels: Tensor, logger: "_Warnings") -> Tensor:
-    """Which images the model classifies correctly, [B], after the package's sanity checks."""
+    """Mark the images that the model classifies correctly, [B], after the package's checks."""
     from pyautoattack import checks
 
     logits = model(images)
@@ -155,19 +157,16 @@ def _classified(model: nn.Module, images: Tensor, labels: Tensor, logger: "_Warn
 
 
 @contextmanager
-def _checks_undone() -> Iterator[None]:
-    """Start the package's call counters at zero, and undo what its checks do to tracers.
+def _fresh_checks() -> Iterator[None]:
+    """Start the package's call counters at zero, and give tracers such as a debugger back.
 
-    The counters outlive a call, so one dynamic model would taint the next; and check_dynamic ends
-    with ``sys.settrace(None)``, which switches off coverage and debuggers.
+    The counters outlive a call, and check_dynamic ends with ``sys.settrace(None)``.
     """
     from pyautoattack import checks
 
     trace = sys.gettrace()
-    counters = dict.fromkeys(checks.funcs, 0)
-    checks.funcs.update(counters)
+    checks.funcs.update(dict.fromkeys(checks.funcs, 0))
     try:
         yield
     finally:
-        checks.funcs.update(counters)
         sys.settrace(trace)

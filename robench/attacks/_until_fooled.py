@@ -1,15 +1,13 @@
 """APGD of the official package, without the work on images that it has fooled already."""
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from pyautoattack.autopgd_base import APGDAttack
 
-
-def stop_at_success(attack: "APGDAttack") -> None:
+def stop_at_success(attack: Any) -> None:
     """Let each run of ``attack`` compute an image until it is fooled, and return it as it then is.
 
     The package goes on for all its iterations and returns the last iterate that fools the model.
@@ -19,18 +17,14 @@ def stop_at_success(attack: "APGDAttack") -> None:
     """
     run = attack.attack_single_run
 
-    def run_until_fooled(
-        images: Tensor, labels: Tensor, x_init: Tensor | None = None
-    ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor]:
+    def run_until_fooled(images: Tensor, labels: Tensor, x_init: Tensor | None = None) -> Any:
         if attack.eps != attack.eps_orig:
-            whole: tuple[Tensor, Tensor, Tensor, Tensor] = run(images, labels, x_init)
-            return whole
+            return run(images, labels, x_init)
         model = attack.model
         attack.model = watched = _UntilFooled(model, images, labels)
         try:
-            run(images, labels, x_init)
-        except _AllFooled:
-            pass
+            with suppress(_AllFooled):
+                run(images, labels, x_init)
         finally:
             attack.model = model
         return None, watched.standing, None, watched.attacked

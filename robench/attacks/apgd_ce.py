@@ -14,7 +14,3 @@ class ApgdCe(OfficialAttack):
     """
 
     members: ClassVar[tuple[str, ...]] = ("apgd-ce",)
-
-    def passes(self, classes: int) -> tuple[float, float]:
-        # In L1, 60 of a run's 100 steps are in larger balls, and no success shortens those.
-        return (60.0, 500.0) if self.norm == "l1" else (1.0, 100.0)

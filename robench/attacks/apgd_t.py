@@ -15,7 +15,3 @@ class ApgdT(OfficialAttack):
     """
 
     members: ClassVar[tuple[str, ...]] = ("apgd-t",)
-
-    def passes(self, classes: int) -> tuple[float, float]:
-        targets = min(5 if self.norm == "l1" else 9, classes - 1) if classes >= 4 else 0
-        return (60.0 if self.norm == "l1" else 1.0), 100.0 * targets

@@ -6,10 +6,6 @@ from typing import ClassVar
 from torch import Generator, Tensor
 
 from robench.attacks._official import MEMBERS, OfficialAttack
-from robench.attacks.apgd_ce import ApgdCe
-from robench.attacks.apgd_t import ApgdT
-from robench.attacks.fab_t import FabT
-from robench.attacks.square import Square
 from robench.contracts import Attack, Attacked, Run, Target
 
 
@@ -19,12 +15,10 @@ class AutoAttack(OfficialAttack):
 
     ``eps`` is in pixels of [0, 1]; ``norm`` is "linf", "l2" or "l1". With K classes the targeted
     attacks try at most K - 1 targets; under 4 classes the targeted DLR loss is undefined, so
-    APGD-DLR is left out. Each of the four attacks sees what the ones before it left standing, and
-    an interrupted call continues after the last one that was finished.
+    APGD-DLR is left out. An interrupted call continues after the last attack that was finished.
 
     The robust flags are the package's, for less work: the attacks search through a fast copy of the
-    model, which itself judges what each of them returns, and APGD leaves an image alone once it is
-    fooled, so its first success comes back where the package gives its last.
+    model, and APGD returns its first success where the package returns its last.
 
     Notes, where the package warns or this departs from the standard version:
 
@@ -39,15 +33,9 @@ class AutoAttack(OfficialAttack):
 
     Counts, in images of this call: ``square``, which Square alone fooled; ``zero-gradients``, the
     most at whose start a run of APGD-DLR found no gradient (none is counted under 4 classes).
-
-    Raises ValueError for an unknown norm or an eps that is not positive (linf: or over 1).
     """
 
     members: ClassVar[tuple[str, ...]] = tuple(MEMBERS)
-
-    def passes(self, classes: int) -> tuple[float, float]:
-        parts = [kind(self.eps, self.norm) for kind in (ApgdCe, ApgdT, FabT, Square)]
-        return parts[0].passes(classes)[0], sum(part.passes(classes)[1] for part in parts)
 
     def at_least_as_strong_as(self, other: Attack) -> bool:
         """Any attack in the same ball; or AutoAttack in one that is no larger."""

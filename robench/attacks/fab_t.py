@@ -14,6 +14,3 @@ class FabT(OfficialAttack):
     """
 
     members: ClassVar[tuple[str, ...]] = ("fab-t",)
-
-    def passes(self, classes: int) -> tuple[float, float]:
-        return 1.0, 200.0 * min(9, classes - 1)  # two passes in a step

@@ -13,20 +13,18 @@ from robench.tensors.balls import Ball, ball
 from robench.tensors.folding import fast_copy
 from robench.tensors.modes import draw_seed, evaluating, frozen
 
-_COMPARED = 8  # images that the stand-in is held against; all of them would cost a step's time
+_COMPARED = 8  # images that the fast copy is checked on; all of them would cost a step's time
 
 STANDARD_STEPS = 20  # RoCL's evaluation, src/total_process.sh:19-20
 
 
 @dataclass(frozen=True)
 class PGD(Attack):
-    """PGD from a random start, in ``norm`` "linf", "l2" or "l1".
+    """PGD from a random start, in ``norm`` "linf", "l2" or "l1"; noted as ``few-steps`` under 20.
 
     ``eps`` and ``step_size`` are in pixels of [0, 1]. The defaults are RoCL's evaluation: 20 steps
     of eps / 10 (a ``step_size`` of None), RoCL's src/total_process.sh:19-20. With several
     ``restarts`` each image keeps the first that fools the model, or else the last one.
-
-    Notes ``few-steps`` under 20 steps.
 
     Raises ValueError for an unknown norm, an eps that is not positive (linf: or over 1), a step
     size that is not positive, and fewer than one step or restart.
@@ -40,10 +38,9 @@ class PGD(Attack):
 
     def __post_init__(self) -> None:
         ball(self.norm, self.eps)
-        if self.steps < 1:
-            raise ValueError(f"steps={self.steps} is too few; give 1 or more")
-        if self.restarts < 1:
-            raise ValueError(f"restarts={self.restarts} is too few; give 1 or more")
+        for name in ("steps", "restarts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} is too few; give 1 or more")
         if self.step_size is not None and not 0 < self.step_size < math.inf:
             raise ValueError(
                 f"step_size={self.step_size} is no length; give a positive one, or none for eps/10"
@@ -76,9 +73,8 @@ class PGD(Attack):
                     standing = model(attacked).argmax(1) == labels
                 if not standing.any():
                     break
-                attacked[standing] = self._climb(
-                    quick, images[standing], labels[standing], generator
-                )
+                again = self._climb(quick, images[standing], labels[standing], generator)
+                attacked[standing] = again
         return Attacked(attacked, ("few-steps",) if self.steps < STANDARD_STEPS else ())
 
     def _climb(

@@ -5,10 +5,8 @@ from typing import Any, ClassVar
 
 from torch import Generator, Tensor
 
-from robench.attacks._official import OfficialAttack
+from robench.attacks._official import STANDARD_QUERIES, OfficialAttack
 from robench.contracts import Attacked, Run, Target
-
-STANDARD_QUERIES = 5000  # of AutoAttack's standard version
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Square(OfficialAttack):
         package.square.n_queries = self.queries
 
     def passes(self, classes: int) -> tuple[float, float]:
-        return 1.0, self.queries / 3  # a query has no backward pass, two thirds of the time
+        return 1.0, self.queries / 3
 
     def __call__(
         self, target: Target, images: Tensor, labels: Tensor, generator: Generator, run: Run

@@ -3,7 +3,7 @@
 import inspect
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from functools import cache
 from typing import Any
 
@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from robench.attacks._official import NORMS
 from robench.contracts import Attack, Attacked, Run, Target
 from robench.grid.spec import nearest
 from robench.tensors.balls import Ball, ball
 from robench.tensors.modes import draw_seed, evaluating, frozen, preserved_random_state
 
-_OURS = {"model", "eps", "max_epsilon", "norm", "seed", "n_classes", "verbose"}
-_NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}  # the package's names
+_SET_HERE = {"model", "eps", "max_epsilon", "norm", "seed", "n_classes", "verbose"}
+_RADII = {"eps", "max_epsilon"}
 _REFUSED = {
     "AutoAttack": "runs a tenth of AutoAttack's steps; use the attack autoattack",
     "MultiAttack": "combines other attacks; `robench worst-case` does",
@@ -46,7 +47,7 @@ class Torchattacks(Attack):
         ball(self.norm, self.eps)
         takes = _takes(self.attack)
         only = "l2" if self.attack in ("PGDL2", "PGDRSL2") else "linf"
-        if {"eps", "max_epsilon"} & set(takes) and "norm" not in takes and self.norm != only:
+        if _RADII & set(takes) and "norm" not in takes and self.norm != only:
             raise ValueError(f"{self.attack} moves in {only}; write norm={only}")
 
     @property
@@ -64,14 +65,10 @@ class Torchattacks(Attack):
         import torchattacks
 
         takes, seed = _takes(self.attack), draw_seed(generator) % 2**32
-        ours = {"eps": self.eps, "max_epsilon": self.eps, "norm": _NORMS[self.norm]}
+        ours = {"eps": self.eps, "max_epsilon": self.eps, "norm": NORMS[self.norm]}
         ours |= {"seed": seed, "n_classes": target.classes}
-        given = {name: value for name, value in ours.items() if name in takes}
-        given |= {
-            one.name: getattr(self, one.name)
-            for one in fields(self)
-            if one.name in takes and one.name not in given
-        }
+        values = {**vars(self), **ours}
+        given = {name: values[name] for name in takes if name in values}
         model = target.model
         with evaluating(model), frozen(model), preserved_random_state(), torch.enable_grad():
             torch.manual_seed(seed)
@@ -80,7 +77,7 @@ class Torchattacks(Attack):
             official = getattr(torchattacks, self.attack)(model, **given)
             official.set_device(images.device)
             made = official(images.contiguous(), labels).detach()
-        if not {"eps", "max_epsilon"} & set(takes):
+        if not _RADII & set(takes):
             near = self.ball.size(made.double(), images.double()) <= self.eps
             made = torch.where(near[:, None, None, None], made, images)
         return Attacked(made)
@@ -92,11 +89,10 @@ def _takes(attack: str) -> Mapping[str, inspect.Parameter]:
     import torchattacks
     from torchattacks.attack import Attack as Official
 
-    found = [one for one in vars(torchattacks).values() if inspect.isclass(one)]
     if attack in _REFUSED:
         raise ValueError(f"torchattacks' {attack} {_REFUSED[attack]}")
-    usable = [one for one in found if one.__name__ not in _REFUSED]
-    known = {one.__name__: one for one in usable if issubclass(one, Official)}
+    kinds = {name: one for name, one in vars(torchattacks).items() if inspect.isclass(one)}
+    known = {n: k for n, k in kinds.items() if issubclass(k, Official) and n not in _REFUSED}
     if attack not in known:
         raise ValueError(f"torchattacks has no '{attack}'; {nearest(attack, sorted(known))}")
     return inspect.signature(known[attack]).parameters
@@ -105,11 +101,11 @@ def _takes(attack: str) -> Mapping[str, inspect.Parameter]:
 @cache
 def _with_arguments(attack: str) -> type[Torchattacks]:
     own = []
-    for parameter in _takes(attack).values():
-        kind, default = type(parameter.default), parameter.default
-        if parameter.name not in _OURS and kind in (bool, int, float, str):
+    for name, parameter in _takes(attack).items():
+        kind = type(parameter.default)
+        if name not in _SET_HERE and kind in (bool, int, float, str):
             annotation = int | float if kind is int else kind
-            own.append((parameter.name, annotation, field(default=default)))
+            own.append((name, annotation, field(default=parameter.default)))
     made = make_dataclass(f"Torchattacks{attack}", own, bases=(Torchattacks,), frozen=True)
     assert issubclass(made, Torchattacks)
     return made

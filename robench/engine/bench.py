@@ -28,7 +28,7 @@ from robench.engine.known import Known, training_set
 from robench.engine.pretrain import TrainingError, pretrain
 from robench.engine.probe import probe, rebuilt, trained
 from robench.engine.restore import restore
-from robench.engine.stopping import Stop, at_safe_points
+from robench.engine.stopping import at_safe_points
 from robench.engine.subset import rows, training_subset
 from robench.grid.questions import (
     Evaluation,
@@ -281,7 +281,7 @@ class Bench:
         data = training_subset(self.data(question.dataset), question.images)
         method, identity = self.probe(question), self.identity(question)
         # A probe on features has few safe points, or none: there a signal acts at once.
-        with at_safe_points() if method.passes() else nullcontext(Stop()) as stop:
+        with at_safe_points() if method.passes() else nullcontext(lambda save: None) as stop:
             states = self.store.checkpoints(question, self._about(identity), stop)
             draws = generator(question, "probe", self.device)
             run = Run(self.progress, states, self.device)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,10 +21,9 @@ from robench.trust.flags import RECOMPUTED_OTHERWISE, TEST_IMAGES
 
 TOLERANCE = 1e-6  # of the ball's radius and the pixel range: float32's rounding, nothing more
 
-HALVED = "halved-batch"
-"""Notes that the batch size was reduced after running out of memory."""
+_EXAMPLES = 8
 
-_WITHIN = "attack."  # begins the names of an attack's own tensors in a state
+_OWN = "attack."  # begins the names of an attack's own tensors in a state
 
 
 class EvaluationError(Exception):
@@ -35,8 +34,8 @@ class EvaluationError(Exception):
 class Attempt:
     """An attack's outcome, evidence, and a few images, float32 [m, 3, H, W], to look at.
 
-    ``notes`` and ``counts``, in images, are what the flags are drawn from (`robench.trust.flags`).
-    ``batch`` is the batch size used; where it was reduced, a note says `HALVED`.
+    ``notes`` and ``counts``, in images, are what the flags are drawn from (`robench.trust.flags`);
+    ``batch`` is the batch size used.
     """
 
     outcome: Outcome
@@ -45,43 +44,6 @@ class Attempt:
     clean: npt.NDArray[np.float32]
     attacked: npt.NDArray[np.float32]
     batch: int
-
-
-@dataclass(frozen=True)
-class BatchOutcome:
-    """What an attack did to a batch of images, on the CPU: a value per image in each column."""
-
-    columns: Mapping[str, Tensor]
-    notes: frozenset[str]
-    counts: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class _BatchCheckpoints:
-    """Checkpoints of the attack on one batch, saved together with the batches ``before`` it."""
-
-    outer: Checkpoints
-    before: Callable[[], State]
-    found: State | None
-
-    def load(self) -> State | None:
-        """The attack's own state, if there is one."""
-        if self.found is None or "attack" not in self.found.values:
-            return None
-        named = {n: t for n, t in self.found.tensors.items() if n.startswith(_WITHIN)}
-        own = {name.removeprefix(_WITHIN): tensor for name, tensor in named.items()}
-        return State(own, self.found.values["attack"])
-
-    def save_if_due(self, state: Callable[[], State]) -> None:
-        """Save the attack's own state, if it is time to."""
-
-        def both() -> State:
-            before, own = self.before(), state()
-            named = {_WITHIN + name: tensor for name, tensor in own.tensors.items()}
-            values = {**before.values, "attack": dict(own.values)}
-            return State({**before.tensors, **named}, values)
-
-        self.outer.save_if_due(both)
 
 
 def evaluate(
@@ -93,13 +55,11 @@ def evaluate(
     generator: Callable[[int], Generator],
     run: Run,
     label: str,
-    examples: int = 8,
 ) -> Attempt:
     """Attack the test images in the rows ``index``, ``batch`` at a time.
 
     ``generator(start)`` seeds the batch at ``start``, so an interrupted evaluation continues to the
-    same bits. The model runs in eval mode and full float32. The images that the attack returned are
-    predicted twice, the second time when all are attacked. If memory runs out, all images are
+    same bits. The model runs in eval mode and full float32. If memory runs out, all images are
     attacked again in batches of half the size. Raises EvaluationError for images of another shape,
     outside the ball or the pixel range, for logits that are not finite or of other classes, for a
     model, or a part of it, that is in train mode, for a surrogate that is missing, or if a single
@@ -112,8 +72,7 @@ def evaluate(
     size = batch if found is None else found.values["batch"]
     while True:
         try:
-            whole, again = work.attack_all(size, found)
-            break
+            return work.attack_all(size, found)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -121,18 +80,6 @@ def evaluate(
                 raise EvaluationError("out of memory while attacking a single image") from None
         release()
         size, found = min(size, len(index)) // 2 or 1, None
-    columns = {name: column.numpy() for name, column in whole.columns.items()}
-    attacked = columns.pop("attacked")
-    outcome = Outcome(index=index, **columns)
-    differs = (again == outcome.label) != (outcome.prediction == outcome.label)
-    return Attempt(
-        outcome,
-        tuple(sorted(whole.notes | ({HALVED} if size < batch else set()))),
-        {**whole.counts, TEST_IMAGES: len(test), RECOMPUTED_OTHERWISE: int(differs.sum())},
-        to_images(test.images[index[:examples]], "cpu").numpy(),
-        attacked[:examples],
-        size,
-    )
 
 
 @dataclass(frozen=True)
@@ -145,12 +92,11 @@ class _Work:
     run: Run
     label: str
 
-    def attack_all(
-        self, batch: int, found: State | None
-    ) -> tuple[BatchOutcome, npt.NDArray[np.int64]]:
+    def attack_all(self, batch: int, found: State | None) -> Attempt:
         """Attack all batches, from where the state ``found`` is; then predict all images again."""
-        model, parts, run = self.target.model, _restored(found), self.run
-        done = sum(len(part.columns["label"]) for part in parts)
+        model, run = self.target.model, self.run
+        finished, own = _restored(found)
+        done = sum(len(part.tensors["label"]) for part in finished)
         starts = range(0, len(self.index), batch)
         # With both predictions and a gradient.
         calls = math.ceil(self.attack.passes(self.target.classes)[1]) + 3
@@ -164,17 +110,32 @@ class _Work:
                 begin()
                 if start < done:
                     continue
-                before = partial(_state, tuple(parts), batch)
-                own = _BatchCheckpoints(run.checkpoints, before, found if start == done else None)
-                parts.append(self.attack_batch(start, batch, replace(run, checkpoints=own)))
-                run.checkpoints.save_if_due(partial(_state, tuple(parts), batch))
-            whole = _joined(parts)
-            batches = torch.split(whole.columns["attacked"], batch)
+                before = partial(_joined, tuple(finished), batch)
+                within = _Within(run.checkpoints, before, own if start == done else None)
+                finished.append(self.attack_batch(start, batch, replace(run, checkpoints=within)))
+                run.checkpoints.save_if_due(partial(_joined, tuple(finished), batch))
+            whole = _joined(finished, batch)
+            columns = {name: column.numpy() for name, column in whole.tensors.items()}
+            attacked = columns.pop("attacked")
+            outcome = Outcome(index=self.index, **columns)
+            batches = torch.split(whole.tensors["attacked"], batch)
             again = [_logits(self.target, images.to(run.device)).argmax(1) for images in batches]
-        return whole, torch.cat(again).cpu().numpy()
+        again_right = torch.cat(again).cpu().numpy() == outcome.label
+        differs = int((again_right != (outcome.prediction == outcome.label)).sum())
+        return Attempt(
+            outcome,
+            tuple(whole.values["notes"]),
+            {**whole.values["counts"], TEST_IMAGES: len(self.test), RECOMPUTED_OTHERWISE: differs},
+            to_images(self.test.images[self.index[:_EXAMPLES]], "cpu").numpy(),
+            attacked[:_EXAMPLES],
+            batch,
+        )
 
-    def attack_batch(self, start: int, batch: int, run: Run) -> BatchOutcome:
-        """Attack the images from ``start`` on, and collect evidence about the model."""
+    def attack_batch(self, start: int, batch: int, run: Run) -> State:
+        """Attack the images from ``start`` on, and collect evidence about the model.
+
+        The tensors, on the CPU, have a value for each image.
+        """
         rows = self.index[start : start + batch]
         images = to_images(self.test.images[rows], run.device)
         labels = torch.tensor(self.test.labels[rows], device=run.device)
@@ -199,42 +160,58 @@ class _Work:
             "attacked": made.images,
         }
         kept = {name: column.detach().cpu() for name, column in columns.items()}
-        return BatchOutcome(kept, frozenset([*made.notes, *notes]), counts)
+        return State(kept, {"notes": [*made.notes, *notes], "counts": counts})
 
 
-def _joined(parts: Sequence[BatchOutcome]) -> BatchOutcome:
-    """All parts, one or more, as one."""
-    names = parts[0].columns
-    columns = {name: torch.cat([part.columns[name] for part in parts]) for name in names}
-    counts: Counter[str] = Counter()
+def _joined(parts: Sequence[State], batch: int) -> State:
+    """Join finished batches of that size into all that is needed to continue after them."""
+    names = parts[0].tensors if parts else ()
+    columns = {name: torch.cat([part.tensors[name] for part in parts]) for name in names}
+    notes, counts = set[str](), Counter[str]()
     for part in parts:
-        counts.update(part.counts)
-    return BatchOutcome(columns, frozenset().union(*(part.notes for part in parts)), counts)
+        notes.update(part.values["notes"])
+        counts.update(part.values["counts"])
+    return State(columns, {"batch": batch, "notes": sorted(notes), "counts": dict(counts)})
 
 
-def _state(parts: Sequence[BatchOutcome], batch: int) -> State:
-    """Everything needed to continue after these parts, with batches of that size."""
-    if not parts:
-        return State({}, {"batch": batch})
-    whole = _joined(parts)
-    values = {"batch": batch, "notes": sorted(whole.notes), "counts": dict(whole.counts)}
-    return State(whole.columns, values)
+@dataclass(frozen=True)
+class _Within:
+    """Checkpoints of the attack on one batch, saved together with the batches ``before`` it."""
+
+    outer: Checkpoints
+    before: Callable[[], State]
+    own: State | None
+
+    def load(self) -> State | None:
+        return self.own
+
+    def save_if_due(self, state: Callable[[], State]) -> None:
+        def both() -> State:
+            before, own = self.before(), state()
+            named = {_OWN + name: tensor for name, tensor in own.tensors.items()}
+            return State({**before.tensors, **named}, {**before.values, "attack": dict(own.values)})
+
+        self.outer.save_if_due(both)
 
 
-def _restored(found: State | None) -> list[BatchOutcome]:
-    if found is None or "label" not in found.tensors:
-        return []
-    columns = {n: t for n, t in found.tensors.items() if not n.startswith(_WITHIN)}
-    return [BatchOutcome(columns, frozenset(found.values["notes"]), found.values["counts"])]
+def _restored(found: State | None) -> tuple[list[State], State | None]:
+    """The finished batches, as one, and the state of the attack within the next, if any."""
+    if found is None:
+        return [], None
+    own = {n.removeprefix(_OWN): t for n, t in found.tensors.items() if n.startswith(_OWN)}
+    columns = {n: t for n, t in found.tensors.items() if not n.startswith(_OWN)}
+    within = State(own, found.values["attack"]) if "attack" in found.values else None
+    return [State(columns, found.values)] if columns else [], within
 
 
 def _logits(target: Target, images: Tensor) -> Tensor:
     with torch.no_grad():
         logits = torch.as_tensor(target.model(images))
-    if logits.shape != (len(images), target.classes):
+    expected = [len(images), target.classes]
+    if list(logits.shape) != expected:
         raise EvaluationError(
             f"the model gives {list(logits.shape)} for {len(images)} images of {target.classes} "
-            f"classes; expected [{len(images)}, {target.classes}]"
+            f"classes; expected {expected}"
         )
     if not logits.isfinite().all():
         raise EvaluationError("the model's logits are not finite; its weights are damaged")

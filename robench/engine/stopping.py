@@ -7,49 +7,42 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from robench.store.checkpoints import SafePoint
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stop:
-    """Holds a signal back until the work can stop. A second signal does not wait."""
-
-    def __init__(self) -> None:
-        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
-        self._waiting: tuple[int, FrameType | None] | None = None
-
-    def __call__(self, save: Callable[[], None]) -> None:
-        """At a safe point: if a signal waits, save, and let it do what it does."""
-        if self._waiting is not None:
-            save()
-            self._happen()
-
-    def _happen(self) -> None:
-        if self._waiting is not None:
-            (number, frame), self._waiting = self._waiting, None
-            self._handlers[number](number, frame)
-
-    def _hold(self, number: int, frame: FrameType | None) -> None:
-        second, self._waiting = self._waiting is not None, (number, frame)
-        if second:
-            self._happen()
-
-
 @contextmanager
-def at_safe_points() -> Iterator[Stop]:
-    """Within the block, Ctrl-C and SIGTERM wait until the work calls the `Stop`, or to the end.
+def at_safe_points() -> Iterator[SafePoint]:
+    """Let Ctrl-C and SIGTERM wait until the work calls the safe point, or the block ends.
 
-    Only a signal with a handler in Python waits, and only in the main thread, which runs them.
+    A second signal does not wait. Only a signal with a handler in Python waits, and only in the
+    main thread, which runs them.
     """
-    stop = Stop()
+    handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    waiting: list[int] = []
+
+    def restore() -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        waiting.append(number)
+        restore()
+
+    def safe_point(save: Callable[[], None]) -> None:
+        if waiting:
+            save()
+            signal.raise_signal(waiting.pop())
+
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             handler = signal.getsignal(number)
             if callable(handler):
-                stop._handlers[number] = handler
-                signal.signal(number, stop._hold)
+                handlers[number] = handler
+                signal.signal(number, hold)
     try:
-        yield stop
+        yield safe_point
     finally:
-        for held, before in stop._handlers.items():
-            signal.signal(held, before)
-        stop._happen()
+        restore()
+        safe_point(lambda: None)

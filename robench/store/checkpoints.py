@@ -10,7 +10,6 @@ before it serves. No file is ever unpickled.
 
 import hashlib
 import json
-import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -30,13 +29,12 @@ EVERY = 30.0
 
 _KEPT = 2
 _MOST_BYTES = 2**34
-_NAME = re.compile(r"(\d{8})-([0-9a-f]{16})\.safetensors\Z")
 
 SafePoint = Callable[[Callable[[], None]], None]
 """Called with a function that saves, where the work can stop; it stops there if it was asked to."""
 
 
-class States:
+class FileCheckpoints:
     """The checkpoints of one piece of work, in a folder of its own.
 
     ``about`` says what the states depend on, such as the data: states of other work are not used.
@@ -63,23 +61,21 @@ class States:
 
     def load(self) -> State | None:
         """Load the newest valid checkpoint; log and delete damaged ones."""
-        for unfinished in self._folder.glob(".*"):  # of a process that was killed while writing
-            with suppress(OSError):
-                unfinished.unlink()
         for path in reversed(self._files()):
             try:
                 header, state = _read(path)
+                about, seconds = dict(header["about"]), float(header["seconds"])
             except Exception as error:  # a zoo may be somebody else's, and its files say anything
                 self._say(f"{path} is damaged ({error}); continuing from the one before it, if any")
                 with suppress(OSError):
                     path.unlink()
                 continue
-            names = sorted(self._about.keys() | header["about"].keys())
-            other = [n for n in names if self._about.get(n) != header["about"].get(n)]
+            names = self._about.keys() | about.keys()
+            other = sorted(name for name in names if self._about.get(name) != about.get(name))
             if other:
                 self._say(f"{path} has another {' and '.join(other)} than now; starting anew")
                 return None
-            self._before = header["seconds"]
+            self._before = seconds
             self._say(f"going on from {path}")
             return state
         return None
@@ -119,7 +115,7 @@ class States:
         self._saved = time.monotonic()
 
     def _files(self) -> list[Path]:
-        return sorted(path for path in self._folder.glob("*") if _NAME.match(path.name))
+        return sorted(self._folder.glob("[0-9]*-*.safetensors"))
 
 
 def _encoded(state: State, header: Mapping[str, Any]) -> bytes:
@@ -139,9 +135,6 @@ def _read(path: Path) -> tuple[dict[str, Any], State]:
         raise ValueError("its hash differs from its name")
     length = int.from_bytes(data[:8], "little")
     header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["state"])
-    if not isinstance(header["about"], dict) or not isinstance(header["values"], dict):
-        raise ValueError("its header is not a state's")
-    header["seconds"] = float(header["seconds"])
     tensors = safetensors.torch.load(data)
     strided = {name: _restrided(t, header["strides"][name]) for name, t in tensors.items()}
     return header, State(strided, header["values"])

@@ -29,7 +29,7 @@ from torch import Tensor
 from robench.files import atomic_write, write_npz
 from robench.grid.questions import Evaluation, Imported, Pretraining, Probing, Question, Source, key
 from robench.grid.records import Card, Cell, Identity, Labels, Outcome, Pictures, Result
-from robench.store.checkpoints import SafePoint, States
+from robench.store.checkpoints import FileCheckpoints, SafePoint
 from robench.store.formats import (
     CARD,
     CELL,
@@ -238,9 +238,9 @@ class Store:
         question: Question,
         about: Mapping[str, str],
         safe_point: SafePoint = lambda save: None,
-    ) -> States:
+    ) -> FileCheckpoints:
         """Checkpoints of unfinished work on an answer, until it is written."""
-        return States(self._unfinished(question), about, self._warn, safe_point)
+        return FileCheckpoints(self._unfinished(question), about, self._warn, safe_point)
 
     def _lock(self, path: Path) -> AbstractContextManager[object]:
         try:

@@ -9,7 +9,7 @@ import torch
 
 from robench.contracts import State
 from robench.store import checkpoints as states
-from robench.store.checkpoints import States
+from robench.store.checkpoints import FileCheckpoints
 
 ABOUT = {"data": "a", "torch": "2"}
 
@@ -25,9 +25,9 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def make(tmp_path: Path, said: list[str]) -> Callable[..., States]:
-    def make(**about: str) -> States:
-        return States(tmp_path / "work", {**ABOUT, **about}, said.append)
+def make(tmp_path: Path, said: list[str]) -> Callable[..., FileCheckpoints]:
+    def make(**about: str) -> FileCheckpoints:
+        return FileCheckpoints(tmp_path / "work", {**ABOUT, **about}, said.append)
 
     return make
 
@@ -56,7 +56,9 @@ TENSORS["shared"] = TENSORS["integers"][:1]
 VALUES = {"losses": [0.1 + 0.2, 1e-300, float("nan")], "done": 7, "notes": [], "deep": {"a": None}}
 
 
-def test_a_state_comes_back_bit_by_bit_and_as_it_lay_in_memory(make: Callable[..., States]) -> None:
+def test_a_state_comes_back_bit_by_bit_and_as_it_lay_in_memory(
+    make: Callable[..., FileCheckpoints],
+) -> None:
     make().save_if_due(lambda: State(TENSORS, VALUES))
     found = make().load()
     assert found is not None
@@ -73,7 +75,7 @@ def bits(tensor: torch.Tensor) -> list[int]:
     return tensor.contiguous().view(-1).view(torch.uint8).tolist()
 
 
-def test_the_two_latest_are_kept(make: Callable[..., States], tmp_path: Path) -> None:
+def test_the_two_latest_are_kept(make: Callable[..., FileCheckpoints], tmp_path: Path) -> None:
     work = make()
     for number in range(5):
         work.save_if_due(lambda number=number: state(number))
@@ -90,7 +92,7 @@ def test_the_two_latest_are_kept(make: Callable[..., States], tmp_path: Path) ->
 @pytest.mark.parametrize("where", [0, 1, 9, 60, 200, 0.5, -1])
 @pytest.mark.parametrize("bit", [0, 7])
 def test_one_bit_flipped_is_noticed_and_the_one_before_serves(
-    make: Callable[..., States], tmp_path: Path, said: list[str], where: float, bit: int
+    make: Callable[..., FileCheckpoints], tmp_path: Path, said: list[str], where: float, bit: int
 ) -> None:
     work = make()
     work.save_if_due(lambda: state(1))
@@ -111,7 +113,7 @@ def test_one_bit_flipped_is_noticed_and_the_one_before_serves(
 
 
 def test_a_state_cut_short_anywhere_is_noticed(
-    make: Callable[..., States], tmp_path: Path, said: list[str]
+    make: Callable[..., FileCheckpoints], tmp_path: Path, said: list[str]
 ) -> None:
     make().save_if_due(lambda: state(1))
     path = files(tmp_path)[0]
@@ -125,7 +127,7 @@ def test_a_state_cut_short_anywhere_is_noticed(
 
 
 def test_a_state_of_other_work_is_not_gone_on_from(
-    make: Callable[..., States], said: list[str]
+    make: Callable[..., FileCheckpoints], said: list[str]
 ) -> None:
     make().save_if_due(lambda: state(1))
     assert make(data="b").load() is None
@@ -136,17 +138,8 @@ def test_a_state_of_other_work_is_not_gone_on_from(
     assert found.values["number"] == 2
 
 
-def test_what_a_killed_writer_left_is_swept_away(
-    make: Callable[..., States], tmp_path: Path
-) -> None:
-    make().save_if_due(lambda: state(1))
-    (tmp_path / "work" / ".00000002-0123456789abcdef.safetensors.1234abcd").write_bytes(b"torn")
-    assert make().load() is not None
-    assert len(files(tmp_path)) == 1
-
-
 def test_time_counts_from_before_the_interruption(
-    make: Callable[..., States], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., FileCheckpoints], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
@@ -160,7 +153,7 @@ def test_time_counts_from_before_the_interruption(
 
 
 def test_states_are_kept_when_it_is_time_whatever_the_clock_says(
-    make: Callable[..., States], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., FileCheckpoints], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(states, "EVERY", 30.0)
     moments = [(0, 5e9), (10, 0), (29, 2e9), (31, -5), (60, 1e12), (62, 1), (91, 1), (92, 1)]
@@ -179,7 +172,10 @@ def test_states_are_kept_when_it_is_time_whatever_the_clock_says(
 
 
 def test_a_full_disk_costs_the_state_and_not_the_work(
-    make: Callable[..., States], tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., FileCheckpoints],
+    tmp_path: Path,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     work = make()
     work.save_if_due(lambda: state(1))
