@@ -19,13 +19,16 @@ from robench.catalog.catalog import Catalog
 from robench.catalog.plan import grid, plan
 from robench.catalog.request import Request
 from robench.contracts import Attacked, Data, DataError, Objective
+from robench.data.splits import digest
+from robench.engine import bench as bench_module
 from robench.engine.bench import Bench
 from robench.engine.evaluate import evaluate
 from robench.engine.local import answers
 from robench.engine.pretrain import TrainingError
 from robench.engine.progress import silent
+from robench.engine.subset import training_subset
 from robench.grid.questions import Evaluation, key
-from robench.grid.records import Result, radius
+from robench.grid.records import Identity, Result, radius
 from robench.grid.spec import SpecError, parse, parse_list
 from robench.store import store as store_module
 from robench.store.formats import sealed
@@ -111,7 +114,7 @@ SUPERVISED = """
 from robench.contracts import Encoder, Exported, Objective
 from robench.grid.recipe import Recipe
 from robench.tensors.batchnorm import add_branch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import avg_pool2d, cross_entropy
 from torch import nn
 
 class Taught(Objective):
@@ -125,6 +128,8 @@ class Taught(Objective):
 
     def forward(self, batch):
         assert (batch.labels is not None) == self.uses_labels
+        brightest = avg_pool2d(batch.images.mean(1, keepdim=True), 4).flatten(1).argmax(1)
+        assert batch.labels is None or batch.labels.equal(brightest)
         labels = batch.index % 4 if batch.labels is None else batch.labels
         return cross_entropy(self.head(self.encoder(batch.images)), labels)
 
@@ -341,6 +346,41 @@ def test_a_training_does_not_go_on_after_its_data_changed(fresh: Lab, monkeypatc
     change("train", "images", monkeypatch)
     fresh.answers(longer)
     assert any("another data than now; starting anew" in line for line in fresh.said)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"code": (("probes/linear", "1"),)}, {"data": "1"}, {"parents": ("1",)}]
+)
+def test_a_checkpoint_depends_on_what_its_answer_is_made_from(fresh: Lab, changed: Any) -> None:
+    bench, identity = fresh.bench(), Identity((("probes/linear", "0"),), "0", ("0",))
+    assert bench._about(replace(identity, **changed)) != bench._about(identity)
+
+
+def test_each_stage_gets_the_images_that_were_asked_for(fresh: Lab, monkeypatch: Any) -> None:
+    seen: dict[str, Any] = {}
+
+    def watch(stage: str, place: int) -> None:
+        real = getattr(bench_module, stage)
+
+        def watched(*given: Any) -> Any:
+            seen[stage] = given[place]
+            return real(*given)
+
+        monkeypatch.setattr(bench_module, stage, watched)
+
+    for stage, place in (("pretrain", 1), ("probe", 2), ("evaluate", 2)):
+        watch(stage, place)
+    fresh.answers(plan(replace(REQUEST, targets=parse_list("blobs(contrast=60)")), CATALOG))
+    bench = fresh.bench()
+    source, target = (
+        training_subset(bench.data(CATALOG.resolve("datasets", name)), 192)
+        for name in ("blobs", "blobs(contrast=60)")
+    )
+    trained_on = np.concatenate([source.train.images, source.held_out.images])
+    assert np.array_equal(seen["pretrain"].images.numpy(), trained_on)
+    for part in ("train", "held_out", "test"):
+        assert digest(getattr(seen["probe"], part)) == digest(getattr(target, part))
+    assert digest(seen["evaluate"]) == digest(target.test)
 
 
 def test_a_cell_without_its_outcomes_is_no_answer(fresh: Lab, monkeypatch: Any) -> None:
