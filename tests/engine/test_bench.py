@@ -383,6 +383,22 @@ def test_each_stage_gets_the_images_that_were_asked_for(fresh: Lab, monkeypatch:
     assert digest(seen["evaluate"]) == digest(target.test)
 
 
+def test_a_transfer_attack_is_computed_on_its_surrogate(fresh: Lab, monkeypatch: Any) -> None:
+    targets = []
+
+    def watched(*given: Any) -> Any:
+        targets.append(given[0])
+        return evaluate(*given)
+
+    monkeypatch.setattr(bench_module, "evaluate", watched)
+    one, other = (e for e in plan(replace(REQUEST, seeds=(0, 1)), CATALOG) if e.attack.has("eps"))
+    attack, bench = CATALOG.resolve("attacks", "transfer"), fresh.bench()
+    bench.result(replace(one, attack=attack, surrogate=other.probing), 16)
+    used = [fingerprint(model) for model in (targets[0].model, targets[0].surrogate)]
+    assert used == [fingerprint(bench.classifier(e.probing)) for e in (one, other)]
+    assert used[0] != used[1]
+
+
 def test_a_cell_without_its_outcomes_is_no_answer(fresh: Lab, monkeypatch: Any) -> None:
     """The process is killed between the two files of a cell."""
 
