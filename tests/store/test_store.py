@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import torch
 from commands import files, finished
 
+from robench.files import atomic_write
 from robench.grid.questions import key
 from robench.grid.records import SCHEMA, Identity, Result
 from robench.store.formats import sealed
@@ -66,6 +68,27 @@ def test_a_saved_answer_comes_back_the_same(store: Store, first: Result) -> None
     assert {name: content for name, (content, _) in after.items()} == {
         name: content for name, (content, _) in before.items()
     }
+
+
+def test_the_json_of_an_answer_is_written_last(
+    store: Store, first: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    @contextmanager
+    def noted(path: Path) -> Iterator[Any]:
+        with atomic_write(path) as file:
+            yield file
+        written.append(path.suffix)
+
+    for module in ("robench.files", "robench.store.store"):
+        monkeypatch.setattr(f"{module}.atomic_write", noted)
+    card = next(store.cards())
+    weights = store.encoder(card)
+    assert weights is not None
+    store.save_encoder(card, weights)
+    store.save_result(first.cell, first.outcome, first.pictures)
+    assert written == [".safetensors", ".json", ".npz", ".json"]
 
 
 def test_what_was_never_answered_is_none(store: Store, first: Result, tmp_path: Path) -> None:
