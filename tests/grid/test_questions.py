@@ -6,7 +6,6 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from robench.catalog.catalog import Catalog
 from robench.grid.questions import (
     Evaluation,
     Imported,
@@ -107,25 +106,6 @@ def test_dice_differ_between_questions_and_purposes_and_repeat() -> None:
     assert rolled(EVALUATION, "attack 0") == first
     assert rolled(EVALUATION, "attack 250") != first
     assert rolled(replace(EVALUATION, batch=125), "attack 0") != first
-
-
-@pytest.mark.parametrize(
-    ("typed", "resolved"),
-    [
-        ("plain", "plain(colour=0.5, crop=0.08, hidden=0, output=128, temperature=0.5)"),
-        (
-            "plain(base=simclr)",
-            "plain(colour=0.5, crop=0.08, hidden=0, output=128, temperature=0.5)",
-        ),
-        (
-            "clae",
-            "clae(alpha=1, clamp=false, colour=1, crop=0.08, eps=0.015, hidden=0, momentum=0.01, "
-            "output=64, temperature=0.5)",
-        ),
-    ],
-)
-def test_an_argument_that_came_later_changes_no_key(typed: str, resolved: str) -> None:
-    assert str(Catalog().resolve("methods", parse(typed))) == resolved
 
 
 def test_a_recipe_s_later_fields_count_where_they_say_something() -> None:
