@@ -1,18 +1,22 @@
 """Checkpoints with random weights, as each project's code writes them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from reference_nets import Net, randomised, weights
-from torch import Tensor, nn
+from torch import nn
 
 Numbers = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET: Numbers = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CIFAR: Numbers = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 HALF: Numbers = ((0.5,), (0.5,))
 NOTHING: Numbers = ((0.0,), (1.0,))
+
+STAGES = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+NORMALIZE = dict(zip(("mean", "std"), map(torch.tensor, IMAGENET), strict=True))
 
 
 @dataclass(frozen=True)
@@ -24,218 +28,133 @@ class Written:
     layout: str
     pixels: Numbers | None
     heads: frozenset[str]
-    encoder: str = "resnet18(width=4)"
+    encoder: str
 
 
-def _head(*names: str, outputs: int = 4, inputs: int = 32) -> dict[str, Tensor]:
-    found = {}
-    for seed, name in enumerate(names):
-        found |= weights(randomised(nn.Linear(inputs, outputs), 90 + seed), f"{name}.")
-    return found
+def write(
+    layout: str,
+    pixels: Numbers | None,
+    style: str,
+    branches: int = 1,
+    *,
+    prefix: str = "",
+    numbers: str = "",
+    layer: bool = False,
+    heads: Sequence[str] = (),
+    outputs: int = 4,
+    others: Mapping[str, nn.Module] | None = None,
+    entry: str = "",
+    wrapper: str = "",
+    encoder: str = "resnet18(width=4)",
+    beside: Mapping[str, Any] | None = None,
+    **net: Any,
+) -> Written:
+    """A network of a style, its weights in an ``entry`` of the file with others ``beside`` it.
+
+    ``numbers`` stand for the stages' names, and ``layer`` adds the one that normalizes. ``heads``
+    are linear layers of so many ``outputs``, ``others`` further modules by their prefix.
+    """
+    made = Net(style, branches, **net)
+    randomised(made, 5)
+    stages = dict(zip(STAGES, numbers, strict=False))
+    state, rest, beside = {}, {}, dict(beside or {})
+    first = {f"normalize.{name}": tensor for name, tensor in NORMALIZE.items()} if layer else {}
+    for name, tensor in (weights(made) | first).items():
+        stage, dot, last = name.partition(".")
+        state[prefix + stages.get(stage, stage) + dot + last] = tensor
+    for seed, name in enumerate(heads):
+        rest |= weights(randomised(nn.Linear(32, outputs), 90 + seed), f"{name}.")
+    for name, module in (others or {}).items():
+        rest |= weights(module, name)
+    state = {f"{wrapper}{name}": tensor for name, tensor in (state | rest).items()}
+    names = {*rest, *(f"classifier.{name}" for name in beside.get("classifier", {}))}
+    entries = {entry: state, **beside} if entry else state
+    return Written(entries, made, layout, pixels, frozenset(names), encoder)
 
 
-def _wrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"module.{name}": tensor for name, tensor in state.items()}
+clae = partial(write, "clae", HALF, "clae", prefix="encoder.")
+acl = partial(write, "acl", IMAGENET, layer=True, entry="state_dict")
+solo = partial(write, "solo-learn", None, "torchvision", entry="state_dict")
+lightly = partial(write, "lightly", None, "torchvision", prefix="backbone.")
+torchvision = partial(write, "torchvision", None, "torchvision")
+kuangliu = partial(write, "pytorch-cifar", None, "kuangliu")
+net = {"entry": "net", "wrapper": "module.", "beside": {"acc": 1.0, "epoch": 1}}
+deep = {"depths": (3, 4, 6, 3)}
+large = {"stem": 7, "padding": 3, "encoder": "resnet18(stem=imagenet, width=4)"}
+optimizer = {"optimizer_state": {"param_groups": [{"lr": 0.1}]}, "rng_state": torch.zeros(3)}
 
-
-def _net(style: str, branches: int = 1, **more: Any) -> Net:
-    net = randomised(Net(style, branches, **more), 5)
-    assert isinstance(net, Net)
-    return net
-
-
-def _layer() -> dict[str, Tensor]:
-    return {
-        f"normalize.{n}": torch.tensor(v) for n, v in zip(("mean", "std"), IMAGENET, strict=True)
-    }
-
-
-def rocl() -> Written:
-    net = _net("kuangliu")
-    entries = {
-        "epoch": 3,
-        "acc": 1.5,
-        "model": _wrapped(weights(net)),
-        "optimizer_state": {"state": {}, "param_groups": [{"lr": 0.1}]},
-        "rng_state": torch.get_rng_state(),
-    }
-    return Written(entries, net, "rocl", NOTHING, frozenset())
-
-
-def clae() -> Written:
-    net = _net("clae", 2)
-    heads = _head("projector.0", "projector.2")
-    return Written(weights(net, "encoder.") | heads, net, "clae", HALF, frozenset(heads))
-
-
-def clae_single() -> Written:
-    net = _net("clae")
-    return Written(weights(net, "encoder."), net, "clae", HALF, frozenset())
-
-
-def clae_plain() -> Written:
-    net, heads = _net("clae", 2), _head("linear", outputs=128)
-    entries = {"net": _wrapped(weights(net) | heads), "acc": 1.0, "epoch": 1}
-    return Written(entries, net, "clae-plain", CIFAR, frozenset(heads))
-
-
-def acl() -> Written:
-    net = _net("acl", 2)
-    heads = _head("fc.fc1", "fc.fc2", outputs=32)
-    heads |= weights(nn.BatchNorm1d(32), "fc.bn1.bn_list.0.")
-    heads |= weights(nn.BatchNorm1d(32), "fc.bn1.bn_list.1.")
-    entries = {"epoch": 1, "state_dict": weights(net) | heads | _layer(), "optim": {"state": {}}}
-    return Written(entries, net, "acl", IMAGENET, frozenset(heads))
-
-
-def acl_single() -> Written:
-    net = _net("acl", 1)
-    return Written({"state_dict": weights(net) | _layer()}, net, "acl", IMAGENET, frozenset())
-
-
-def acl_older() -> Written:
-    net = _net("acl-older", 2)
-    entries = {"state_dict": weights(net) | _layer()}
-    return Written(entries, net, "acl", IMAGENET, frozenset())
-
-
-def acl_finetuned() -> Written:
-    net, heads = _net("torchvision"), _head("fc")
-    entries = {"state_dict": weights(net) | heads | _layer()}
-    return Written(entries, net, "acl", IMAGENET, frozenset(heads))
-
-
-def dynacl() -> Written:
-    net = _net("acl", 2)
-    other = weights(randomised(Net("acl", 2), 6), "encoder_q.")
-    used = {f"encoder_k.{name}": tensor for name, tensor in (weights(net) | _layer()).items()}
-    return Written({"state_dict": other | used}, net, "acl", IMAGENET, frozenset(other))
-
-
-def advcl() -> Written:
-    net = _net("acl", 3)
-    heads = _head("fc_002", "fc_010", "head_proj.0", "head_proj.3", "head_pred.0", "head_pred.3")
-    entries = {"model": _wrapped(weights(net) | heads), "epoch": 1, "rng_state": torch.zeros(3)}
-    return Written(entries, net, "advcl", NOTHING, frozenset(heads))
-
-
-def advcl_finetuned() -> Written:
-    net, heads = _net("kuangliu"), _head("linear", "head_proj.0", "head_pred.0")
-    classifier = _head("fc")
-    entries = {"model": weights(net) | heads, "classifier": classifier, "epoch": 1}
-    names = {*heads, *(f"classifier.{name}" for name in classifier)}
-    return Written(entries, net, "advcl", NOTHING, frozenset(names))
-
-
-def solo() -> Written:
-    net = _net("torchvision", padding=2)
-    heads = _head("classifier", "projector.0")
-    heads |= weights(randomised(Net("torchvision", padding=2), 7), "momentum_backbone.")
-    entries = {"state_dict": weights(net, "backbone.") | heads, "epoch": 1}
-    return Written(entries, net, "solo-learn", None, frozenset(heads))
-
-
-def solo_older() -> Written:
-    net, heads = _net("torchvision", padding=2), _head("classifier")
-    return Written(
-        {"state_dict": weights(net, "encoder.") | heads}, net, "solo-learn", None, frozenset(heads)
-    )
-
-
-def lightly() -> Written:
-    net, heads = _net("torchvision"), _head("projection_head.layers.0")
-    return Written(
-        {"state_dict": weights(net, "backbone.") | heads}, net, "lightly", None, frozenset(heads)
-    )
-
-
-def _numbered(net: Net, numbers: str) -> dict[str, Tensor]:
-    parts = dict(
-        zip(("conv1", "bn1", "layer1", "layer2", "layer3", "layer4"), numbers, strict=True)
-    )
-    found = {}
-    for name, tensor in weights(net).items():
-        head, _, rest = name.partition(".")
-        found[f"backbone.{parts[head]}.{rest}"] = tensor
-    return found
-
-
-def lightly_own() -> Written:
-    # lightly's Sequential of children has lost the ReLU that its forward pass applies by hand.
-    net, heads = _net("kuangliu", rectified=False), _head("projection_head.layers.0")
-    entries = {"state_dict": _numbered(net, "012345") | heads}
-    return Written(entries, net, "lightly-benchmark", None, frozenset(heads))
-
-
-def lightly_numbered() -> Written:
-    net = _net("torchvision")
-    return Written(_numbered(net, "014567"), net, "lightly", None, frozenset())
-
-
-def torchvision() -> Written:
-    net, heads = _net("torchvision"), _head("fc")
-    return Written(weights(net) | heads, net, "torchvision", None, frozenset(heads))
-
-
-def torchvision_50() -> Written:
-    net = _net("torchvision", depths=(3, 4, 6, 3), expansion=4)
-    return Written(weights(net), net, "torchvision", None, frozenset(), "resnet50(width=4)")
-
-
-LARGE = "resnet18(stem=imagenet, width=4)"
-
-
-def torchvision_large() -> Written:
-    net, heads = _net("torchvision", stem=7, padding=3), _head("fc")
-    return Written(weights(net) | heads, net, "torchvision", None, frozenset(heads), LARGE)
-
-
-def solo_large() -> Written:
+SINGLE: dict[str, Callable[[], Written]] = {
+    "rocl": partial(
+        write, "rocl", NOTHING, "kuangliu", entry="model", wrapper="module.", beside=optimizer
+    ),
+    "clae_single": clae,
+    "acl_single": partial(acl, "acl"),
+    "acl_finetuned": partial(acl, "torchvision", heads=["fc"]),
+    "advcl_finetuned": partial(
+        write,
+        "advcl",
+        NOTHING,
+        "kuangliu",
+        heads=["linear", "head_proj.0", "head_pred.0"],
+        entry="model",
+        beside={"classifier": weights(nn.Linear(32, 4), "fc.")},
+    ),
+    "solo": partial(
+        solo,
+        prefix="backbone.",
+        padding=2,
+        heads=["classifier", "projector.0"],
+        others={"momentum_backbone.": Net("torchvision", padding=2)},
+    ),
+    "solo_older": partial(solo, prefix="encoder.", padding=2, heads=["classifier"]),
     # solo-learn changes torchvision's stem for CIFAR alone.
-    net, heads = _net("torchvision", stem=7, padding=3), _head("projector.0")
-    entries = {"state_dict": weights(net, "backbone.") | heads}
-    return Written(entries, net, "solo-learn", None, frozenset(heads), LARGE)
-
-
-def lightly_large() -> Written:
-    net = _net("torchvision", stem=7, padding=3)
-    return Written(_numbered(net, "014567"), net, "lightly", None, frozenset(), LARGE)
-
-
-def torchvision_34() -> Written:
-    net = _net("torchvision", depths=(3, 4, 6, 3))
-    return Written(weights(net), net, "torchvision", None, frozenset(), "resnet34(width=4)")
-
-
-def kuangliu() -> Written:
-    net, heads = _net("kuangliu"), _head("linear")
-    entries = {"net": _wrapped(weights(net) | heads), "acc": 1.0, "epoch": 1}
-    return Written(entries, net, "pytorch-cifar", None, frozenset(heads))
-
-
-def kuangliu_8() -> Written:
-    net = _net("kuangliu", depths=(1, 1, 1))
-    return Written(weights(net), net, "pytorch-cifar", None, frozenset(), "resnet8(width=4)")
-
-
-SINGLE: list[Callable[[], Written]] = [
-    rocl,
-    clae_single,
-    acl_single,
-    acl_finetuned,
-    advcl_finetuned,
-    solo,
-    solo_older,
-    lightly,
-    lightly_own,
-    lightly_numbered,
-    torchvision,
-    torchvision_50,
-    torchvision_34,
-    torchvision_large,
-    solo_large,
-    lightly_large,
-    kuangliu,
-    kuangliu_8,
-]
-DUAL: list[Callable[[], Written]] = [clae, clae_plain, acl, acl_older, dynacl, advcl]
+    "solo_large": partial(solo, prefix="backbone.", heads=["projector.0"], **large),
+    "lightly": partial(lightly, heads=["projection_head.layers.0"]),
+    # lightly's Sequential of children has lost the ReLU that its forward pass applies by hand.
+    "lightly_own": partial(
+        write,
+        "lightly-benchmark",
+        None,
+        "kuangliu",
+        prefix="backbone.",
+        numbers="012345",
+        rectified=False,
+        heads=["projection_head.layers.0"],
+    ),
+    "lightly_numbered": partial(lightly, numbers="014567"),
+    "lightly_large": partial(lightly, numbers="014567", **large),
+    "torchvision": partial(torchvision, heads=["fc"]),
+    "torchvision_large": partial(torchvision, heads=["fc"], **large),
+    "torchvision_34": partial(torchvision, encoder="resnet34(width=4)", **deep),
+    "torchvision_50": partial(torchvision, encoder="resnet50(width=4)", expansion=4, **deep),
+    "kuangliu": partial(kuangliu, heads=["linear"], **net),
+    "kuangliu_8": partial(kuangliu, encoder="resnet8(width=4)", depths=(1, 1, 1)),
+}
+DUAL: dict[str, Callable[[], Written]] = {
+    "clae": partial(clae, branches=2, heads=["projector.0", "projector.2"]),
+    "clae_plain": partial(
+        write, "clae-plain", CIFAR, "clae", 2, heads=["linear"], outputs=128, **net
+    ),
+    "acl": partial(
+        acl,
+        "acl",
+        2,
+        heads=["fc.fc1", "fc.fc2"],
+        others={f"fc.bn1.bn_list.{branch}.": nn.BatchNorm1d(32) for branch in (0, 1)},
+        beside={"epoch": 1, "optim": {"state": {}}},
+    ),
+    "acl_older": partial(acl, "acl-older", 2),
+    "dynacl": partial(acl, "acl", 2, prefix="encoder_k.", others={"encoder_q.": Net("acl", 2)}),
+    "advcl": partial(
+        write,
+        "advcl",
+        NOTHING,
+        "acl",
+        3,
+        heads=["fc_002", "fc_010", "head_proj.0", "head_proj.3", "head_pred.0", "head_pred.3"],
+        entry="model",
+        wrapper="module.",
+        beside=optimizer,
+    ),
+}
+LAYOUTS = SINGLE | DUAL

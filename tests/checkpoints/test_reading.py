@@ -1,19 +1,23 @@
 """Files are read without running what is in them."""
 
+import io
 import os
 import pickle
+import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 
 from robench.checkpoints.reading import read
 from robench.grid.spec import SpecError
 
 
-class Evil:
+class Trap:
     """Makes a folder when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
@@ -23,32 +27,52 @@ class Evil:
         return (os.mkdir, (str(self.mark),))
 
 
+@pytest.fixture
+def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trap]:
+    """It stays shut, even where the environment asks torch to run what it reads."""
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    trap = Trap(tmp_path / "mark")
+    yield trap
+    assert not trap.mark.exists()
+    pickle.loads(pickle.dumps(trap))
+    assert trap.mark.exists()  # it would have
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(SpecError) as refused:
         read(path)
     assert "\n" not in str(refused.value)
+    assert str(path) in str(refused.value)
     return str(refused.value)
 
 
 @pytest.mark.parametrize("new", [True, False])
-@pytest.mark.parametrize("name", ["a.pt", "a.pth", "a.tar", "a.t7name_0", "a.ckpt"])
-def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path, name: str, new: bool) -> None:
-    mark = tmp_path / "mark"
-    entries = {"state_dict": {"conv1.weight": torch.zeros(1)}, "args": Evil(mark)}
+@pytest.mark.parametrize("name", ["a.pt", "a.tar", "a.t7name_0"])
+def test_code_in_a_file_is_refused_and_not_run(
+    tmp_path: Path, trap: Trap, name: str, new: bool
+) -> None:
+    entries = {"state_dict": {"conv1.weight": torch.zeros(1)}, "args": trap}
     torch.save(entries, tmp_path / name, _use_new_zipfile_serialization=new)
-    told = refusal(tmp_path / name)
-    assert f"reading it would run code (it asks for {os.name}.mkdir)" in told
-    assert "safetensors.torch.save_file" in told
-    assert not mark.exists()
-    torch.load(tmp_path / name, weights_only=False)
-    assert mark.exists()  # it would have
+    message = refusal(tmp_path / name)
+    assert f"reading it would run code (it asks for {os.name}.mkdir)" in message
+    assert "safetensors.torch.save_file" in message
 
 
-def test_a_bare_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    (tmp_path / "a.pt").write_bytes(pickle.dumps(Evil(mark)))
-    refusal(tmp_path / "a.pt")
-    assert not mark.exists()
+@pytest.mark.parametrize("name", ["a.pt", "a.tar", "a.safetensors"])
+@pytest.mark.parametrize("tar", [True, False])
+def test_bare_pickles_and_tars_of_them_are_refused_and_not_run(
+    tmp_path: Path, trap: Trap, name: str, tar: bool
+) -> None:
+    content = pickle.dumps(trap)
+    if tar:  # as torch wrote before 2018
+        with tarfile.open(tmp_path / name, "w") as archive:
+            for part in ("storages", "tensors", "pickle"):
+                member = tarfile.TarInfo(part)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    else:
+        (tmp_path / name).write_bytes(content)
+    refusal(tmp_path / name)
 
 
 def rewritten(path: Path, change: Callable[[str, bytes], bytes], kind: int) -> Path:
@@ -68,52 +92,40 @@ def test_more_numbers_than_the_file_has_are_refused(tmp_path: Path) -> None:
     def lie(name: str, content: bytes) -> bytes:
         return content.replace(b"K\x10", b"M\x00\x40") if name.endswith("data.pkl") else content
 
-    told = refusal(rewritten(tmp_path / "a.pt", lie, zipfile.ZIP_STORED))
-    assert "is not a checkpoint that torch can read" in told
+    message = refusal(rewritten(tmp_path / "a.pt", lie, zipfile.ZIP_STORED))
+    assert "is not a checkpoint that torch can read" in message
 
 
 def test_a_compressed_zip_is_refused(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(10**6)}, tmp_path / "a.pt")
     path = rewritten(tmp_path / "a.pt", lambda name, content: content, zipfile.ZIP_DEFLATED)
-    assert path.stat().st_size < 20_000
     assert "is a compressed zip, which torch.save never writes" in refusal(path)
 
 
-@pytest.mark.parametrize("new", [True, False])
 @pytest.mark.parametrize(
-    ("tensor", "told"),
+    ("saved", "message"),
     [
-        (torch.zeros(1).expand(10**7, 10**7), "says it has 400,000,000,000,000 bytes of"),
-        (torch.zeros(2, 2).to_sparse(), "is not a plain tensor of numbers"),
-        (torch.zeros(2, device="meta"), "is not a plain tensor of numbers"),
-        (torch.zeros(2, dtype=torch.complex64), "is not a plain tensor of numbers"),
+        ({"a": torch.zeros(1).expand(10**7, 10**7)}, "says it has 400,000,000,000,000 bytes of"),
+        ({"a": torch.zeros(2, 2).to_sparse()}, "is not a plain tensor of numbers"),
+        ({"a": torch.zeros(2, device="meta")}, "is not a plain tensor of numbers"),
+        ({"a": torch.zeros(2, dtype=torch.complex64)}, "is not a plain tensor of numbers"),
+        (torch.nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
+        ({"epoch": 3, "acc": 0.5}, "holds no named weights; its entries are epoch, acc"),
+        ([torch.zeros(1)], "holds a list, expected named weights"),
     ],
 )
-def test_tensors_that_are_not_what_they_seem(
-    tmp_path: Path, tensor: torch.Tensor, told: str, new: bool
-) -> None:
-    torch.save({"a": tensor}, tmp_path / "a.pt", _use_new_zipfile_serialization=new)
-    assert told in refusal(tmp_path / "a.pt")
-
-
-def test_whole_modules_are_refused(tmp_path: Path) -> None:
-    torch.save(torch.nn.Linear(2, 2), tmp_path / "a.t")
-    assert "torch.nn.modules.linear.Linear" in refusal(tmp_path / "a.t")
+def test_what_is_not_named_weights_is_refused(tmp_path: Path, saved: Any, message: str) -> None:
+    for new in (True, False):
+        torch.save(saved, tmp_path / "a.pt", _use_new_zipfile_serialization=new)
+        assert message in refusal(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"{", b"not a checkpoint at all" * 9])
-def test_damage_is_told_in_a_line(tmp_path: Path, name: str, content: bytes) -> None:
-    (tmp_path / name).write_bytes(content)
-    assert refusal(tmp_path / name).startswith(str(tmp_path / name))
-
-
-def test_missing_and_empty_files(tmp_path: Path) -> None:
-    assert "No such file" in refusal(tmp_path / "none.pt")
-    torch.save({"epoch": 3, "acc": 0.5}, tmp_path / "empty.pt")
-    assert "holds no named weights; its entries are epoch, acc" in refusal(tmp_path / "empty.pt")
-    torch.save([torch.zeros(1)], tmp_path / "list.pt")
-    assert "holds a list, expected named weights" in refusal(tmp_path / "list.pt")
+@pytest.mark.parametrize("content", [None, b"", b"{", b"not a checkpoint at all" * 9])
+def test_missing_and_damaged_files(tmp_path: Path, name: str, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert ("No such file" in refusal(tmp_path / name)) == (content is None)
 
 
 def test_wrappers_are_taken_from_names_and_optimisers_left(tmp_path: Path) -> None:
@@ -128,4 +140,8 @@ def test_wrappers_are_taken_from_names_and_optimisers_left(tmp_path: Path) -> No
     checkpoint = read(tmp_path / "a.pt")
     assert set(checkpoint.state) == {"encoder.conv1.weight", "classifier.fc.weight"}
     assert checkpoint.entries == {"model", "classifier", "optimizer", "rng_state"}
-    assert len(checkpoint.sha256) == 64
+
+
+def test_safetensors_are_read_as_such_under_any_name(tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(safetensors.torch.save({"module.conv1.weight": torch.ones(2)}))
+    assert read(tmp_path / "a.pt").state["conv1.weight"].tolist() == [1, 1]

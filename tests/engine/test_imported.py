@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from commands import PLUGINS, Done, files, robench
-from layout_files import advcl_finetuned, clae, kuangliu, rocl, solo, torchvision_large
+from layout_files import LAYOUTS
 
 from robench.catalog.catalog import Catalog
 from robench.engine.imported import read_encoder, save, summary
@@ -47,7 +47,7 @@ def cells(folder: str = "results/cifar") -> dict[str, tuple[dict, dict[str, np.n
 
 
 def test_its_results_stand_beside_those_of_a_trained_encoder() -> None:
-    torch.save(rocl().entries, "ckpt.t7rocl_0")
+    torch.save(LAYOUTS["rocl"]().entries, "ckpt.t7rocl_0")
     attacks = ("--attacks", "nudge,pgd(steps=1)")
     words = ("--out", "both", *attacks, *GRID[2:], *PROBE)
     first = evaluate("ckpt.t7rocl_0", *ENCODER, *words)
@@ -82,14 +82,14 @@ def test_its_results_stand_beside_those_of_a_trained_encoder() -> None:
 @pytest.mark.parametrize(
     ("write", "normalize", "mean", "std", "stem"),
     [
-        (kuangliu, "'0.5,0.4,0.3:0.2'", [0.5, 0.4, 0.3], [0.2], "cifar"),
-        (torchvision_large, "'0.5:0.2'", [0.5], [0.2], "imagenet"),
+        ("kuangliu", "'0.5,0.4,0.3:0.2'", [0.5, 0.4, 0.3], [0.2], "cifar"),
+        ("torchvision_large", "'0.5:0.2'", [0.5], [0.2], "imagenet"),
     ],
 )
 def test_its_own_classifier_is_attacked_as_it_is(
     elsewhere: Path, write, normalize: str, mean: list[float], std: list[float], stem: str
 ) -> None:
-    written = write()
+    written = LAYOUTS[write]()
     torch.save(written.entries, "a.pth")
     typed = ("--encoder", f"resnet18(width=4, normalize={normalize})", "--data", "blobs")
     done = evaluate("a.pth", *typed, *GRID, "--probe", "own")
@@ -112,7 +112,7 @@ def test_its_own_classifier_is_attacked_as_it_is(
 
 
 def test_what_is_not_used_is_listed() -> None:
-    torch.save(clae().entries, "a.pt")
+    torch.save(LAYOUTS["clae"]().entries, "a.pt")
     done = evaluate("a.pt", *ENCODER, *GRID, *PROBE, "--bn", "adversarial")
     assert "BatchNorm: the adversarial branch\n" in done.out
     listed = "projector.0 (2), projector.2 (2), another BatchNorm branch (100)"
@@ -123,9 +123,9 @@ def test_what_is_not_used_is_listed() -> None:
 
 
 def test_files_of_one_name_are_told_apart() -> None:
-    for file, write in (("a/ckpt.pt", rocl), ("b/ckpt.pt", rocl)):
+    for file in ("a/ckpt.pt", "b/ckpt.pt"):
         Path(file).parent.mkdir()
-        entries = write().entries
+        entries = LAYOUTS["rocl"]().entries
         entries["epoch"] = file
         torch.save(entries, file)
         evaluate(file, *ENCODER, *GRID, *PROBE)
@@ -135,7 +135,7 @@ def test_files_of_one_name_are_told_apart() -> None:
 
 
 def test_an_entry_of_other_code_is_made_again(elsewhere: Path) -> None:
-    torch.save(rocl().entries, "a.pt")
+    torch.save(LAYOUTS["rocl"]().entries, "a.pt")
     loaded = read_encoder(Path("a.pt"), parse("resnet18(width=4)"), None, Catalog())
     store = Store(elsewhere / "out", elsewhere / "zoo", pytest.fail)
     store.prepare()
@@ -154,8 +154,8 @@ def refused(*words: str) -> str:
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(elsewhere: Path) -> None:
-    for write in (solo, clae, rocl, advcl_finetuned, torchvision_large):
-        torch.save(write().entries, f"{write.__name__}.pt")
+    for name in ("solo", "clae", "rocl", "advcl_finetuned", "torchvision_large"):
+        torch.save(LAYOUTS[name]().entries, f"{name}.pt")
     asked = (*ENCODER, *GRID)
     assert "cifar10 for CIFAR-10 (solo/data" in refused("solo.pt", *asked)
     assert "--bn clean or --bn adversarial (CLAE evaluates clean" in refused("clae.pt", *asked)
@@ -176,7 +176,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(elsewhere: Path) -> None:
 
 
 def test_weights_that_are_no_numbers_fail_and_are_named() -> None:
-    entries = kuangliu().entries
+    entries = LAYOUTS["kuangliu"]().entries
     entries["net"]["module.linear.weight"].fill_(float("nan"))
     torch.save(entries, "a.pt")
     done = robench("evaluate", "a.pt", *PLAIN, *GRID, "--probe", "own")
@@ -186,7 +186,7 @@ def test_weights_that_are_no_numbers_fail_and_are_named() -> None:
 
 @pytest.mark.parametrize("probe", ["aff(epochs=1, batch=96, steps=1)", "aff(branch=adversarial)"])
 def test_it_can_be_finetuned(probe: str) -> None:
-    torch.save(rocl().entries, "a.pt")
+    torch.save(LAYOUTS["rocl"]().entries, "a.pt")
     done = robench("evaluate", "a.pt", *ENCODER, *GRID, "--probe", probe)
     assert done.code == (1 if "branch" in probe else 0), done
     named = done.err.count("no BatchNorm branch 'adversarial'; this encoder has clean")

@@ -32,21 +32,22 @@ EDIT = st.tuples(
 )
 
 
-def damaged(*samples: bytes, spare: int = 0) -> st.SearchStrategy[bytes]:
-    """One of the samples after a few edits, none of them in its last ``spare`` bytes."""
+def damaged(sample: bytes, spare: int = 0) -> st.SearchStrategy[bytes]:
+    """The sample after a few edits, none of them in its last ``spare`` bytes."""
+    rest = sample[len(sample) - spare :]
 
-    def apply(sample: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
-        body, rest = sample[: len(sample) - spare], sample[len(sample) - spare :]
+    def apply(edits: list[tuple[int, int, bytes]]) -> bytes:
+        body = sample[: len(sample) - spare]
         for at, cut, new in edits:
             at %= len(body) + 1
             body = body[:at] + new + body[at + cut :]
         return body + rest
 
-    return st.builds(apply, st.sampled_from(samples), st.lists(EDIT, max_size=4))
+    return st.builds(apply, st.lists(EDIT, max_size=4))
 
 
 def damaged_zip(sample: bytes) -> st.SearchStrategy[bytes]:
-    """A whole zip with right checksums, of which one file is damaged."""
+    """A zip damaged anywhere, or a whole zip with right checksums of which one file is damaged."""
     with zipfile.ZipFile(io.BytesIO(sample)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
 
@@ -57,9 +58,8 @@ def damaged_zip(sample: bytes) -> st.SearchStrategy[bytes]:
                 archive.writestr(member, content if member == name else whole)
         return buffer.getvalue()
 
-    return st.one_of(
-        st.builds(zipped, st.just(name), damaged(content)) for name, content in members.items()
-    )
+    inside = (st.builds(zipped, st.just(name), damaged(one)) for name, one in members.items())
+    return damaged(sample) | st.one_of(inside)
 
 
 def saved(save: Callable[[io.BytesIO], object]) -> bytes:
@@ -89,34 +89,28 @@ def read_spec(path: Path) -> None:
 
 
 def npz_files() -> st.SearchStrategy[bytes]:
-    labels = {name: np.arange(4) % 2 for name in npz.KEYS}
-    images = np.zeros((4, 4, 4, 3), np.uint8)
-    arrays = {k: images if k.endswith("images") else v for k, v in labels.items()}
-    sample = saved(lambda file: np.savez(file, **arrays))
-    return damaged(sample) | damaged_zip(sample)
+    shapes = {"images": (4, 4, 4, 3), "labels": (4,)}
+    arrays = {key: np.zeros(shapes[key.partition("_")[2]], np.uint8) for key in npz.KEYS}
+    return damaged_zip(saved(lambda file: np.savez(file, **arrays)))
 
 
 def parquet_files() -> st.SearchStrategy[bytes]:
     rows = pa.array([{"bytes": drawn("PNG")}] * 3, pa.struct([("bytes", pa.binary())]))
     table = pa.table({"img": rows, "label": pa.array([0, 1, 2], pa.int64())})
-    files = [
-        saved(lambda file, kind=kind: pq.write_table(table, file, compression=kind))
-        for kind in ("none", "snappy", "zstd")
-    ]
+    file = saved(lambda file: pq.write_table(table, file))
     # Some damages of the footer end the process inside pyarrow's own code.
-    return st.one_of(damaged(f, spare=int.from_bytes(f[-8:-4], "little") + 8) for f in files)
+    return damaged(file, spare=int.from_bytes(file[-8:-4], "little") + 8)
 
 
 def images() -> st.SearchStrategy[bytes]:
-    return damaged(*map(drawn, ("PNG", "WEBP", "JPEG", "BMP", "GIF", "TIFF", "PPM")))
+    return st.one_of(damaged(drawn(form)) for form in ("PNG", "WEBP", "JPEG", "GIF", "TIFF"))
 
 
 def checkpoints() -> st.SearchStrategy[bytes]:
     state = {"module.conv1.weight": torch.zeros(4, 3, 3, 3), "fc.weight": torch.ones(10, 4)}
     entries = {"epoch": 3, "state_dict": state, "optimizer": {"state": {}, "lr": 0.1}}
     zipped = saved(lambda file: torch.save(entries, file))
-    legacy = saved(lambda f: torch.save(entries, f, _use_new_zipfile_serialization=False))
-    return damaged(zipped, legacy, safetensors.torch.save(state)) | damaged_zip(zipped)
+    return damaged_zip(zipped) | damaged(safetensors.torch.save(state))
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,16 @@
 """Every metric on a handful of images that can be counted by eye."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
+from robench.catalog.catalog import Catalog
 from robench.contracts import Outcome
-from robench.metrics.accuracy import accuracy
-from robench.metrics.attack_success import attack_success
-from robench.metrics.clean_accuracy import clean_accuracy
-from robench.metrics.mean_size import mean_size
 
-METRICS = [accuracy, attack_success, clean_accuracy, mean_size]
+NAMES = Catalog().names("metrics")
+each_metric = pytest.mark.parametrize("name", NAMES)
 
 
 def outcome(label, clean, attacked, size):
@@ -22,9 +21,9 @@ def outcome(label, clean, attacked, size):
         clean_prediction=np.array(clean, dtype=np.int64),
         prediction=np.array(attacked, dtype=np.int64),
         size=np.array(size, dtype=np.float32),
-        clean_confidence=np.full(len(size), 0.5, np.float32),
-        confidence=np.full(len(size), 0.5, np.float32),
-        fooled_by=np.full(len(size), -1),
+        clean_confidence=np.full(n, 0.5, np.float32),
+        confidence=np.full(n, 0.5, np.float32),
+        fooled_by=np.full(n, -1),
     )
 
 
@@ -32,18 +31,31 @@ FIVE = outcome([0, 1, 2, 3, 4], [0, 1, 2, 3, 9], [0, 9, 9, 3, 4], [0.0, 0.25, 0.
 
 
 @pytest.mark.parametrize(
-    ("metric", "value"),
-    [(accuracy, 3 / 5), (clean_accuracy, 4 / 5), (attack_success, 2 / 4), (mean_size, 0.25)],
+    ("name", "value"),
+    [
+        ("accuracy", 3 / 5),
+        ("clean-accuracy", 4 / 5),
+        ("attack-success", 2 / 4),
+        ("mean-size", 0.25),
+    ],
 )
-def test_value(metric, value):
-    assert metric(FIVE) == pytest.approx(value)
-    assert isinstance(metric(FIVE), float)
+def test_value(name, value):
+    assert Catalog().metric(name)(FIVE) == pytest.approx(value)
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_no_images_give_nan(metric):
-    assert math.isnan(metric(outcome([], [], [], [])))
+@each_metric
+def test_it_is_a_number_that_does_not_depend_on_the_order_and_leaves_the_outcome(name):
+    metric, kept = Catalog().metric(name), dataclasses.astuple(FIVE)
+    turned = Outcome(*(getattr(FIVE, field.name)[::-1] for field in dataclasses.fields(FIVE)))
+    assert metric(turned) == pytest.approx(metric(FIVE), rel=1e-12)
+    assert type(metric(FIVE)) is float
+    assert all(map(np.array_equal, kept, dataclasses.astuple(FIVE)))
+
+
+@each_metric
+def test_no_images_give_no_number_and_no_warning(name):
+    assert math.isnan(Catalog().metric(name)(outcome([], [], [], [])))
 
 
 def test_an_attack_on_nothing_correct_has_no_success_rate():
-    assert math.isnan(attack_success(outcome([1], [0], [0], [0.0])))
+    assert math.isnan(Catalog().metric("attack-success")(outcome([1], [0], [0], [0.0])))
