@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from robench import reproduction
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan, reach
-from robench.catalog.request import Names, Places, Request, keywords, specs
+from robench.catalog.request import OPTIONS, PLACES, STORED, Names, Places, Request, keywords, specs
 from robench.catalog.scale import schedules
 from robench.contracts import Encoder, Progress
 from robench.engine.bench import Bench
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from robench.engine.audit import Finding
 
 
-@keywords(Request)
-@keywords(Places)
+@keywords(*OPTIONS)
 def run(
     request: Request,
     *,
@@ -64,8 +63,7 @@ def run(
     return answer(bench, evaluations, reach(request, bench.catalog))
 
 
-@keywords(Request)
-@keywords(Places)
+@keywords(*OPTIONS)
 def dry_run(
     request: Request, *, places: Places, progress: Progress = bar, warn: Say = print
 ) -> Iterator[str]:
@@ -81,8 +79,7 @@ def dry_run(
     yield from estimate(bench, evaluations, reach(request, bench.catalog))
 
 
-@keywords(Request, "seeds")
-@keywords(Places)
+@keywords("seeds", *PLACES)
 def reproduce(
     table: str,
     scale: str = "cpu-hour",
@@ -126,8 +123,7 @@ def planned(
     return reproduction.planned(table, scale, request.seeds, bench.catalog, values), bench
 
 
-@keywords(Request, "attacks", "norms", "eps", "limit")
-@keywords(Places)
+@keywords("attacks", "norms", "eps", "limit", *PLACES)
 def evaluate(
     checkpoint: Path | str,
     encoder: str,
@@ -166,8 +162,7 @@ def evaluate(
     return answer(bench, own, reach(asked, bench.catalog))
 
 
-@keywords(Request, "preset")
-@keywords(Places, "out", "zoo", "plugins")
+@keywords(*STORED)
 def report(*, request: Request, places: Places, say: Say = print) -> list[Path]:
     """Write tables and figures again from the stored cells at the scale of the latest one.
 
@@ -179,8 +174,7 @@ def report(*, request: Request, places: Places, say: Say = print) -> list[Path]:
     return write_report(store, latest(store, catalog, say), catalog, methods)
 
 
-@keywords(Request, "preset")
-@keywords(Places, "out", "zoo", "plugins")
+@keywords(*STORED)
 def worst_case(attacks: Names, *, request: Request, places: Places, say: Say = print) -> Table:
     """The table of the latest scale, with the worst case over the attacks, image by image.
 
@@ -198,13 +192,12 @@ def worst_case(attacks: Names, *, request: Request, places: Places, say: Say = p
     )
 
 
-@keywords(Request, "preset")
-@keywords(Places, "out", "zoo", "plugins")
+@keywords(*STORED)
 def compare(
     method_a: str,
     method_b: str,
     *,
-    worst_case: Names = None,
+    worst_case: Names | None = None,
     request: Request,
     places: Places,
     say: Say = print,
@@ -234,7 +227,7 @@ def _stored_cells(request: Request, places: Places, warn: Say) -> tuple[Store, C
     return open_store(places, Path("results", request.preset), catalog, warn), catalog
 
 
-@keywords(Places, "zoo", "plugins")
+@keywords("zoo", "plugins")
 def load_encoder(key: str, *, places: Places) -> Encoder:
     """The encoder of the zoo with that key, in eval mode on the CPU.
 
@@ -251,8 +244,7 @@ def load_encoder(key: str, *, places: Places) -> Encoder:
     return restore(Catalog(places.plugins), card, weights)
 
 
-@keywords(Request, "limit", "eps")
-@keywords(Places, "zoo", "data", "device", "plugins")
+@keywords("limit", "eps", "zoo", "data", "device", "plugins")
 def audit(
     key: str,
     *,

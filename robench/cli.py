@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robench.catalog.request import Places, Request
-from robench.catalog.request import options as options_of
+from robench.catalog.request import OPTIONS, PLACES, STORED, Places, Request, gathered
 from robench.grid.spec import nearest
 
 if TYPE_CHECKING:
@@ -100,28 +99,23 @@ class Commands(click.Group):
         return super().resolve_command(context, arguments)
 
 
-def options(kind: type, *names: str) -> Callable[[Command], Command]:
-    """Give a command the fields of `Request` or `Places` as options; it gets them as one value.
-
-    All fields, or those of these ``names``.
-    """
-    known = options_of(kind, *names)
+def options(*names: str) -> Callable[[Command], Command]:
+    """Give a command these options; it gets them as a `Request` and `Places`."""
 
     def decorate(command: Command) -> Command:
         @wraps(command)
         def called(**typed: Any) -> Any:
-            value = kind(**{name: typed.pop(name) for name in known})
-            return command(**typed, **{kind.__name__.lower(): value})
+            return command(**gathered(names, typed))
 
-        for name, (option, default) in reversed(known.items()):
+        for name in reversed(names):
+            field = OPTIONS[name]
             called = click.option(
-                f"--{option.flag or name}",
+                f"--{field.metadata['flag'] or name}",
                 name,
-                help=option.help,
-                metavar=option.metavar,
-                multiple=option.repeated,
-                default=str(default) if default else None,
-                show_default=bool(default),
+                help=field.metadata["help"],
+                default=str(field.default) if field.default else None,
+                show_default=bool(field.default),
+                **field.metadata["click"],
             )(called)
         return called
 
@@ -154,8 +148,7 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command()
-@options(Request)
-@options(Places)
+@options(*OPTIONS)
 @dry_run_option
 def run(request: Request, places: Places, dry_run: bool) -> int:
     """Answer a grid: pretrain, probe, attack, and write tables and plots.
@@ -192,8 +185,7 @@ def _shown(results: "Results") -> int:
     show_default=True,
     help="full, the paper's settings; or gpu-hour or cpu-hour, which claim nothing about them.",
 )
-@options(Request, "seeds")
-@options(Places)
+@options("seeds", *PLACES)
 @dry_run_option
 def reproduce(table: str, scale: str, request: Request, places: Places, dry_run: bool) -> int:
     """Run a published table again, and print its values beside the measured ones.
@@ -222,7 +214,7 @@ def reproduce(table: str, scale: str, request: Request, places: Places, dry_run:
 @cli.command("ls")
 @click.argument("kind", metavar="|".join(LISTS))
 @click.argument("words", nargs=-1)
-@options(Places, "out", "zoo", "plugins")
+@options("out", "zoo", "plugins")
 def list_(kind: str, words: tuple[str, ...], places: Places) -> None:
     """List components with their arguments, presets, stored results, or published values.
 
@@ -285,8 +277,7 @@ def show(name: str, structured: bool) -> None:
 
 
 @cli.command()
-@options(Request, "preset")
-@options(Places, "out", "zoo", "plugins")
+@options(*STORED)
 def report(request: Request, places: Places) -> None:
     """Write tables and plots again from the stored cells; nothing is computed."""
     from robench import api
@@ -298,8 +289,7 @@ def report(request: Request, places: Places) -> None:
 @cli.command()
 @click.argument("method_a")
 @click.argument("method_b")
-@options(Request, "preset")
-@options(Places, "out", "zoo", "plugins")
+@options(*STORED)
 @click.option(
     "--worst-case",
     "attacks",
@@ -333,8 +323,7 @@ def compare(
 
 @cli.command("worst-case")
 @click.argument("attacks")
-@options(Request, "preset")
-@options(Places, "out", "zoo", "plugins")
+@options(*STORED)
 def worst_case(attacks: str, request: Request, places: Places) -> None:
     """Show the table with the worst case over ATTACKS, such as pgd,autoattack, image by image."""
     from robench import api
@@ -354,7 +343,7 @@ def data(context: click.Context) -> None:
 
 @data.command()
 @click.argument("name")
-@options(Places, "data")
+@options("data")
 def fetch(name: str, places: Places) -> None:
     """Download cifar10 or cifar100: checksum, mirrors, resumes where it broke off."""
     from robench.data.cifar import fetch
@@ -365,7 +354,7 @@ def fetch(name: str, places: Places) -> None:
 
 @data.command()
 @click.argument("names", nargs=-1)
-@options(Places, "data")
+@options("data")
 def verify(names: tuple[str, ...], places: Places) -> int:
     """Check the files of cifar10 and cifar100, and decode every image."""
     from robench.data.cifar import verify
@@ -389,11 +378,11 @@ def verify(names: tuple[str, ...], places: Places) -> int:
     metavar="DIR",
     help="Folder of data sets, which is --data elsewhere.  [default: $ROBENCH_DATA or data]",
 )
-@options(Request, "attacks", "norms", "eps", "limit")
+@options("attacks", "norms", "eps", "limit")
 @click.option("--preset", default="cifar", show_default=True, help="For all that is not typed.")
 @click.option("--probe", help="The classifier on features; `own` is the checkpoint's.")
 @click.option("--bn", "branch", help="Of two BatchNorm branches: clean or adversarial.")
-@options(Places, "out", "zoo", "device", "plugins")
+@options("out", "zoo", "device", "plugins")
 def evaluate(
     checkpoint: Path, places: Places, request: Request, root: Path | None, **settings: str
 ) -> int:
@@ -424,8 +413,7 @@ def evaluate(
 @click.option("--target", help="The data set to probe and attack on.  [default: the encoder's own]")
 @click.option("--probe", default="linear", show_default=True, help="The classifier on features.")
 @click.option("--no-autoattack", is_flag=True, help="Skip what takes longest.")
-@options(Request, "limit", "eps")
-@options(Places, "zoo", "data", "device", "plugins")
+@options("limit", "eps", "zoo", "data", "device", "plugins")
 def audit(
     key: str, target: str | None, probe: str, no_autoattack: bool, request: Request, places: Places
 ) -> int:
@@ -460,7 +448,7 @@ def audit(
 
 
 @cli.command()
-@options(Places, "data")
+@options("data")
 def doctor(places: Places) -> None:
     """Show versions, devices and data, and how to get what is missing."""
     from robench.engine.doctor import examine

@@ -13,7 +13,7 @@ import pytest
 from commands import PLUGINS, TOY_RUN, TOYS, files, finished, robench, toys_in, without_figures
 
 from robench import api
-from robench.catalog.request import Places, Request, options
+from robench.catalog.request import OPTIONS
 from robench.grid.records import SCHEMA
 from robench.store.formats import sealed
 
@@ -300,11 +300,10 @@ def test_a_report_keeps_to_the_size_of_the_latest_cell(elsewhere: Path) -> None:
 def test_every_field_is_an_option_and_a_keyword() -> None:
     shown = robench("run", "--help").out
     keywords = inspect.signature(api.run).parameters
-    for kind in (Request, Places):
-        for name, (option, _) in options(kind).items():
-            assert re.search(rf"^  --{option.flag or name} ", shown, re.MULTILINE)
-            assert name in keywords
-            assert f"    {name}: {option.help}" in str(api.run.__doc__)
+    for name, field in OPTIONS.items():
+        assert re.search(rf"^  --{field.metadata['flag'] or name} ", shown, re.MULTILINE)
+        assert name in keywords
+        assert f"    {name}: {field.metadata['help']}" in str(api.run.__doc__)
 
 
 def test_help_and_version_answer() -> None:

@@ -2,14 +2,12 @@
 work.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from functools import partial
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.request import Request
-from robench.catalog.scale import agrees, paired
-from robench.catalog.settings import changed
+from robench.catalog.settings import agrees, changed
 from robench.grid.questions import Evaluation, Pretraining, Probing
 from robench.grid.recipe import Recipe
 from robench.grid.spec import Spec, SpecError, Value, nearest, parse, parse_number, show
@@ -30,32 +28,26 @@ def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation
     own = tuple(parse(spec) for spec in preset.arguments)
 
     def resolved(kind: str, typed: tuple[Spec, ...], default: Sequence[str]) -> list[Spec]:
-        specs = typed or tuple(parse(spec) for spec in default)
-        return _unique(catalog.resolve(kind, spec, own) for spec in specs)
+        return [catalog.resolve(kind, spec, own) for spec in typed or map(parse, default)]
 
-    pairings: dict[Spec, Pairing] = {}
-    for typed in request.methods or tuple(map(parse, preset.methods)):
-        pairing = paired(preset, catalog, catalog.resolve("methods", typed, own))
-        usual = (*map(parse, pairing.arguments), *own)
-        pairings[catalog.resolve("methods", typed, usual)] = pairing
-    methods = list(pairings)
+    chosen = {}
+    for typed in request.methods or map(parse, preset.methods):
+        pairing = paired(preset, catalog.resolve("methods", typed, own))
+        method = catalog.resolve("methods", typed, (*map(parse, pairing.arguments), *own))
+        chosen[method] = (
+            resolved("encoders", request.encoders, pairing.encoders),
+            resolved("probes", request.probes, pairing.probes),
+            _recipe(request, pairing.recipe, catalog, method),
+        )
+    _check_settings(request, list(chosen))
     sources = resolved("datasets", request.sources, preset.sources)
     # Default targets: all sources, so transfer is included.
     targets = resolved("datasets", request.targets or request.sources, preset.targets)
-    encoders, probes = {}, {}
-    for method, pairing in pairings.items():
-        encoders[method] = resolved("encoders", request.encoders, pairing.encoders)
-        probes[method] = resolved("probes", request.probes, pairing.probes)
-    attacks = _attacks(request, preset, catalog, own)
-    _check_settings(request, methods, catalog)
-    recipes = {
-        method: _recipe(request, pairing.recipe, catalog, method)
-        for method, pairing in pairings.items()
-    }
-    evaluations = [
+    attacks = list(_attacks(request, preset, catalog, own))
+    evaluations = (
         Evaluation(
             Probing(
-                Pretraining(method, encoder, source, recipes[method], seed),
+                Pretraining(method, encoder, source, recipe, seed),
                 probe,
                 target,
                 request.images or preset.probe_images,
@@ -65,13 +57,12 @@ def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation
         )
         for seed in request.seeds or preset.seeds
         for source in sources
-        for encoder in _unique(encoder for paired in encoders.values() for encoder in paired)
-        for method in methods
-        if encoder in encoders[method]
+        for method, (encoders, probes, recipe) in chosen.items()
+        for encoder in encoders
         for target in targets
-        for probe in probes[method]
+        for probe in probes
         for attack in attacks
-    ]
+    )
     return tuple(dict.fromkeys(evaluations))
 
 
@@ -80,18 +71,34 @@ def reach(request: Request, catalog: Catalog) -> int | None:
     return request.limit or catalog.preset(request.preset).limit
 
 
-def _check_settings(request: Request, methods: Sequence[Spec], catalog: Catalog) -> None:
+def paired(preset: Preset, method: Spec) -> Pairing:
+    """The settings of a method: the first of those paired with it, or else the preset's."""
+    found = [
+        pairing
+        for pairing in preset.pairings
+        if any(agrees(parse(named), method) for named in pairing.methods)
+    ]
+    return Pairing(
+        (str(method),),
+        encoders=next((p.encoders for p in found if p.encoders), preset.encoders),
+        probes=next((p.probes for p in found if p.probes), preset.probes),
+        recipe=next((p.recipe for p in found if p.recipe), preset.recipe),
+        arguments=next((p.arguments for p in found if p.arguments), ()),
+    )
+
+
+def _check_settings(request: Request, methods: Sequence[Spec]) -> None:
     for setting in request.settings:
         named = setting.method
-        if named and not any(agrees(named, method, catalog) for method in methods):
+        if named and not any(agrees(named, method) for method in methods):
             hint = nearest(named.name, [method.name for method in methods])
-            raise SpecError(f"--set {named}.{setting.key}: the run has no such method; {hint}")
+            raise SpecError(f"--set {setting}: the run has no such method; {hint}")
 
 
 def _recipe(request: Request, given: Recipe | None, catalog: Catalog, method: Spec) -> Recipe:
     """Typed settings over the preset's recipe, or else over the method's own."""
     base, name = given or catalog.schedule(method), method.name
-    typed = request.recipe(partial(agrees, method=method, catalog=catalog))
+    typed = request.recipe(method)
     if base is None and not {"epochs", "batch"} <= typed.keys():
         raise SpecError(
             f"{name} has no schedule of its own, which this preset asks for; choose another "
@@ -103,46 +110,41 @@ def _recipe(request: Request, given: Recipe | None, catalog: Catalog, method: Sp
         raise SpecError(f"{name}: {error}") from None
 
 
-def _attacks(request: Request, preset: Preset, catalog: Catalog, own: Sequence[Spec]) -> list[Spec]:
+def _attacks(
+    request: Request, preset: Preset, catalog: Catalog, own: Sequence[Spec]
+) -> Iterator[Spec]:
     """Clean first, then each attack with each norm and each radius that it leaves open."""
-    found = [catalog.resolve("attacks", Spec("clean"))]
-    for typed in request.attacks or tuple(parse(spec) for spec in preset.attacks):
+    if unknown := [norm for norm in request.norms if norm not in BALLS]:
+        raise SpecError(f"no norm '{unknown[0]}'; {nearest(unknown[0], list(BALLS))}")
+    yield catalog.resolve("attacks", Spec("clean"))
+    for typed in request.attacks or map(parse, preset.attacks):
         takes = catalog.parameters("attacks", typed.name)
+        if "surrogate" in catalog.component("attacks", typed.name).needs:
+            raise SpecError(f"{typed.name} needs a surrogate, which only `robench audit` makes")
         radii = preset.radii.get(typed.name, preset.eps)
-        norms: tuple[Value, ...] = (typed.get("norm"),)
+        norms: Sequence[Value] = [typed.get("norm")]
         if "norm" in takes and not typed.has("norm"):
-            usual = [norm for norm in preset.norms if norm in radii]
-            norms = tuple(_norm(norm) for norm in request.norms or usual)
+            norms = request.norms or [norm for norm in preset.norms if norm in radii]
         for norm in norms:
-            spec = typed if norm is None else typed.with_defaults({"norm": norm})
-            if "eps" not in takes or typed.has("eps"):
-                _radius(typed.get("eps"), str(norm))
-                found.append(catalog.resolve("attacks", spec, own))
-                continue
-            # A norm typed in the spec that does not exist is refused by the attack itself.
-            for eps in request.eps or {**EPS, **radii}.get(str(norm), ("8/255",)):
-                radius = _radius(parse_number(eps), str(norm))
-                found.append(catalog.resolve("attacks", spec.with_defaults({"eps": radius}), own))
-    return _unique(found)
+            sizes: Sequence[Value] = [typed.get("eps")]
+            if "eps" in takes and not typed.has("eps"):
+                # A norm typed in the spec that does not exist is refused by the attack itself.
+                usual = {**EPS, **radii}.get(str(norm), ("8/255",))
+                sizes = [parse_number(eps) for eps in request.eps or usual]
+            for eps in sizes:
+                _check_radius(eps, norm)
+                spec = typed if norm is None else typed.with_defaults({"norm": norm})
+                spec = spec if eps is None else spec.with_defaults({"eps": eps})
+                yield catalog.resolve("attacks", spec, own)
 
 
-def _norm(norm: str) -> str:
-    if norm not in BALLS:
-        raise SpecError(f"no norm '{norm}'; {nearest(norm, list(BALLS))}")
-    return norm
-
-
-def _radius(eps: Value, norm: str) -> Value:
-    if isinstance(eps, int | Fraction):
-        if eps <= 0:
-            raise SpecError(f"eps={show(eps)} should be above 0, such as 8/255")
-        if norm == "linf" and eps > 1:
-            raise SpecError(
-                f"eps={show(eps)} is more than the pixel range; images are in [0, 1], "
-                "so write 8/255, not 8"
-            )
-    return eps
-
-
-def _unique(specs: Iterable[Spec]) -> list[Spec]:
-    return list(dict.fromkeys(specs))
+def _check_radius(eps: Value, norm: Value) -> None:
+    if not isinstance(eps, int | Fraction):
+        return
+    if eps <= 0:
+        raise SpecError(f"eps={show(eps)} should be above 0, such as 8/255")
+    if norm == "linf" and eps > 1:
+        raise SpecError(
+            f"eps={show(eps)} is more than the pixel range; images are in [0, 1], "
+            "so write 8/255, not 8"
+        )

@@ -1,25 +1,25 @@
 """How methods are trained: by whose schedule, and for how long, in words."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 from robench.catalog.catalog import Catalog
+from robench.catalog.plan import paired
 from robench.catalog.request import Request
 from robench.catalog.settings import resized
 from robench.grid.questions import Evaluation, Imported
 from robench.grid.recipe import Recipe
-from robench.grid.spec import Spec, SpecError, parse
-from robench.presets import Pairing, Preset
+from robench.grid.spec import SpecError
 
 
 def schedules(evaluations: Iterable[Evaluation], request: Request, catalog: Catalog) -> list[str]:
     """A line for each schedule in a plan: its methods, and whether it is the preset's or theirs."""
-    preset, methods = catalog.preset(request.preset), dict[str, dict[str, None]]()
+    preset, methods = catalog.preset(request.preset), defaultdict[str, dict[str, None]](dict)
     for training in dict.fromkeys(evaluation.probing.pretraining for evaluation in evaluations):
         method, own = training.objective, catalog.schedule(training.objective)
-        given = paired(preset, catalog, method).recipe
+        given = paired(preset, method).recipe
         if given is not None:
             origin = f"preset {request.preset}'s"
             if own is not None and own != given:
@@ -28,10 +28,9 @@ def schedules(evaluations: Iterable[Evaluation], request: Request, catalog: Cata
             origin = f"the method's own, as preset {request.preset} sets none"
         else:
             origin = "typed"
-        typed = request.recipe(partial(agrees, method=method, catalog=catalog))
-        changes = ", ".join(f"{key}={value}" for key, value in typed.items())
-        line = f"{words(training.recipe)}; {origin}{f', with {changes}' if changes else ''}"
-        methods.setdefault(line, {})[catalog.label("methods", method)] = None
+        changes = ", ".join(f"{key}={value}" for key, value in request.recipe(method).items())
+        line = f"{_words(training.recipe)}; {origin}{f', with {changes}' if changes else ''}"
+        methods[line][catalog.label("methods", method)] = None
     return [f"Schedule of {', '.join(names)}: {line}" for line, names in methods.items()]
 
 
@@ -55,44 +54,33 @@ def table_size(sizes: Sequence[Scale]) -> Scale:
     return fitting[-1] if fitting else sizes[-1]
 
 
-def scale(evaluation: Evaluation, limit: int | None, catalog: Catalog) -> Scale:
-    """How an evaluation's encoder is trained, and how much is tested.
-
-    ``limit`` is the number of test images (None: all).
-    """
-    return _scale(evaluation, limit, catalog, words)
-
-
-def size(evaluation: Evaluation, limit: int | None, catalog: Catalog) -> Scale:
-    """The same without settings such as the learning rate; one size makes a table."""
-    return _scale(
-        evaluation,
-        limit,
-        catalog,
-        lambda recipe: f"{_epochs(recipe)} of {_count(recipe.images)} images ({recipe.precision})",
-    )
-
-
-def _scale(
-    evaluation: Evaluation, limit: int | None, catalog: Catalog, brief: Callable[[Recipe], str]
+def scale(
+    evaluation: Evaluation, limit: int | None, catalog: Catalog, settings: bool = True
 ) -> Scale:
+    """How an evaluation's encoder is trained, and how much is tested: ``limit`` images (None: all).
+
+    Without ``settings`` such as the learning rate, it is the size that results of a table share.
+    """
     probing = evaluation.probing
     test = f"probes on {_count(probing.images)}, {_count(limit)} test images"
     if isinstance(probing.source, Imported):
         return Scale("", test)
     recipe = probing.source.recipe
-    own, trained = _own(catalog, probing.source.objective), brief(recipe)
+    images = f"{_count(recipe.images)} images"
+    try:
+        own = catalog.schedule(probing.source.objective)
+    except SpecError:
+        own = None  # such as a plug-in's that is not at hand
     if own is not None and recipe == replace(
         resized(own, recipe.epochs), images=recipe.images, precision=recipe.precision
     ):
-        epochs = "" if recipe.epochs == own.epochs else f", cut to {_epochs(recipe)}"
-        images = f"{_count(recipe.images)} images"
-        trained = f"each method's own schedule{epochs} on {images} ({recipe.precision})"
-    return Scale(trained, test)
+        cut = "" if recipe.epochs == own.epochs else f", cut to {_epochs(recipe)}"
+        return Scale(f"each method's own schedule{cut} on {images} ({recipe.precision})", test)
+    brief = f"{_epochs(recipe)} of {images} ({recipe.precision})"
+    return Scale(_words(recipe) if settings else brief, test)
 
 
-def words(recipe: Recipe) -> str:
-    """A recipe in brief."""
+def _words(recipe: Recipe) -> str:
     return (
         f"{_epochs(recipe)} of {_count(recipe.images)} images in batches of {recipe.batch} "
         f"({recipe.optimizer}, lr {recipe.lr:g}, {recipe.precision})"
@@ -105,32 +93,3 @@ def _epochs(recipe: Recipe) -> str:
 
 def _count(number: int | None) -> str:
     return "all" if number is None else f"{number:,}"
-
-
-def _own(catalog: Catalog, objective: Spec) -> Recipe | None:
-    """The method's own schedule; None where the method is not at hand."""
-    try:
-        return catalog.schedule(objective)
-    except SpecError:
-        return None
-
-
-def agrees(named: Spec, method: Spec, catalog: Catalog) -> bool:
-    """Whether the method has that name, and every argument that ``named`` gives."""
-    return named.name == method.name and set(named.arguments) <= set(method.arguments)
-
-
-def paired(preset: Preset, catalog: Catalog, method: Spec) -> Pairing:
-    """The settings of a method: the first of those paired with it, or else the preset's."""
-    found = [
-        pairing
-        for pairing in preset.pairings
-        if any(agrees(parse(named), method, catalog) for named in pairing.methods)
-    ]
-    return Pairing(
-        (str(method),),
-        encoders=next((p.encoders for p in found if p.encoders), preset.encoders),
-        probes=next((p.probes for p in found if p.probes), preset.probes),
-        recipe=next((p.recipe for p in found if p.recipe), preset.recipe),
-        arguments=next((p.arguments for p in found if p.arguments), ()),
-    )

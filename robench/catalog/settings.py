@@ -10,53 +10,56 @@ from robench.grid.spec import Spec, SpecError, nearest, parse, parse_number
 
 _KINDS = get_type_hints(Recipe)
 _LEAST = {"epochs": 1, "batch": 2, "images": 1}
-_KEY = re.compile(r"(?:(?P<method>.+)\.)?(?P<key>[A-Za-z_]+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A value for one field of a recipe; for all methods, or for those that agree with ``method``.
-
-    A method agrees where it has that name and all arguments that ``method`` names.
-    """
+    """A value for one field of a recipe: of all methods, or of those that agree with ``method``."""
 
     key: str
     value: Any
     method: Spec | None = None
 
+    def __str__(self) -> str:
+        return f"{self.method}.{self.key}" if self.method else self.key
 
-def settings(name: str, value: Mapping[str, Any] | str | Sequence[Any] | None) -> Any:
+
+def agrees(named: Spec, method: Spec) -> bool:
+    """Whether the method has that name, and every argument that ``named`` gives."""
+    return named.name == method.name and set(named.arguments) <= set(method.arguments)
+
+
+def settings(name: str, value: Mapping[str, Any] | str | Sequence[Any]) -> tuple[Setting, ...]:
     """Read ``"lr=0.1"``, several such texts, or ``{"lr": 0.1, "rocl.epochs": 5}``.
 
     Raises SpecError for a field that a recipe does not have, or a value that it cannot take.
     """
     if isinstance(value, Mapping):
-        return tuple(_setting(name, key, given) for key, given in value.items())
-    items = [value] if isinstance(value, str) else value or ()
+        return tuple(_setting(name, *item) for item in value.items())
+    items = [value] if isinstance(value, str) else value
     return tuple(
         item if isinstance(item, Setting) else _setting(name, *item.rpartition("=")[::2])
         for item in items
     )
 
 
-def _setting(name: str, key: str, value: Any) -> Setting:
-    typed = _KEY.fullmatch(key.strip())
-    if typed is None:
+def _setting(name: str, typed: str, value: Any) -> Setting:
+    method, _, key = typed.strip().rpartition(".")
+    if not key:
         form = "write key=value or METHOD.key=value, such as lr=0.1"
-        raise SpecError(f"{name}: '{f'{key}={value}'[:80].strip('=')}' cannot be read; {form}")
-    if typed["key"] not in _KINDS:
-        raise SpecError(f"a recipe has no '{typed['key']}'; {nearest(typed['key'], list(_KINDS))}")
-    method = parse(typed["method"]) if typed["method"] else None
-    return Setting(typed["key"], recipe_value(typed["key"], value), method)
+        raise SpecError(f"{name}: '{str(value)[:80]}' cannot be read; {form}")
+    if key not in _KINDS:
+        raise SpecError(f"a recipe has no '{key}'; {nearest(key, list(_KINDS))}")
+    return Setting(key, recipe_value(key, value), parse(method) if method else None)
 
 
 def recipe_value(key: str, value: Any) -> Any:
-    """A value for a field of a recipe, from what was typed; None stays None.
+    """A value for a field of a recipe, from what was typed.
 
     Raises SpecError where the field cannot take it.
     """
     kind = _KINDS[key]
-    if value is None or (kind == int | None and value in ("all", "None")):
+    if kind == int | None and value in (None, "all", "None"):
         return None
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
@@ -69,12 +72,10 @@ def recipe_value(key: str, value: Any) -> Any:
     return whole(key, value, _LEAST.get(key, 0))
 
 
-def whole(name: str, value: int | str | None, least: int = 1) -> int | None:
-    """A whole number, at least ``least``, from a number or text; None stays None."""
-    if value is None or (type(value) is int and value >= least):
-        return value
-    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
-        return whole(name, int(value), least)
+def whole(name: str, value: int | str, least: int = 1) -> int:
+    """A whole number, at least ``least``, from a number or text."""
+    if re.fullmatch(r"\s*[0-9]{1,18}\s*", str(value)) and int(value) >= least:
+        return int(value)
     raise SpecError(f"{name}={value} should be a whole number, at least {least}")
 
 
@@ -90,7 +91,7 @@ def _falls(value: Any) -> tuple[tuple[int, float], ...]:
     pairs = [part.split(":") for part in value.split(",")] if isinstance(value, str) else value
     if not all(len(pair) == 2 for pair in pairs):
         raise SpecError(f"falls={value} cannot be read; write EPOCH:SHARE, as 120:0.1,160:0.05")
-    return tuple((whole("falls", at, 0) or 0, _number("falls", share)) for at, share in pairs)
+    return tuple((whole("falls", at, 0), _number("falls", share)) for at, share in pairs)
 
 
 def changed(recipe: Recipe | None, typed: Mapping[str, Any]) -> Recipe:
@@ -99,9 +100,8 @@ def changed(recipe: Recipe | None, typed: Mapping[str, Any]) -> Recipe:
     At another length the warm-up leaves at least one epoch, and steps come at the same share of the
     training. Raises SpecError where no such recipe can be.
     """
-    typed = dict(typed)
     if typed.get("schedule", "steps") != "steps":
-        typed.setdefault("falls", ())
+        typed = {"falls": (), **typed}
     try:
         if recipe is None:
             made = Recipe(**typed)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.request import Places
-from robench.catalog.scale import Scale, scale, size, table_size
+from robench.catalog.scale import Scale, scale, table_size
 from robench.engine.bench import Bench
 from robench.engine.local import answers, reporting
 from robench.grid.questions import Evaluation, Imported
@@ -55,7 +55,7 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
     """
     bench.store.prepare()
     answered, failures = answers(bench, evaluations, limit)
-    sizes = {size(evaluation, limit, bench.catalog) for evaluation in evaluations}
+    sizes = {scale(evaluation, limit, bench.catalog, settings=False) for evaluation in evaluations}
     with reporting(bench):  # the last of several processes to write has read what all have found
         reviewed = review(bench.store.results(), bench.catalog.attack)
         known = {result.cell.key: result for result in reviewed}
@@ -136,8 +136,8 @@ def left_out(made: Comparison) -> str:
 
 
 def size_of(result: Result, catalog: Catalog) -> Scale:
-    """The size of a result's training and test; see `size`."""
-    return size(result.cell.evaluation, result.cell.limit, catalog)
+    """The size of a result's training and test: its scale without settings."""
+    return scale(result.cell.evaluation, result.cell.limit, catalog, settings=False)
 
 
 def sizes_in_words(

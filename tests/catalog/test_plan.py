@@ -82,6 +82,7 @@ def test_without_a_word_on_targets_sources_are_targets() -> None:
         ({"attacks": parse_list("pgd(eps=0)")}, "eps=0 should be above 0"),
         ({"attacks": parse_list("nudge(eps=-1)")}, "eps=-1 should be above 0"),
         ({"attacks": parse_list("pgd(norm=l3)")}, "pgd: "),
+        ({"attacks": parse_list("pgd,transfer")}, "transfer needs a surrogate, which only"),
         ({"seeds": ("a",)}, "seeds=a should be a whole number, at least 0"),
         ({"limit": 0}, "limit=0 should be a whole number, at least 1"),
         (
