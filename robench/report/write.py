@@ -75,10 +75,9 @@ def save_figures(
         }
     for path, content in files.items():
         save(path, content)
-    for pattern in ("trade_off", "eps_curve", "transfer", "pretraining", "examples*"):
-        for path in [*folder.glob(f"{pattern}.png"), *folder.glob(f"{pattern}.pdf")]:
-            if path not in files:
-                path.unlink()
+    for path in folder.glob("*.p[nd][gf]"):
+        if (path.stem in drawn or path.stem.startswith("examples")) and path not in files:
+            path.unlink()
     return list(files)
 
 

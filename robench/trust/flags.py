@@ -7,7 +7,6 @@ too.
 
 from collections.abc import Iterable, Mapping
 from math import log
-from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -15,17 +14,15 @@ import torch
 RANDOM, BATCH, RECOMPUTED = "random", "batch", "recomputed"
 SUBSET, BUDGET, MASKED, GAP = "subset", "budget", "masked", "gap"
 
-MEANINGS: Mapping[str, str] = MappingProxyType(
-    {
-        RANDOM: "the model's outputs change from call to call",
-        BATCH: "the model's outputs for an image change with the batch that it is in",
-        RECOMPUTED: "the same attacked images, predicted again, gave another accuracy",
-        SUBSET: "fewer test images than the set has",
-        BUDGET: "the attack ran with less than its standard budget",
-        MASKED: "signs of masked gradients, so that the true accuracy may be lower",
-        GAP: "a stronger attack leaves over 10 points less, so that the true accuracy is lower",
-    }
-)
+MEANINGS: Mapping[str, str] = {
+    RANDOM: "the model's outputs change from call to call",
+    BATCH: "the model's outputs for an image change with the batch that it is in",
+    RECOMPUTED: "the same attacked images, predicted again, gave another accuracy",
+    SUBSET: "fewer test images than the set has",
+    BUDGET: "the attack ran with less than its standard budget",
+    MASKED: "signs of masked gradients, so that the true accuracy may be lower",
+    GAP: "a stronger attack leaves over 10 points less, so that the true accuracy is lower",
+}
 """In one sentence each, for the footnotes of a table."""
 
 # Evidence: notes.
@@ -36,16 +33,14 @@ NO_DLR = "no-dlr"  # AutoAttack's
 FEW_STEPS = "few-steps"  # PGD's
 FEW_QUERIES = "few-queries"  # Square's
 
-NOTES: Mapping[str, str] = MappingProxyType(
-    {
-        OUTPUTS_CHANGE: RANDOM,
-        RANDOMIZED: RANDOM,
-        BATCH_MATTERS: BATCH,
-        NO_DLR: BUDGET,
-        FEW_STEPS: BUDGET,
-        FEW_QUERIES: BUDGET,
-    }
-)
+NOTES: Mapping[str, str] = {
+    OUTPUTS_CHANGE: RANDOM,
+    RANDOMIZED: RANDOM,
+    BATCH_MATTERS: BATCH,
+    NO_DLR: BUDGET,
+    FEW_STEPS: BUDGET,
+    FEW_QUERIES: BUDGET,
+}
 """What may be noted about a number, and the flag for it."""
 
 # Evidence: counts of images.
@@ -123,7 +118,6 @@ def explain(flag: str, flagged: Iterable[Counted] = ()) -> str:
     meaning = MEANINGS.get(flag)
     if flag == SUBSET:
         sizes = {(one.n, one.counts.get(TEST_IMAGES)) for one in flagged}
-        n, total = sizes.pop() if len(sizes) == 1 else (None, None)
-        if n is not None and total is not None:
-            meaning = f"{n:,} of {total:,} test images"
+        n, total = sizes.pop() if len(sizes) == 1 else (0, None)
+        meaning = f"{n:,} of {total:,} test images" if total else meaning
     return f"flagged: {flag}" + (f" ({meaning})" if meaning else "")

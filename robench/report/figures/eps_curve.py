@@ -21,12 +21,8 @@ def draw(points: pd.DataFrame) -> "Figure | None":
     if attacked.empty:
         return None
     norms = sorted(set(attacked["norm"]), key=lambda norm: attack_order("", norm, ""))
-    shown = [
-        (pair, norm)
-        for norm in norms
-        for pair, here in panels(in_domain(attacked)).items()
-        if (here["norm"] == norm).any()
-    ]
+    tested = panels(in_domain(attacked)).items()
+    shown = [(pair, norm) for norm in norms for pair, own in tested if norm in set(own["norm"])]
     tried = attacked.groupby("attack")["size"].nunique()
     # The attack with the most eps comes first, and so gets the solid line.
     attacks = sorted(ordered(attacked["attack"]), key=lambda attack: -tried[attack])
@@ -34,8 +30,7 @@ def draw(points: pd.DataFrame) -> "Figure | None":
     figure, axes = style.panels(len(shown), 1, 1.9 if len(shown) == 1 else 1.35)
     joined: set[str] = set()
     for axis, (pair, norm) in zip(axes, shown, strict=True):
-        title = style.transfer_label(*pair)
-        axis.set_title(f"{title}, {norm}" if len(norms) > 1 else title)
+        axis.set_title(style.transfer_label(*pair) + (f", {norm}" if len(norms) > 1 else ""))
         here = panels(points)[pair]
         joined |= _draw_panel(axis, here[here["norm"].isin(["", norm])], looks, strokes)
     figure.supxlabel("eps" if len(norms) > 1 else f"eps ({norms[0]})")

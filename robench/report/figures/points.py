@@ -1,6 +1,5 @@
 """The points of the figures: the long frame averaged over seeds, in percent."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from statistics import fmean
 from typing import NamedTuple
@@ -73,18 +72,14 @@ def in_domain(points: pd.DataFrame) -> pd.DataFrame:
 
 def panels(points: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
     """The points of each source and target, in natural order."""
-    pairs = set(zip(points["source"], points["target"], strict=True))
-    return {
-        pair: points[(points["source"] == pair[0]) & (points["target"] == pair[1])]
-        for pair in sorted(pairs, key=lambda pair: tuple(map(natural, pair)))
-    }
+    groups = {tuple(map(str, pair)): own for pair, own in points.groupby(["source", "target"])}
+    pairs = sorted(groups, key=lambda pair: [natural(name) for name in pair])
+    return {(pair[0], pair[1]): groups[pair] for pair in pairs}
 
 
 def under(points: pd.DataFrame, attack: Attack) -> pd.DataFrame:
     """The points of an attack in its ball."""
-    for column, value in attack._asdict().items():
-        points = points[points[column] == value]
-    return points
+    return points[(points[list(Attack._fields)] == attack).all(axis=1)]
 
 
 def strongest(points: pd.DataFrame) -> Attack | None:
@@ -108,16 +103,13 @@ def most_discriminating_eps(points: pd.DataFrame) -> Attack | None:
 def _tried(points: pd.DataFrame) -> dict[Attack, list[float]]:
     """The accuracies under each attack, of those that were tried at the most places."""
     attacked = points[points["attack"] != CLEAN]
-    tried: dict[Attack, list[float]] = defaultdict(list)
-    for attack, norm, eps, accuracy in zip(
-        *(attacked[column] for column in ("attack", "norm", "eps", "accuracy")), strict=True
-    ):
-        tried[Attack(attack, norm, eps)].append(accuracy)
+    groups = attacked.groupby(list(Attack._fields))["accuracy"]
+    tried = {Attack(*map(str, one)): values.tolist() for one, values in groups}
     most = max(map(len, tried.values()), default=0)
     return {one: values for one, values in tried.items() if len(values) == most}
 
 
 def heading(points: pd.DataFrame, attack: Attack) -> str:
     """The attack's name; with the norm where it is not always linf."""
-    others = zip(points["attack"], points["norm"], points["eps"], strict=True)
+    others = zip(*(points[name] for name in Attack._fields), strict=True)
     return attack_names([*others, attack])[-1]

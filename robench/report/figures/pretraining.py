@@ -15,7 +15,6 @@ def draw(curves: Sequence[Curve]) -> "Figure | None":
     """A panel per method, with a loss axis of its own: losses of different objectives do not
     compare. None where no losses are on record.
     """
-    from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
     curves = [curve for curve in curves if curve.losses]
@@ -47,11 +46,6 @@ def draw(curves: Sequence[Curve]) -> "Figure | None":
     figure.supxlabel("epoch")
     figure.supylabel("pretraining loss")
     if len(strokes) > 1:
-        style.legend(
-            figure,
-            [
-                Line2D([], [], color=style.GREY, dashes=stroke.dashes, label=run)
-                for run, stroke in strokes.items()
-            ],
-        )
+        handles = [stroke.handle(run, marker="") for run, stroke in strokes.items()]
+        style.legend(figure, handles)
     return figure

@@ -6,9 +6,8 @@ import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,8 +54,7 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """A method's colour and marker; either distinguishes it from the others."""
 
     colour: str
@@ -69,18 +67,17 @@ class Look:
         return Line2D([], [], color=self.colour, marker=self.marker, linestyle="", label=name)
 
 
-@dataclass(frozen=True)
-class Stroke:
+class Stroke(NamedTuple):
     """One of several lines of a method: its dashes, and how much of a marker is filled."""
 
     dashes: tuple[float, ...]
     fill: Fill
 
-    def handle(self, name: str, *, line: bool) -> "Line2D":
+    def handle(self, name: str, *, line: bool = True, marker: str = "o") -> "Line2D":
         """The line, or its markers alone, in a legend."""
         from matplotlib.lines import Line2D
 
-        handle = Line2D([], [], color=GREY, marker="o", linestyle="", label=name)
+        handle = Line2D([], [], color=GREY, marker=marker, linestyle="", label=name)
         handle.set(fillstyle=self.fill, markerfacecoloralt="white")
         if line:
             handle.set(linestyle="-", dashes=self.dashes)
@@ -100,14 +97,13 @@ def paper() -> Iterator[None]:
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """A look for each name, in the order given: the same for the same names in every figure."""
-    several = zip(dict.fromkeys(names), cycle(COLOURS), cycle(MARKERS), strict=False)
-    return {name: Look(colour, marker) for name, colour, marker in several}
+    several = map(Look, cycle(COLOURS), cycle(MARKERS))
+    return dict(zip(dict.fromkeys(names), several, strict=False))
 
 
 def strokes(names: Sequence[str]) -> dict[str, Stroke]:
     """A stroke for each name, the first one solid."""
-    several = zip(names, cycle(DASHES), cycle(FILLS), strict=False)
-    return {name: Stroke(dashes, fill) for name, dashes, fill in several}
+    return dict(zip(names, map(Stroke, cycle(DASHES), cycle(FILLS)), strict=False))
 
 
 def label(name: str, width: int = 48) -> str:
