@@ -49,27 +49,17 @@ def planned(name: str) -> tuple[Evaluation, ...]:
 
 
 @each_paper
-def test_every_setting_has_its_source_and_every_difference_two_sides(name: str) -> None:
-    preset = CATALOG.preset(name)
-    assert len(preset.settings) > 20
-    assert len({(setting.part, setting.name) for setting in preset.settings}) == len(
-        preset.settings
-    )
-    for setting in preset.settings:
-        assert setting.value
-        assert any(part in setting.source for part in (".py:", ".sh:", ".md:")), setting
-    for difference in preset.differences:
-        assert difference.paper or difference.code
-        assert difference.here
-
-
-@each_paper
 def test_the_settings_shown_are_those_that_run(name: str) -> None:
+    preset = CATALOG.preset(name)
     trainings = {evaluation.probing.pretraining for evaluation in planned(name)}
+    assert {preset.limit} == {e.probing.images for e in planned(name)} == {None}
+    assert {(one.recipe.images, one.recipe.precision) for one in trainings} == {(None, "fp32")}
     specs = {e.attack for e in planned(name)} | {e.probing.probe for e in planned(name)}
     specs |= {training.objective for training in trainings}
     checked = 0
-    for setting in CATALOG.preset(name).settings:
+    for setting in preset.settings:
+        assert setting.value
+        assert any(part in setting.source for part in (".py:", ".sh:", ".md:")), setting
         part = setting.part.rpartition(": ")[2]
         run = [spec.get(setting.name) for spec in specs if spec.name == part]
         if part == "recipe":
@@ -80,6 +70,7 @@ def test_the_settings_shown_are_those_that_run(name: str) -> None:
             assert typed.get(setting.name) in run
         checked += part == "recipe" or bool(run)
     assert checked > 10
+    assert all((one.paper or one.code) and one.here for one in preset.differences)
 
 
 @pytest.mark.parametrize(
@@ -101,17 +92,6 @@ def test_the_numbers_shown_of_a_base_are_its_own(name: str, part: str, bases: li
         spec = parse("clae" if bases == ["clae"] else f"clae(base={bases[0]})")
         objective = CATALOG.build_objective(CATALOG.resolve("methods", spec), Narrow())
         assert f"{objective.ball.eps:g}" == shown["eps"]
-
-
-@each_paper
-def test_everything_is_trained_tested_and_in_full_precision(name: str) -> None:
-    evaluations = planned(name)
-    assert {CATALOG.preset(name).limit} == {e.probing.images for e in evaluations} == {None}
-    recipes = {e.probing.pretraining.recipe for e in evaluations}
-    assert {recipe.images for recipe in recipes} == {None}
-    assert {recipe.precision for recipe in recipes} == {"fp32"}
-    pairs = {(e.probing.pretraining.dataset, e.probing.dataset) for e in evaluations}
-    assert len(pairs) == 4
 
 
 @pytest.mark.parametrize(
@@ -221,12 +201,6 @@ def test_pairings(typed: dict[str, str], encoders: set[str], probes: set[str]) -
     found = [evaluation.probing for evaluation in plan(request, CATALOG)]
     assert {str(probing.pretraining.encoder) for probing in found} == encoders
     assert {str(probing.probe).partition(",")[0] for probing in found} == probes
-
-
-def test_norms_may_be_typed_beyond_an_attack_s_own() -> None:
-    typed = Request(preset="paper/rocl", attacks=parse_list("autoattack"), norms=("l2",))
-    attacks = dict.fromkeys(e.attack for e in plan(typed, CATALOG))
-    assert [str(attack.get("eps")) for attack in attacks][1:] == ["1/4", "1/2"]
 
 
 def test_a_wheel_has_the_tables_and_values() -> None:

@@ -90,14 +90,6 @@ def test_a_method_may_be_named_in_any_way_that_means_the_same() -> None:
     assert compare("plain", "rocl(steps=10, eps=0.0314)").out == plain
 
 
-def test_several_scales_are_a_column() -> None:
-    longer = [planted(right(0.5, 1), method, "clean", epochs=7) for method in PAIR]
-    store_in(Path(), [*grid([0]), *longer])
-    done = compare(*PAIR)
-    assert "\n7 epochs of" in done.out
-    assert "corrected for the 4 comparisons" in done.out
-
-
 def test_cells_without_partner_are_counted_on_standard_error() -> None:
     store_in(Path(), [*grid(), planted(right(0.3, 0), seed=9)])
     done = compare(*PAIR)
@@ -105,23 +97,6 @@ def test_cells_without_partner_are_counted_on_standard_error() -> None:
         "robench: compared 9 pairs of cells; left out 1 of plain that rocl(steps=10) has no "
         "partner for\n"
     )
-
-
-def test_a_method_may_have_the_name_of_a_column() -> None:
-    store_in(Path(), [planted(right(0.5, 1), "p"), planted(right(0.4, 2), "difference")])
-    head = compare("p", "difference").out.splitlines()[2]
-    assert head.split().count("p") == 3  # the method, its p, and Holm's
-    assert head.split().count("difference") == 2
-
-
-def test_flags_are_footnotes_and_one_seed_has_no_spread() -> None:
-    pair = [planted(right(0.5, 1), notes=("randomized",)), planted(right(0.4, 2), "rocl")]
-    store_in(Path(), pair)
-    done = compare("plain", "rocl")
-    assert " (a) " in done.out
-    assert done.out.endswith("(a) flagged: random (the model's outputs change from call to call)\n")
-    assert "±" not in done.out
-    assert "the one comparison" in done.out
 
 
 @pytest.mark.parametrize(
@@ -171,9 +146,11 @@ def test_the_worst_case_is_a_column_of_the_table() -> None:
     assert files(Path("out")) == before
 
 
-def test_methods_are_compared_at_their_worst() -> None:
-    store_in(Path(), grid([0]))
+def test_methods_are_compared_at_their_worst_and_a_scale_has_a_row_of_its_own() -> None:
+    longer = [planted(right(0.5, 1), method, "clean", epochs=7) for method in PAIR]
+    store_in(Path(), [*grid([0]), *longer])
     done = compare(*PAIR, "--worst-case", "pgd,square")
     assert done.code == 0
-    assert "\nworst of pgd, square 8/255  " in done.out
-    assert "corrected for the 4 comparisons" in done.out
+    assert "\n7 epochs of" in done.out
+    assert "worst of pgd, square 8/255  " in done.out
+    assert "corrected for the 5 comparisons" in done.out

@@ -10,14 +10,11 @@ import pytest
 from commands import robench
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stored import grid, planted
+from stored import planted
 
 from robench.report import compare as comparing
 from robench.report import render
 from robench.report.compare import compare
-from robench.report.figures import eps_curve, style
-from robench.report.figures.points import points
-from robench.report.results import frame
 from robench.report.table import Table, pivot
 from robench.report.write import write
 
@@ -146,15 +143,6 @@ def test_a_terminal_gets_lines_and_no_codes(name: str) -> None:
     for shown in (text, re.sub("\x1b\\[[0-9;]*m", "", boxed)):
         assert shown.replace("\n", "").isprintable()
     assert max(map(len, re.sub("\x1b\\[[0-9;]*m", "", boxed).splitlines())) <= 100
-
-
-# It draws a figure, which takes about a second.
-def test_a_figure_takes_no_name_for_a_formula() -> None:
-    names = (r"$\frac{$", "a$b$", "<script>", "\u202eevil", r"$\notacommand$")
-    with style.paper():
-        drawn = eps_curve.draw(points(frame(grid(methods=names, datasets=("cifar10",), n=40))))
-        assert drawn is not None
-        assert all(len(content) > 1000 for content in style.files(drawn).values())
 
 
 @pytest.mark.parametrize(

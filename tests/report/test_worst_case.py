@@ -8,7 +8,6 @@ from stored import SQUARE, planted
 
 from robench.catalog.catalog import Catalog
 from robench.grid.spec import SpecError
-from robench.metrics.accuracy import accuracy
 from robench.report.worst_case import worst_case, worst_cases
 
 ATTACK = Catalog().attack
@@ -26,19 +25,8 @@ def shuffled(outcome, order):
     return replace(outcome, **arrays)
 
 
-def test_only_images_right_after_all_attacks_are_right():
-    worst = worst_case([planted(WEAK).outcome, planted(STRONG).outcome])
-    assert correct(worst) == BOTH
-    assert accuracy(worst) == pytest.approx(2 / 6)
-
-
-def test_one_attack_is_its_own_worst_case():
-    only = planted(WEAK).outcome
-    for name, array in vars(worst_case([only])).items():
-        assert np.array_equal(array, vars(only)[name])
-
-
-def test_images_are_matched_by_index():
+def test_only_images_right_after_all_attacks_are_right_matched_by_index():
+    assert correct(worst_case([planted(WEAK).outcome, planted(STRONG).outcome])) == BOTH
     index = np.array([40, 7, 13, 2, 99, 31])
     weak, strong = planted(WEAK, index=index).outcome, planted(STRONG, index=index).outcome
     worst = worst_case([weak, shuffled(strong, np.array([5, 2, 0, 1, 4, 3]))])
@@ -70,11 +58,6 @@ def test_prediction_and_size_are_of_the_first_attack_that_fools():
 def test_other_images_are_refused(other):
     with pytest.raises(ValueError, match="outcome 2 is not about the images of the first"):
         worst_case([planted(WEAK).outcome, other])
-
-
-def test_no_attacks_have_no_worst_case():
-    with pytest.raises(ValueError, match="needs outcomes"):
-        worst_case([])
 
 
 def test_results_of_each_model_are_joined():
@@ -116,27 +99,18 @@ def test_what_another_attack_missed_is_settled_by_autoattack(pgd, autoattack, ex
         assert len(worst.flags) == len(expected)
 
 
-def test_without_autoattack_a_gap_stays():
-    results = [planted(WEAK, flags=("gap",)), planted(STRONG, attack=SQUARE)]
-    (worst,) = worst_cases(results, ["pgd", "square"], ATTACK)
-    assert worst.flags == ("gap",)
+def test_what_cannot_be_joined_is_refused():
+    def refused(message, attacks, *results):
+        with pytest.raises(SpecError, match=message):
+            worst_cases(results, attacks, ATTACK)
 
-
-def test_unknown_attacks_and_attacks_never_tried_together_are_refused():
-    results = [planted(WEAK), planted(WEAK, attack=SQUARE, seed=1)]
-    with pytest.raises(SpecError, match="no stored cells of attack 'pdg'; did you mean pgd"):
-        worst_cases(results, ["pdg"], ATTACK)
-    with pytest.raises(SpecError, match="no model was attacked by all of pgd, square"):
-        worst_cases(results, ["pgd", "square"], ATTACK)
-
-
-def test_cells_on_other_images_are_named():
-    one, other = planted(WEAK), planted(WEAK, attack=SQUARE, index=np.arange(6) + 1)
-    with pytest.raises(SpecError, match=f"{other.cell.key}: outcome 2 is not about the images"):
-        worst_cases([one, other], ["pgd", "square"], ATTACK)
-
-
-def test_images_of_other_data_are_refused():
-    one, other = planted(WEAK, data="a"), planted(STRONG, attack=SQUARE, data="b")
-    with pytest.raises(SpecError, match="the images have changed between the attacks"):
-        worst_cases([one, other], ["pgd", "square"], ATTACK)
+    one, both = planted(WEAK, data="a"), ["pgd", "square"]
+    refused("no stored cells of attack 'pdg'; did you mean pgd", ["pdg"], one)
+    seed = planted(WEAK, attack=SQUARE, seed=1)
+    refused("no model was attacked by all of pgd, square", both, one, seed)
+    other = planted(WEAK, attack=SQUARE, index=np.arange(6) + 1)
+    refused(f"{other.cell.key}: outcome 2 is not about the images", both, one, other)
+    data = planted(STRONG, attack=SQUARE, data="b")
+    refused("the images have changed between the attacks", both, one, data)
+    with pytest.raises(ValueError, match="needs outcomes"):
+        worst_case([])

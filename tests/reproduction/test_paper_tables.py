@@ -8,8 +8,7 @@ import pytest
 from robench.catalog.catalog import Catalog
 from robench.grid.questions import Evaluation
 from robench.grid.spec import parse
-from robench.papers import SCALES, Scale, find, names
-from robench.presets import Preset
+from robench.papers import SCALES, Scale, find
 from robench.report.published import values
 from robench.reproduction import Place, planned
 
@@ -26,10 +25,6 @@ def asked(name: str, scale: str) -> list[Evaluation]:
     return [evaluation for place in at(name, scale) for evaluation in place.evaluations]
 
 
-def test_the_tables_are_the_files() -> None:
-    assert names() == NAMES
-
-
 @pytest.mark.parametrize(
     ("name", "count"), [("rocl-table1", 49), ("rocl-transfer", 8), ("clae-table2", 0)]
 )
@@ -41,17 +36,11 @@ def test_every_published_value_of_a_table_has_one_place(name: str, count: int) -
     assert Counter(place.published for place in found if place.published) == Counter(own)
     places = [(p.row.method, p.row.protocol, p.source, p.target, p.column) for p in found]
     assert len(set(places)) == len(places)
-
-
-def test_every_place_of_rocl_s_table_1_has_its_value() -> None:
-    found = at("rocl-table1", "full")
-    assert len(found) == 49
-    assert all(place.published is not None for place in found)
-    exact = [place for place in found if place.published and place.published.verified]
-    assert [(p.row.method, p.column, str(p.published)) for p in exact] == [
-        ("RoCL", "clean", "83.71"),
-        ("RoCL", "pgd linf 8/255", "40.27"),
-    ]
+    checked = [p for p in found if p.published and p.published.verified]
+    exact = [("RoCL", "clean", "83.71"), ("RoCL", "pgd linf 8/255", "40.27")]
+    assert [(p.row.method, p.column, str(p.published)) for p in checked] == (
+        exact if name == "rocl-table1" else []
+    )
 
 
 @pytest.mark.parametrize("scale", list(SCALES))
@@ -118,9 +107,3 @@ def test_a_smaller_encoder_keeps_the_input_s_normalisation_and_the_embedding() -
         for here, full in encoders:
             assert (here.name, full.name) == ("resnet8", "resnet18")
             assert dict(here.arguments) | {"width": 0} == dict(full.arguments) | {"width": 0}
-
-
-def test_a_scale_s_arguments_replace_the_preset_s_and_keep_the_others() -> None:
-    preset = Preset("", (), (), (), ("resnet18",), None, arguments=("pgd(steps=5)", "a(x=1, y=2)"))
-    applied = Scale(arguments=("a(x=3)", "b(z=1)")).applied(preset)
-    assert applied.arguments == ("a(x=3)", "b(z=1)", "pgd(steps=5)", "a(x=1, y=2)")

@@ -112,14 +112,6 @@ def test_a_flagged_value_makes_no_statement() -> None:
     assert {check.verdict for check in made.rankings} == {Verdict.FLAGGED}
 
 
-def test_clae_has_no_published_values() -> None:
-    text = markdown(reproduction("clae-table2", "cpu-hour"))
-    assert "No number of the CLAE paper could be checked against the paper" in text
-    assert "so no ranking can hold" in text
-    assert "tinyImageNet is not run" in text
-    assert "Sources of the published values" not in text
-
-
 def test_failures_and_flags_are_shown() -> None:
     def plant(evaluation: Evaluation) -> Result | None:
         if evaluation.probing.pretraining.objective.name == "plain":

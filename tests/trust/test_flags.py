@@ -61,11 +61,6 @@ def test_a_run_shows_flags_beside_other_cells_and_writes_none(elsewhere: Path) -
     assert "| plain | **75.0** | 25.0<sup>a</sup> | 50.0<sup>a</sup> |" in table
     assert "<sup>a</sup> flagged: masked (signs of masked gradients" in table
     assert files(Path("out/cells")) == before
-
-
-def test_flags_go_with_their_cause() -> None:
-    store = store_in(Path(), grid())
-    answer(grid(), store)
     for path in Path("out/cells").glob("plain*linf8_255*"):
         path.unlink()
     assert all(result.flags == () for result in answer(grid()[:2], store))
@@ -111,23 +106,3 @@ def test_a_flag_of_every_cell_is_said_once_below_the_table() -> None:
     assert r"\textsuperscript" not in Path("out/table.tex").read_text()
     (first, _) = csv.DictReader(Path("out/table.csv").read_text().splitlines())
     assert first["clean mark"] == first["pgd 4/255 mark"] == "flagged: subset"
-
-
-def test_a_cell_may_have_a_flag_beside_that_of_every_cell() -> None:
-    reduced = [
-        planted(
-            right(100),
-            method,
-            attack,
-            limit=400,
-            notes=notes,
-            counts={"test-images": 10_000},
-        )
-        for method, notes in (("plain", ("few-steps",)), ("rocl", ()))
-        for attack in (SMALL, LARGE)
-    ]
-    answer(reduced, store_in(Path(), reduced))
-    text = Path("out/table.md").read_text()
-    assert "All numbers flagged: subset" in text
-    assert "| plain | 25.0<sup>a</sup> | 25.0<sup>a</sup> |" in text
-    assert "| rocl | 25.0 | 25.0 |" in text
