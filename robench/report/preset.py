@@ -1,10 +1,10 @@
 """A preset in full, for a terminal and for programs: its run, its sources, its differences."""
 
 import shutil
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from itertools import groupby
+from textwrap import TextWrapper
 from typing import Any
 
 from robench.catalog.catalog import Catalog
@@ -61,34 +61,38 @@ def _full(spec: Spec) -> str:
 
 def as_text(preset: Shown, columns: int | None = None) -> str:
     """The preset to read, as wide as the terminal where ``columns`` are not given."""
+    rows = [(preset["name"], preset["summary"]), ("", ""), ("What it runs", "")]
+    for training in preset["trainings"]:
+        rows += [("  method", training["method"]), ("  encoder", training["encoder"])]
+        rows += [("  recipe", recipe_as_typed(training["recipe"]))]
+        rows += [*(("  probe", probe) for probe in training["probes"]), ("", "")]
+    rows += [
+        ("  other methods", f"train by {preset['others']}"),
+        ("  sources", ", ".join(preset["sources"])),
+        ("  targets", ", ".join(preset["targets"])),
+        *(("  attack", attack) for attack in preset["attacks"]),
+        ("  seeds", ", ".join(map(str, preset["seeds"]))),
+        ("  probed on", f"{preset['images'] or 'all'} training images"),
+        ("  attacked", f"{preset['limit'] or 'all'} test images, {preset['batch']} at a time"),
+    ]
+    settings = [Setting(**setting) for setting in preset["settings"]]
+    rows += [("", ""), ("What the authors' code sets, and where", "")] if settings else []
+    for part, group in groupby(settings, lambda setting: setting.part):
+        rows += [(f"  {headline(part)}", "")]
+        rows += [(f"    {one.name}", f"{explained(one)}  [{one.source}]") for one in group]
+    differences = preset["differences"]
+    rows += [("", ""), ("Where paper, code and robench differ", "")] if differences else []
+    for one in differences:
+        rows += [(f"  {one['point']}", "")]
+        rows += [(f"    {side}", one[side]) for side in ("paper", "code", "here") if one[side]]
     width = columns or shutil.get_terminal_size((100, 24)).columns
     width = min(max(width, 60), 110)  # longer lines are hard to read
-    lines = [*_rows([(preset["name"], preset["summary"])], width), "", "What it runs"]
-    for training in preset["trainings"]:
-        rows = [("method", training["method"]), ("encoder", training["encoder"])]
-        rows.append(("recipe", recipe_as_typed(training["recipe"])))
-        rows += [("probe", probe) for probe in training["probes"]]
-        lines += [*_rows(rows, width, 2), ""]
-    rows = [
-        ("other methods", f"train by {preset['others']}"),
-        ("sources", ", ".join(preset["sources"])),
-        ("targets", ", ".join(preset["targets"])),
-        *(("attack", attack) for attack in preset["attacks"]),
-        ("seeds", ", ".join(map(str, preset["seeds"]))),
-        ("probed on", f"{preset['images'] or 'all'} training images"),
-        ("attacked", f"{preset['limit'] or 'all'} test images, {preset['batch']} at a time"),
-    ]
-    lines += [*_rows(rows, width, 2), ""]
-    settings = [Setting(**setting) for setting in preset["settings"]]
-    lines += ["What the authors' code sets, and where"] if settings else []
-    for part, group in groupby(settings, lambda setting: setting.part):
-        rows = [(one.name, f"{explained(one)}  [{one.source}]") for one in group]
-        lines += [f"  {headline(part)}", *_rows(rows, width, 4)]
-    lines += ["", "Where paper, code and robench differ"] if preset["differences"] else []
-    for one in preset["differences"]:
-        sides = [(side, one[side]) for side in ("paper", "code", "here") if one[side]]
-        lines += [f"  {one['point']}", *_rows(sides, width, 4)]
-    return "\n".join(lines).rstrip() + "\n"
+    lines = []
+    for name, text in rows:
+        first, rest = f"{name:22}  ", " " * 24
+        wrap = TextWrapper(width, first, rest, break_on_hyphens=False)
+        lines += wrap.wrap(text) or [name]
+    return "\n".join(lines) + "\n"
 
 
 def headline(part: str) -> str:
@@ -110,14 +114,3 @@ def recipe_as_typed(recipe: Mapping[str, Any]) -> str:
     values = {name: recipe[name] for name in names} | ({"falls": falls} if falls else {})
     shown = {n: f"{v:.6g}" if isinstance(v, float) else v for n, v in values.items()}
     return ", ".join(f"{name}={value}" for name, value in shown.items())
-
-
-def _rows(rows: Sequence[tuple[str, str]], width: int, indent: int = 0) -> Iterator[str]:
-    """Names in one column and wrapped texts in the next."""
-    column = indent + 2 + min(max(len(name) for name, _ in rows), 24)
-    for name, text in rows:
-        first = f"{' ' * indent}{name}  ".ljust(column)
-        blank = " " * column
-        yield from textwrap.wrap(
-            text, width, initial_indent=first, subsequent_indent=blank, break_on_hyphens=False
-        )

@@ -1,6 +1,7 @@
 """`robench presets` prints a preset in full."""
 
 import json
+import re
 
 import pytest
 from commands import robench
@@ -34,7 +35,7 @@ def test_everything_is_shown(name: str) -> None:
 def test_it_is_printed_as_text_and_as_one_json_object() -> None:
     done = robench("presets", "show", "paper/rocl")
     assert (done.code, done.err) == (0, "")
-    assert "temperature    0.5  [src/argument.py:130]" in done.out
+    assert re.search(r"temperature +0\.5  \[src/argument\.py:130\]", done.out)
     assert "pgd(eps=0.0627, norm=linf" in done.out
     content = json.loads(robench("presets", "show", "paper/clae", "--json").out)
     assert content["name"] == "paper/clae"
@@ -47,7 +48,6 @@ def test_it_is_printed_as_text_and_as_one_json_object() -> None:
 def test_presets_are_listed_and_a_mistyped_one_has_near_ones() -> None:
     done = robench("presets")
     assert [line.split()[0] for line in done.out.splitlines()] == NAMES
-    assert robench("presets", "list").out == done.out
     done = robench("presets", "show", "paper/rocky")
     assert done.code == 2
     assert "no preset 'paper/rocky'; did you mean paper/rocl" in done.err

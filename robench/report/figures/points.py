@@ -79,7 +79,7 @@ def panels(points: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
 
 def under(points: pd.DataFrame, attack: Attack) -> pd.DataFrame:
     """The points of an attack in its ball."""
-    return points[(points[list(Attack._fields)] == attack).all(axis=1)]
+    return points[(points[list(Attack._fields)] == list(attack)).all(axis=1)]
 
 
 def strongest(points: pd.DataFrame) -> Attack | None:
