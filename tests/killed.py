@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from commands import PLUGINS
 
 from robench.contracts import State
 from robench.store.checkpoints import FileCheckpoints
+
+A = TypeVar("A")
 
 DRIVER = """
 import signal
@@ -81,6 +83,16 @@ class Killing:
         self.left -= 1
         if self.left == 0:
             raise Killed
+
+
+def resumed(folder: Path, work: Callable[[Killing], A], after: int = 1) -> tuple[A, int]:
+    """The result of work that is killed at every safe point of that number, and the kills."""
+    kills = 0
+    while True:
+        try:
+            return work(Killing(folder, after)), kills
+        except Killed:
+            kills += 1
 
 
 class Ended(NamedTuple):

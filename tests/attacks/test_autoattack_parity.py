@@ -1,29 +1,20 @@
 """The official package, called directly, leaves the same images standing."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pyautoattack
 import pytest
 import torch
-from attacking import call
+from attacking import call, curved, grey_images, predict
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from robench.attacks.autoattack import AutoAttack
 from robench.tensors.modes import draw_seed, preserved_random_state
 
-Build = Callable[[int], nn.Module]
-Predict = Callable[[nn.Module, Tensor], Tensor]
-
 OFFICIAL = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 ALL, NO_DLR = ["apgd-ce", "apgd-t", "fab-t", "square"], ["apgd-ce", "fab-t", "square"]
 HALF = {"linf": 0.03, "l2": 0.3, "l1": 2.0}  # radii at which ``patchy`` loses about half its images
-
-
-def attacked(attack: AutoAttack, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    return call(attack, model, images, labels, 4).images
 
 
 def official(
@@ -105,11 +96,25 @@ def patchy(classes: int) -> tuple[nn.Module, Tensor, Tensor]:
         return model, images, model(images).argmax(1)
 
 
-def assert_the_same_stand(classes: int, norm: str, eps: float, predict: Predict) -> None:
+@pytest.mark.parametrize(
+    ("classes", "norm", "eps"),
+    [
+        (4, "linf", HALF["linf"]),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [
+                *((10, norm, eps) for norm, eps in HALF.items()),
+                *((2, "linf", 0.03), (3, "linf", 0.03), (100, "linf", 0.01)),
+            ]
+        ),
+    ],
+)
+def test_the_same_images_stand(classes: int, norm: str, eps: float) -> None:
+    # Some seconds: all four attacks run in full, twice.
     model, images, labels = patchy(classes)
     attack = AutoAttack(eps=eps, norm=norm)
     targets = classes - 1 if classes < 10 else None
-    made = call(attack, model, images, labels, 4)
+    made = call(attack, model, images, labels)
     standing = predict(model, made.images) == labels
     expected = predict(model, official(attack, model, images, labels, targets)) == labels
     assert torch.equal(standing, expected)
@@ -118,43 +123,18 @@ def assert_the_same_stand(classes: int, norm: str, eps: float, predict: Predict)
     assert 0 < made.counts["square"] < fooled < len(images)
 
 
-def test_in_linf_with_four_classes(predict: Predict) -> None:
-    # Some 20 seconds: all four attacks run in full, twice.
-    assert_the_same_stand(4, "linf", HALF["linf"], predict)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
-def test_with_ten_classes(norm: str, predict: Predict) -> None:
-    assert_the_same_stand(10, norm, HALF[norm], predict)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("classes", "eps"), [(2, 0.03), (3, 0.03), (100, 0.01)])
-def test_with_fewer_and_more_classes(classes: int, eps: float, predict: Predict) -> None:
-    assert_the_same_stand(classes, "linf", eps, predict)
-
-
-@contextmanager
-def every_step_taken() -> Iterator[None]:
-    """Search as the package does: through the model itself, and on after a success."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("robench.attacks._official.fast_copy", lambda model, check_on: model)
-        patch.setattr("robench.attacks._official.stop_at_success", lambda attack: None)
-        yield
-
-
-@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.02), ("l2", 0.15), ("l1", 1.5)])
 @pytest.mark.usefixtures("without_square")
 def test_with_every_step_taken_the_images_are_the_same_too(
-    norm: str, curved: Build, images: Tensor, predict: Predict
+    norm: str, eps: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = curved(10)
-    images = images[:2]
+    """Searching as the package does: through the model itself, and on after a success."""
+    model, images = curved(), grey_images()[:2]
     labels = predict(model, images)
-    attack = AutoAttack(eps={"linf": 0.02, "l2": 0.15, "l1": 1.5}[norm], norm=norm)
+    attack = AutoAttack(eps=eps, norm=norm)
     expected = official(attack, model, images, labels)
-    with every_step_taken():
-        found = attacked(attack, model, images, labels)
+    monkeypatch.setattr("robench.attacks._official.fast_copy", lambda model, check_on: model)
+    monkeypatch.setattr("robench.attacks._official.stop_at_success", lambda attack: None)
+    found = call(attack, model, images, labels).images
     assert torch.equal(found, expected)
     assert not torch.equal(found, images)

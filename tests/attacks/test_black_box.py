@@ -9,15 +9,16 @@ from robench.attacks.square import Square
 from robench.attacks.transfer import Transfer
 from robench.contracts import Attack
 
+IMAGES, LABELS = torch.tensor(corners().images[:30]) / 255, torch.tensor(corners().labels[:30])
+
 
 @pytest.mark.parametrize("attack", [Square(16 / 255, queries=300), Transfer(16 / 255)])
 def test_they_stay_in_their_ball_and_hurt(attack: Attack) -> None:
-    model, images = honest(), torch.tensor(corners().images[:30]) / 255
-    labels = torch.tensor(corners().labels[:30])
-    attacked = call(attack, model, images, labels).images
+    model = honest()
+    attacked = call(attack, model, IMAGES, LABELS).images
     assert attack.ball is not None
-    assert attack.ball.size(attacked, images).max() <= 16 / 255 + 1e-6
-    assert (model(attacked).argmax(1) == labels).float().mean() < 0.6
+    assert attack.ball.size(attacked, IMAGES).max() <= 16 / 255 + 1e-6
+    assert (model(attacked).argmax(1) == LABELS).float().mean() < 0.6
     assert "gradients" not in attack.needs
 
 
@@ -25,9 +26,9 @@ def test_they_stay_in_their_ball_and_hurt(attack: Attack) -> None:
 def test_fewer_queries_than_the_standard_ones_are_noted(
     queries: int, notes: tuple[str, ...]
 ) -> None:
-    model, image = honest(), torch.tensor(corners().images[:1]) / 255
-    label = (model(image).argmax(1) + 1) % 4  # misclassified already, so that nothing is computed
-    assert call(Square(queries=queries), model, image, label).notes == notes
+    model = honest()
+    label = (model(IMAGES[:1]).argmax(1) + 1) % 4  # misclassified, so that nothing is computed
+    assert call(Square(queries=queries), model, IMAGES[:1], label).notes == notes
 
 
 def test_no_query_is_refused() -> None:

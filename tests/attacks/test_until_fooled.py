@@ -1,9 +1,8 @@
 """APGD without the work on fooled images: fewer images computed, the same ones standing."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
+from attacking import curved, grey_images, predict
 from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
 from torch import Tensor, nn
 
@@ -11,24 +10,19 @@ from robench.attacks._until_fooled import stop_at_success
 from robench.tensors.balls import ball
 from robench.tensors.modes import preserved_random_state
 
-Build = Callable[[int], nn.Module]
-Predict = Callable[[nn.Module, Tensor], Tensor]
-
 NORMS = {"Linf": 0.001, "L2": 0.01, "L1": 0.04}  # radii at which half of the images fall
 
 
-@pytest.fixture
-def many(images: Tensor) -> Tensor:
-    return torch.cat([images, images.flip(2), images.flip(3), images.transpose(2, 3)])
+SIX = grey_images()
+MANY = torch.cat([SIX, SIX.flip(2), SIX.flip(3), SIX.transpose(2, 3)])
 
 
 @pytest.fixture
-def model(curved: Build, many: Tensor) -> nn.Sequential:
+def model() -> nn.Sequential:
     """A model that sees several classes in the images, so that each has a label of its own."""
-    model = curved(10).requires_grad_(False)
-    assert isinstance(model, nn.Sequential)
-    model[-1].bias -= model(many).mean(0)
-    assert len(model(many).argmax(1).unique()) > 4
+    model = curved().requires_grad_(False)
+    model[-1].bias -= model(MANY).mean(0)
+    assert len(model(MANY).argmax(1).unique()) > 4
     return model
 
 
@@ -50,34 +44,34 @@ def climb(
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("kind", [APGDAttack, APGDAttack_targeted])
 def test_the_same_images_stand_after_less_work(
-    kind: type[APGDAttack], norm: str, model: nn.Module, many: Tensor, predict: Predict
+    kind: type[APGDAttack], norm: str, model: nn.Module
 ) -> None:
-    labels = predict(model, many)
+    labels = predict(model, MANY)
     labels[0] = (labels[0] + 1) % 10
     computed: list[int] = []
     model.register_forward_pre_hook(lambda _, given: computed.append(len(given[0])))
-    whole = climb(kind, model, many, labels, norm, stop=False)
+    whole = climb(kind, model, MANY, labels, norm, stop=False)
     before = sum(computed)
     computed.clear()
-    found = climb(kind, model, many, labels, norm, stop=True)
+    found = climb(kind, model, MANY, labels, norm, stop=True)
     assert sum(computed) < before
     standing = predict(model, found) == labels
     assert torch.equal(standing, predict(model, whole) == labels)
-    assert 0 < standing[1:].sum() < len(many) - 1
-    assert torch.equal(found[standing], many[standing])
-    assert torch.equal(found[0], many[0])
-    assert ball(norm.lower(), NORMS[norm]).size(found, many).max() <= NORMS[norm] + 1e-6
+    assert 0 < standing[1:].sum() < len(MANY) - 1
+    assert torch.equal(found[standing], MANY[standing])
+    assert torch.equal(found[0], MANY[0])
+    assert ball(norm.lower(), NORMS[norm]).size(found, MANY).max() <= NORMS[norm] + 1e-6
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_it_ends_when_nothing_stands(
-    norm: str, model: nn.Module, images: Tensor, predict: Predict, monkeypatch: pytest.MonkeyPatch
+    norm: str, model: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(NORMS, norm, 40 * NORMS[norm])
-    labels = predict(model, images)
+    labels = predict(model, SIX)
     calls: list[None] = []
     model.register_forward_pre_hook(lambda *_: calls.append(None))
-    found = climb(APGDAttack, model, images, labels, norm, stop=True)
+    found = climb(APGDAttack, model, SIX, labels, norm, stop=True)
     # One call before the climb; in L1 sixty steps in larger balls look for the start.
     assert len(calls) < (20 if norm != "L1" else 80)
     assert (predict(model, found) != labels).all()
