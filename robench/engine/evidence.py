@@ -27,12 +27,7 @@ def determinism(model: nn.Module, images: Tensor, logits: Tensor) -> list[str]:
 
 
 def counts(
-    model: nn.Module,
-    ball: Ball,
-    images: Tensor,
-    labels: Tensor,
-    logits: Tensor,
-    standing: Tensor,
+    model: nn.Module, ball: Ball, images: Tensor, labels: Tensor, logits: Tensor, standing: Tensor
 ) -> dict[str, int]:
     """Counts that `robench.trust.flags` draws the lines of an attack within ``ball`` through.
 
@@ -64,10 +59,7 @@ def margin(logits: Tensor) -> Tensor:
 
 def unresolved(logits: Tensor) -> int:
     """Count the images whose cross-entropy, or its gradient, float32 cannot resolve."""
-    classes = logits.shape[1]
-    if classes < 2:
-        return 0
-    flat = spread(logits) < flags.SMALLEST_SPREAD * log(classes)
+    flat = spread(logits) < flags.SMALLEST_SPREAD * log(logits.shape[1])
     return int((flat | (margin(logits) > flags.LARGEST_MARGIN)).sum())
 
 

@@ -28,6 +28,7 @@ def test_a_whole_data_set_passes() -> None:
             "test: images are uint8 [8, 3, 32, 9]",
         ),
         ({"test": Split(TEST.images, TEST.labels[:7])}, "test: 8 images but 7 labels"),
+        ({"test": Split(TEST.images, TEST.labels - 1)}, "test: label -1 in row 0 is out of range"),
         ({"held_out": Split(TEST.images[:0], TEST.labels[:0])}, "held_out: no images in it"),
         ({"test": HALF}, "test: labels are float32, expected whole numbers"),
         ({"classes": tuple("abcdefghi")}, "train: label 9 in row 18 is out of range, expected 0"),

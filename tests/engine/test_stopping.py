@@ -10,23 +10,23 @@ import pytest
 from robench.engine.stopping import SIGNALS, at_safe_points
 
 
-class Told(BaseException):
+class Signalled(BaseException):
     """What the handler of this test raises."""
 
 
 @pytest.fixture(autouse=True, params=SIGNALS, ids=lambda number: number.name)
 def number(request: pytest.FixtureRequest) -> Iterator[int]:
-    def tell(number: int, frame: object) -> None:
-        raise Told(number)
+    def handle(number: int, frame: object) -> None:
+        raise Signalled(number)
 
-    before = signal.signal(request.param, tell)
+    before = signal.signal(request.param, handle)
     yield request.param
     signal.signal(request.param, before)
 
 
 def test_the_first_waits_for_the_safe_point(number: int) -> None:
     saved = []
-    with pytest.raises(Told, match=str(int(number))), at_safe_points() as stop:  # noqa: PT012
+    with pytest.raises(Signalled, match=str(int(number))), at_safe_points() as stop:  # noqa: PT012
         stop(lambda: saved.append("too early"))
         os.kill(os.getpid(), number)
         assert saved == []
@@ -36,7 +36,7 @@ def test_the_first_waits_for_the_safe_point(number: int) -> None:
 
 
 def test_the_second_does_not_wait(number: int) -> None:
-    with pytest.raises(Told), at_safe_points():  # noqa: PT012
+    with pytest.raises(Signalled), at_safe_points():  # noqa: PT012
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
         pytest.fail("nothing was raised")
@@ -44,7 +44,7 @@ def test_the_second_does_not_wait(number: int) -> None:
 
 def test_without_a_safe_point_it_waits_to_the_end(number: int) -> None:
     after = []
-    with pytest.raises(Told), at_safe_points():  # noqa: PT012
+    with pytest.raises(Signalled), at_safe_points():  # noqa: PT012
         os.kill(os.getpid(), number)
         after.append(1)
     assert after

@@ -36,6 +36,16 @@ def state(number: int) -> State:
     return State({"x": torch.full((2,), float(number))}, {"number": number})
 
 
+def save(work: FileCheckpoints, *numbers: int) -> None:
+    for number in numbers:
+        work.save_if_due(lambda number=number: state(number))
+
+
+def loaded(work: FileCheckpoints) -> int | None:
+    found = work.load()
+    return None if found is None else found.values["number"]
+
+
 def files(folder: Path) -> list[Path]:
     return sorted((folder / "work").iterdir())
 
@@ -77,65 +87,53 @@ def bits(tensor: torch.Tensor) -> list[int]:
 
 def test_the_two_latest_are_kept(make: Callable[..., FileCheckpoints], tmp_path: Path) -> None:
     work = make()
-    for number in range(5):
-        work.save_if_due(lambda number=number: state(number))
+    save(work, 0, 1, 2, 3, 4)
     assert [path.name[:8] for path in files(tmp_path)] == ["00000004", "00000005"]
-    found = make().load()
-    assert found is not None
-    assert found.values["number"] == 4
+    assert loaded(make()) == 4
     work.clear()
-    assert make().load() is None
+    assert loaded(make()) is None
     assert make().latest() is None
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("where", [0, 1, 9, 60, 200, 0.5, -1])
-@pytest.mark.parametrize("bit", [0, 7])
+@pytest.mark.parametrize("where", [0, 9, 200, -1])
 def test_one_bit_flipped_is_noticed_and_the_one_before_serves(
-    make: Callable[..., FileCheckpoints], tmp_path: Path, said: list[str], where: float, bit: int
+    make: Callable[..., FileCheckpoints], tmp_path: Path, said: list[str], where: int
 ) -> None:
-    work = make()
-    work.save_if_due(lambda: state(1))
-    work.save_if_due(lambda: state(2))
+    save(make(), 1, 2)
     path = files(tmp_path)[-1]
     data = bytearray(path.read_bytes())
-    data[int(where * len(data)) if where == 0.5 else int(where)] ^= 1 << bit
+    data[where] ^= 1
     path.write_bytes(data)
-    found = make().load()
-    assert found is not None
-    assert found.values["number"] == 1
+    assert loaded(make()) == 1
     assert f"{path} is damaged" in said[0]
     assert not path.exists()
-    make().save_if_due(lambda: state(3))
-    found = make().load()
-    assert found is not None
-    assert found.values["number"] == 3
+    save(make(), 3)
+    assert loaded(make()) == 3
 
 
 def test_a_state_cut_short_anywhere_is_noticed(
     make: Callable[..., FileCheckpoints], tmp_path: Path, said: list[str]
 ) -> None:
-    make().save_if_due(lambda: state(1))
+    save(make(), 1)
     path = files(tmp_path)[0]
     whole = path.read_bytes()
-    for length in range(len(whole)):
+    for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
-        assert make().load() is None, length
-    assert len(said) == len(whole)
+        assert loaded(make()) is None, length
+    assert len(said) == len(range(0, len(whole), 7))
     path.write_bytes(whole)
-    assert make().load() is not None
+    assert loaded(make()) == 1
 
 
 def test_a_state_of_other_work_is_not_gone_on_from(
     make: Callable[..., FileCheckpoints], said: list[str]
 ) -> None:
-    make().save_if_due(lambda: state(1))
-    assert make(data="b").load() is None
+    save(make(), 1)
+    assert loaded(make(data="b")) is None
     assert "has another data than now; starting anew" in said[0]
-    make(data="b").save_if_due(lambda: state(2))
-    found = make(data="b").load()
-    assert found is not None
-    assert found.values["number"] == 2
+    save(make(data="b"), 2)
+    assert loaded(make(data="b")) == 2
 
 
 def test_time_counts_from_before_the_interruption(
@@ -145,7 +143,7 @@ def test_time_counts_from_before_the_interruption(
     monkeypatch.setattr(time, "monotonic", lambda: now)
     work = make()
     now = 107.0
-    work.save_if_due(lambda: state(1))
+    save(work, 1)
     again = make()
     again.load()
     now = 109.0
@@ -178,19 +176,16 @@ def test_a_full_disk_costs_the_state_and_not_the_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     work = make()
-    work.save_if_due(lambda: state(1))
+    save(work, 1)
     before = files(tmp_path)
 
     def full(number: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    for number in (2, 3):
-        work.save_if_due(lambda number=number: state(number))
+    save(work, 2, 3)
     assert files(tmp_path) == before
     assert len(said) == 1
     assert "No space left on device; going on" in said[0]
     monkeypatch.undo()
-    found = make().load()
-    assert found is not None
-    assert found.values["number"] == 1
+    assert loaded(make()) == 1
