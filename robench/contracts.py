@@ -44,15 +44,15 @@ class State:
     values: Mapping[str, Any]
 
 
-class Checkpoints(Protocol):
-    """Saves the state of long work, so that it can be resumed after an interruption."""
+class Checkpoints:
+    """Saves the state of long work, so that it can be resumed; this class itself saves nothing."""
 
     def load(self) -> State | None:
         """Load the state to resume from, on the CPU; None to start at the beginning.
 
         Each tensor has the strides that it was saved with.
         """
-        ...
+        return None
 
     def save_if_due(self, state: Callable[[], State]) -> None:
         """Mark a safe point. ``state()`` returns everything needed to resume.
@@ -60,19 +60,10 @@ class Checkpoints(Protocol):
         It is called only when a checkpoint is due. If the process was asked to stop, the state is
         saved and the work stops here.
         """
-        ...
 
 
-class _NoCheckpoints:
-    def load(self) -> State | None:
-        return None
-
-    def save_if_due(self, state: Callable[[], State]) -> None:
-        pass
-
-
-NO_CHECKPOINTS: Checkpoints = _NoCheckpoints()
-"""Saves nothing: interrupted work starts again."""
+NO_CHECKPOINTS = Checkpoints()
+"""Interrupted work starts again."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What the stages give to objectives and probes, for a single call; and a small encoder."""
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
@@ -17,6 +18,13 @@ def batch_of(images: Tensor, generator: Generator, labels: Tensor | None = None)
 def probe_data(data: Data) -> ProbeData:
     """All but the test part."""
     return ProbeData(data.train, data.held_out, len(data.classes))
+
+
+def both_parts(data: Data) -> tuple[Tensor, Tensor]:
+    """Images in [0, 1] and labels of the part to train on and the held-out part."""
+    images = np.concatenate([data.train.images, data.held_out.images])
+    labels = np.concatenate([data.train.labels, data.held_out.labels])
+    return torch.tensor(images).float() / 255, torch.tensor(labels)
 
 
 class Small(Encoder):

@@ -175,7 +175,7 @@ def _joined(parts: Sequence[State], batch: int) -> State:
 
 
 @dataclass(frozen=True)
-class _Within:
+class _Within(Checkpoints):
     """Checkpoints of the attack on one batch, saved together with the batches ``before`` it."""
 
     outer: Checkpoints

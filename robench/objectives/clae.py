@@ -52,15 +52,11 @@ class CLAE(Objective):
         base: str = "simclr",
     ) -> None:
         super().__init__()
-        given = {"temperature": temperature, "hidden": hidden, "output": output}
-        own = learner(base, _BASES, {**given, "colour": colour, "crop": crop})
+        own = learner(base, _BASES, temperature, hidden, output, colour, crop)
         if eps is None:
             eps = 0.015 if base == "simclr" else 0.006027  # Plain/main.py:49, UEL/main.py:50
-        if own.temperature <= 0 or not 0 < eps <= 1 or not 0 < momentum <= 1:
-            raise ValueError(
-                f"temperature={own.temperature} must be positive, "
-                f"eps={eps} and momentum={momentum} in (0, 1]"
-            )
+        if not 0 < eps <= 1 or not 0 < momentum <= 1:
+            raise ValueError(f"eps={eps} and momentum={momentum} must be in (0, 1]")
         add_branch(encoder, ADVERSARIAL, momentum)
         self.encoder = encoder
         self.projector = own.projector(encoder.width, own.hidden, own.output)

@@ -24,6 +24,13 @@ CLAE_INSTANCE = Recipe(
 )
 """Plain/main.py:25-40, 188-200 and 248, and the same lines of UEL/main.py but a few on."""
 
+_RECIPES = {
+    "rocl": RoCL.recipe,
+    "clae": CLAE_SIMCLR,
+    "plain": CLAE_INSTANCE,
+    "uel": CLAE_INSTANCE,
+}
+
 
 class Plain(Objective):
     """NT-Xent between two random views of each image (equation 1), both in one batch.
@@ -55,17 +62,12 @@ class Plain(Objective):
         base: str = "simclr",
     ) -> None:
         super().__init__()
-        given = {"temperature": temperature, "hidden": hidden, "output": output}
-        own = learner(base, LEARNERS, {**given, "colour": colour, "crop": crop})
-        if own.temperature <= 0:
-            raise ValueError(f"temperature={own.temperature} must be positive")
+        own = learner(base, LEARNERS, temperature, hidden, output, colour, crop)
         self.encoder = encoder
         self.projector = own.projector(encoder.width, own.hidden, own.output)
         self.temperature, self.contrast, self.joint = own.temperature, own.contrast, own.joint
         self.augment = own.views(own.colour, own.crop)
-        recipes = {"rocl": RoCL.recipe, "clae": CLAE_SIMCLR}
-        recipes |= dict.fromkeys(("plain", "uel"), CLAE_INSTANCE)
-        self.recipe = recipes.get(base, self.recipe)
+        self.recipe = _RECIPES.get(base, Plain.recipe)
 
     def forward(self, batch: Batch) -> Tensor:
         views = [self.augment(batch.images, batch.generator) for _ in range(2)]

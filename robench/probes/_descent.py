@@ -1,14 +1,22 @@
 """Minimising a loss over shuffled batches, and the linear layer that it starts from."""
 
-import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
-from robench.contracts import ProbeError, Run
+from robench.contracts import Probe, ProbeData, ProbeError, Run, Split
 from robench.steps import steps
+
+
+def joined(data: ProbeData) -> Split:
+    """The training part and after it the held-out part."""
+    images = np.concatenate([data.train.images, data.held_out.images])
+    return Split(images, np.concatenate([data.train.labels, data.held_out.labels]))
 
 
 def linear_layer(
@@ -19,7 +27,7 @@ def linear_layer(
     layer = nn.Linear(width, classes, device="meta").to_empty(device=device)
     bound = width**-0.5
     with torch.no_grad():
-        for weights in (layer.weight, layer.bias):
+        for weights in layer.parameters():
             if generator is None:
                 weights.zero_()
             else:
@@ -27,63 +35,83 @@ def linear_layer(
     return layer
 
 
-def descend(
-    optimizer: Optimizer,
-    loss: Callable[[Tensor], Tensor],
-    rows: int,
-    batch: int,
-    epochs: int,
-    generator: Generator,
-    run: Run,
-    label: str,
-    falls: Sequence[int] = (),
-    smallest: int = 1,
-    buffers: Iterable[Tensor] = (),
-    after_epoch: Callable[[], None] = lambda: None,
-) -> None:
-    """Minimise the ``loss`` of batches of row numbers, int64 [B], shuffled anew in each epoch.
+@dataclass(frozen=True)
+class Descending(Probe):
+    """Minimises a loss over shuffled batches. Raises ValueError for values out of range."""
 
-    The learning rate falls tenfold after each number of epochs in ``falls``. A last batch of fewer
-    than ``smallest`` rows is omitted. ``buffers`` are what ``loss`` and ``after_epoch`` change in
-    place beside the parameters. Raises ProbeError for a loss that is not finite.
-    """
-    lr, total = optimizer.defaults["lr"], torch.zeros((), device=run.device)
-    parameters = [weights for group in optimizer.param_groups for weights in group["params"]]
-    changing = {f"changing.{i}": t for i, t in enumerate([*parameters, *buffers, total])}
+    lr: float
+    epochs: int
+    batch: int
 
-    def restore(found: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
+    def __post_init__(self) -> None:
+        if min(self.lr, self.epochs, self.batch) <= 0:
+            raise ValueError(
+                f"lr={self.lr}, epochs={self.epochs} and batch={self.batch} must be positive"
+            )
+
+    @property
+    def falls(self) -> Sequence[int]:
+        """The numbers of epochs done at which the learning rate falls tenfold."""
+        return ()
+
+    @abstractmethod
+    def optimizer(self, parameters: Iterable[Tensor]) -> Optimizer:
+        """The optimizer of what is trained."""
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate in an epoch, from 0."""
+        lr = self.lr
+        for _ in [fall for fall in self.falls if epoch >= fall]:
+            lr *= 0.1
+        return lr
+
+    def descend(
+        self,
+        trained: nn.Module,
+        loss: Callable[[Tensor], Tensor],
+        rows: int,
+        generator: Generator,
+        run: Run,
+        smallest: int = 1,
+        kept: Mapping[str, Tensor] | None = None,
+        after_epoch: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Train in place on the ``loss`` of batches of row numbers, int64 [B], out of ``rows``.
+
+        A last batch of fewer than ``smallest`` rows is omitted. ``kept`` are what ``after_epoch``
+        changes in place. Raises ProbeError for a loss that is not finite.
+        """
+        label, batch = f"{type(self).__name__} probe", min(self.batch, rows)
+        optimizer, last = self.optimizer(trained.parameters()), max(rows - smallest, 0) // batch
+        changing = {**trained.state_dict(), **(kept or {})}
+
+        def restore(found: Mapping[str, Tensor]) -> None:
             for name, tensor in changing.items():
                 tensor.copy_(found[name])
 
-    for epoch, step, batch_rows in steps(
-        rows, batch, epochs, optimizer, lambda: changing, restore, generator, run, label, smallest
-    ):
-        for group in optimizer.param_groups:
-            group["lr"] = rate(lr, falls, epoch)
-        optimizer.zero_grad()
-        value = loss(batch_rows)
-        value.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        total += value.detach()
-        if step == (rows - smallest) // batch:
-            if not math.isfinite(total.item()):
+        work = steps(
+            rows,
+            batch,
+            self.epochs,
+            optimizer,
+            lambda: changing,
+            restore,
+            generator,
+            run,
+            label,
+            min(smallest, rows),
+        )
+        for epoch, step, batch_rows in work:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate(epoch)
+            optimizer.zero_grad()
+            value = loss(batch_rows)
+            if not value.isfinite():
                 raise ProbeError(
-                    f"{label}: the loss is {total.item()} in epoch {epoch + 1}; "
-                    f"try a smaller lr than {lr:g}"
+                    f"{label}: the loss is {value.item()} in epoch {epoch + 1}; "
+                    f"try a smaller lr than {self.lr:g}"
                 )
-            total.zero_()
-            after_epoch()
-
-
-def check_positive(lr: float, epochs: int, batch: int) -> None:
-    """Raise ValueError unless all are positive."""
-    if min(lr, epochs, batch) <= 0:
-        raise ValueError(f"lr={lr}, epochs={epochs} and batch={batch} must be positive")
-
-
-def rate(lr: float, falls: Sequence[int], epoch: int) -> float:
-    """The learning rate in an epoch, from 0: tenfold smaller after each number in ``falls``."""
-    for _ in [fall for fall in falls if epoch >= fall]:
-        lr *= 0.1
-    return lr
+            value.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            if step == last:
+                after_epoch()

@@ -1,17 +1,17 @@
 """Probes by SGD that see every image anew in each epoch: augmented, attacked, or both."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim import SGD
 
-from robench.contracts import Encoder, Probe, ProbeData, Run, Split
-from robench.probes._descent import check_positive, descend, linear_layer
+from robench.contracts import Encoder, ProbeData, Run, Split
+from robench.probes._descent import Descending, joined, linear_layer
 from robench.tensors.ascend import ascend
 from robench.tensors.augment import random_crop, random_hflip
 from robench.tensors.balls import ball
@@ -19,31 +19,30 @@ from robench.tensors.modes import evaluating, frozen, full_precision
 
 
 @dataclass(frozen=True)
-class OnImages(Probe):
+class OnImages(Descending):
     """SGD with momentum; the learning rate falls tenfold after each epoch that ``decay`` lists.
 
     ``decay`` counts the epochs done, between commas as the field's code takes them: "15,20", or ""
     for a constant rate. Raises ValueError for a list of another form, or a value out of range.
     """
 
-    lr: float
-    epochs: int
-    batch: int
+    drawn: ClassVar[bool] = False
+    """Whether the layer is drawn at first as torch's are; else it is zero."""
+
     momentum: float = 0.9
     weight_decay: float = 2e-4
     decay: str = ""
 
     def __post_init__(self) -> None:
-        check_positive(self.lr, self.epochs, self.batch)
+        super().__post_init__()
         if not 0 <= self.momentum < 1 or self.weight_decay < 0:
             raise ValueError(
                 f"momentum={self.momentum} must be in [0, 1) and "
                 f"weight_decay={self.weight_decay} not negative"
             )
         # One form only: another spelling would be another question with the same answer.
-        if not re.fullmatch(r"([1-9]\d*(,[1-9]\d*)*)?", self.decay) or any(
-            later <= earlier for earlier, later in pairwise(self.falls)
-        ):
+        written = re.fullmatch(r"([1-9]\d*(,[1-9]\d*)*)?", self.decay)
+        if not written or self.falls != sorted(set(self.falls)):
             raise ValueError(
                 f"decay='{self.decay}' should be ascending epochs with commas between and no "
                 "spaces, such as '15,20'"
@@ -51,11 +50,13 @@ class OnImages(Probe):
 
     @property
     def falls(self) -> list[int]:
-        """The numbers of epochs done at which the learning rate falls."""
         return [int(epoch) for epoch in self.decay.split(",") if epoch]
 
     def passes(self) -> float:
         return self.epochs * 0.5  # forward only
+
+    def optimizer(self, parameters: Iterable[Tensor]) -> SGD:
+        return SGD(parameters, self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def seen(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
@@ -63,20 +64,11 @@ class OnImages(Probe):
         """The images to train on, made of ``images`` [B, 3, H, W] in [0, 1]: crops and flips."""
         return crop_and_flip(images, generator)
 
-    def start(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Linear:
-        """The layer before training: zeros."""
-        return linear_layer(encoder.width, data.classes, run.device)
-
-    def sgd(self, module: nn.Module) -> torch.optim.SGD:
-        """The optimizer of the module's parameters."""
-        return torch.optim.SGD(
-            module.parameters(), self.lr, momentum=self.momentum, weight_decay=self.weight_decay
-        )
-
     def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
-        layer = self.start(encoder, data, generator, run)
+        start = generator if self.drawn else None
+        layer = linear_layer(encoder.width, data.classes, run.device, start)
         model = nn.Sequential(encoder, layer)
-        images, labels = pixels([data.train, data.held_out], run.device)
+        images, labels = pixels(joined(data), run.device)
 
         def loss(rows: Tensor) -> Tensor:
             batch = images[rows].float().div_(255)
@@ -87,25 +79,13 @@ class OnImages(Probe):
 
         # As the encoder is when features are extracted or attacked.
         with evaluating(encoder), frozen(encoder), full_precision():
-            descend(
-                self.sgd(layer),
-                loss,
-                len(labels),
-                self.batch,
-                self.epochs,
-                generator,
-                run,
-                f"{type(self).__name__} probe",
-                falls=self.falls,
-            )
+            self.descend(layer, loss, len(labels), generator, run)
         return layer.requires_grad_(False)
 
 
-def pixels(parts: Sequence[Split], device: torch.device) -> tuple[Tensor, Tensor]:
-    """The images of the parts, uint8 [n, 3, H, W], and their labels [n], on the device."""
-    images = np.concatenate([part.images for part in parts])
-    labels = np.concatenate([part.labels for part in parts])
-    return torch.tensor(images, device=device), torch.tensor(labels, device=device)
+def pixels(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The images, uint8 [n, 3, H, W], and labels [n] of a split, on the device."""
+    return torch.tensor(split.images, device=device), torch.tensor(split.labels, device=device)
 
 
 def crop_and_flip(images: Tensor, generator: Generator) -> Tensor:

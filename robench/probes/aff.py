@@ -1,5 +1,6 @@
 """Adversarial full finetuning (AFF): the whole network by TRADES, from the pretrained encoder."""
 
+import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,7 +9,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from robench.contracts import Encoder, ProbeData, ProbeError, Run, Split
-from robench.probes._descent import descend
+from robench.probes._descent import joined, linear_layer
 from robench.probes._on_images import OnAdversaries, crop_and_flip, pixels
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import ball
@@ -59,12 +60,13 @@ class AFF(OnAdversaries):
             adopt_branch(encoder, self.branch)
         except ValueError as error:
             raise ProbeError(f"aff(branch={self.branch}): {error}") from None
-        layer = self.start(encoder, data, generator, run)
+        layer = linear_layer(encoder.width, data.classes, run.device)
         model = nn.Sequential(encoder, layer)
-        parts = [data.train] if self.select else [data.train, data.held_out]
-        images, labels = pixels(parts, run.device)
+        images, labels = pixels(data.train if self.select else joined(data), run.device)
         best = torch.tensor(-1.0, dtype=torch.float64, device=run.device)
-        kept = [t.detach().clone() for t in model.state_dict().values()] if self.select else []
+        best_model = copy.deepcopy(model)
+        kept = {f"best.{name}": weights for name, weights in best_model.state_dict().items()}
+        kept["accuracy"] = best
 
         def loss(rows: Tensor) -> Tensor:
             views = crop_and_flip(images[rows].float().div_(255), generator)
@@ -72,29 +74,17 @@ class AFF(OnAdversaries):
             return trades(model, views, adversary, labels[rows], self.beta)
 
         def keep_the_best() -> None:
-            accuracy = self._withstood(model, data.held_out, generator) if self.select else -1.0
+            accuracy = self._withstood(model, data.held_out, generator)
             if accuracy > best:
                 best.fill_(accuracy)
-                for old, new in zip(kept, model.state_dict().values(), strict=True):
-                    old.copy_(new)
+                best_model.load_state_dict(model.state_dict())
 
         model.train()
-        descend(
-            self.sgd(model),
-            loss,
-            len(labels),
-            self.batch,
-            self.epochs,
-            generator,
-            run,
-            "AFF probe",
-            falls=self.falls,
-            smallest=2,  # BatchNorm in train mode has no variance of one image
-            buffers=[*model.buffers(), best, *kept],
-            after_epoch=keep_the_best,
-        )
+        selecting = (kept, keep_the_best) if self.select else ()
+        # BatchNorm in train mode has no variance of one image: hence 2.
+        self.descend(model, loss, len(labels), generator, run, 2, *selecting)
         if self.select:
-            model.load_state_dict(dict(zip(model.state_dict(), kept, strict=True)))
+            model.load_state_dict(best_model.state_dict())
         model.eval().requires_grad_(False)
         return layer
 
@@ -118,7 +108,7 @@ class AFF(OnAdversaries):
 
     def _withstood(self, model: nn.Module, split: Split, generator: Generator) -> float:
         """The accuracy on a split under PGD."""
-        images, labels = pixels([split], next(model.parameters()).device)
+        images, labels = pixels(split, next(model.parameters()).device)
         right = 0
         with evaluating(model), frozen(model):
             for rows in torch.split(torch.arange(len(labels), device=labels.device), self.batch):

@@ -7,7 +7,7 @@ from torch import Generator, Tensor, nn
 
 from robench.contracts import Encoder, Probe, ProbeData, Run
 from robench.probes._descent import linear_layer
-from robench.probes._on_features import all_labels, features
+from robench.probes._on_features import features
 from robench.tensors.logistic import fit_logistic
 
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -31,11 +31,11 @@ class Linear(Probe):
             raise ValueError(f"batch={self.batch} and strength={self.strength} must be positive")
 
     def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
-        seen = features(encoder, data.train, self.batch, run).double()
-        kept = features(encoder, data.held_out, self.batch, run).double()
-        everything, labels = torch.cat([seen, kept]), all_labels(data, run.device)
-        mean, scale = everything.mean(0), everything.std(0).clamp(min=1e-6)
-        seen, kept, everything = ((part - mean) / scale for part in (seen, kept, everything))
+        known, labels = features(encoder, data, self.batch, run)
+        known = known.double()
+        mean, scale = known.mean(0), known.std(0).clamp(min=1e-6)
+        everything, cut = (known - mean) / scale, len(data.train)
+        seen, kept = everything[:cut], everything[cut:]
         strength = self.strength or _select(seen, kept, labels, data.classes, run)
         both = fit_logistic(everything, labels, data.classes, strength)
         layer = linear_layer(encoder.width, data.classes, run.device)
@@ -53,10 +53,9 @@ def _select(seen: Tensor, kept: Tensor, labels: Tensor, classes: int, run: Run) 
         start = fit_logistic(seen, labels[: len(seen)], classes, strength, start)
         predicted = (kept @ start[:-1] + start[-1]).argmax(1)
         accuracy = (predicted == labels[len(seen) :]).double().mean().item()
+        worse += 1
         if accuracy > best:
             best, chosen, worse = accuracy, strength, 0
-        else:
-            worse += 1
         if worse == _PATIENCE:  # weaker still only overfits, and takes the longest to fit
             break
     return chosen

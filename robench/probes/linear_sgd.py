@@ -1,8 +1,7 @@
 """RoCL's linear evaluation: a linear layer by SGD on its published schedule."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 from torch.optim import SGD
@@ -20,15 +19,16 @@ class LinearSGD(OnFeatures):
     on too.
     """
 
-    # The authors' code counts epochs from 0 and adjusts after 30, 50 and 100
-    # (src/linear_eval.py:256-268, 303-308).
-    falls: ClassVar[Sequence[int]] = (31, 51, 101)
-
     lr: float = 0.1
     epochs: int = 150
     batch: int = 1024
     momentum: float = 0.9
     weight_decay: float = 5e-4
+
+    @property
+    def falls(self) -> tuple[int, ...]:
+        # After epochs 30, 50 and 100, counted from 0 (src/linear_eval.py:256-268, 303-308).
+        return (31, 51, 101)
 
     def optimizer(self, parameters: Iterable[Tensor]) -> SGD:
         return SGD(parameters, self.lr, momentum=self.momentum, weight_decay=self.weight_decay)

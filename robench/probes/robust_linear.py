@@ -1,11 +1,10 @@
 """RoCL's robust linear evaluation (r-LE): the linear layer sees adversarial images only."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Encoder, ProbeData, Run
-from robench.probes._descent import linear_layer
 from robench.probes._on_images import OnAdversaries
 
 
@@ -22,6 +21,8 @@ class RobustLinear(OnAdversaries):
     counts and nothing is selected, so the held-out part is trained on too.
     """
 
+    drawn: ClassVar[bool] = True
+
     lr: float = 0.1
     epochs: int = 150
     batch: int = 1024
@@ -29,9 +30,6 @@ class RobustLinear(OnAdversaries):
     decay: str = "31,51,101"
     eps: float = 0.0314
     step_size: float = 0.007
-
-    def start(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Linear:
-        return linear_layer(encoder.width, data.classes, run.device, generator)
 
     def seen(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator

@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from robench.contracts import State
+from robench.contracts import Checkpoints, State
 from robench.files import atomic_write, read_limited
 
 EVERY = 30.0
@@ -34,7 +34,7 @@ SafePoint = Callable[[Callable[[], None]], None]
 """Called with a function that saves, where the work can stop; it stops there if it was asked to."""
 
 
-class FileCheckpoints:
+class FileCheckpoints(Checkpoints):
     """The checkpoints of one piece of work, in a folder of its own.
 
     ``about`` says what the states depend on, such as the data: states of other work are not used.

@@ -110,13 +110,23 @@ LEARNERS: Mapping[str, Learner] = {
 
 
 def learner(
-    base: str, choices: Mapping[str, Learner], given: Mapping[str, float | None]
+    base: str,
+    choices: Mapping[str, Learner],
+    temperature: float | None,
+    hidden: int | None,
+    output: int | None,
+    colour: float | None,
+    crop: float | None,
 ) -> Learner:
-    """The learner of that name, with the ``given`` numbers in place of its own unless None.
+    """The learner of that name; a number that is not None takes the place of its own.
 
-    Raises ValueError for a name that is not among the ``choices``.
+    Raises ValueError for a name that is not among the ``choices``, and a temperature of 0 or less.
     """
     if base not in choices:
         raise ValueError(f"base={base} is unknown; choose {', '.join(choices)}")
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    return replace(choices[base], **chosen)
+    given: dict[str, Any] = {"temperature": temperature, "hidden": hidden, "output": output}
+    given |= {"colour": colour, "crop": crop}
+    own = replace(choices[base], **{name: n for name, n in given.items() if n is not None})
+    if own.temperature <= 0:
+        raise ValueError(f"temperature={own.temperature} must be positive")
+    return own

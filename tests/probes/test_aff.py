@@ -20,14 +20,6 @@ from robench.tensors.modes import preserved_random_state
 EPS, STEP, STEPS, BETA = 8 / 255, 2 / 255, 10, 6.0
 
 
-def test_the_authors_defaults() -> None:
-    probe = AFF()
-    assert (probe.lr, probe.epochs, probe.batch, probe.decay) == (0.1, 25, 128, "15,20")
-    assert (probe.momentum, probe.weight_decay) == (0.9, 2e-4)
-    assert (probe.eps, probe.step_size, probe.steps, probe.beta) == (EPS, STEP, STEPS, BETA)
-    assert not probe.select
-
-
 @pytest.fixture
 def model() -> Iterator[nn.Sequential]:
     with preserved_random_state():
@@ -90,14 +82,6 @@ def test_a_step_is_trades_in_plain_words(model: nn.Sequential) -> None:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
 
 
-def test_the_image_itself_would_be_no_start(model: nn.Sequential) -> None:
-    """Why there is noise: the divergence is least there."""
-    images = torch.rand(2, 3, 8, 8, generator=dice(1), dtype=torch.float64).requires_grad_()
-    model.eval()
-    (gradient,) = torch.autograd.grad(divergence(model(images).detach(), model(images)), images)
-    assert gradient.abs().max() < 1e-12
-
-
 def test_batchnorm_is_in_eval_mode_for_the_adversary_and_in_train_mode_for_the_loss(
     encoder: Encoder, data: Data
 ) -> None:
@@ -107,18 +91,6 @@ def test_batchnorm_is_in_eval_mode_for_the_adversary_and_in_train_mode_for_the_l
     probe.fit(encoder, probe_data(data), dice(), RUN)
     assert modes == [False] * 5 + [True] * 2
     assert probe.passes() == 0.5 + 4 + 2 * 1.5
-
-
-def test_the_copy_is_trained_and_the_original_is_not(encoder: Encoder, data: Data) -> None:
-    before = fingerprint(encoder)
-    probe = AFF(epochs=1, batch=40, steps=2)
-    model, same = (fitted(probe, encoder, data, dice(), RUN) for _ in range(2))
-    assert fingerprint(encoder) == before
-    assert fingerprint(model) == fingerprint(same)
-    pairs = zip(model.encoder.named_parameters(), encoder.parameters(), strict=True)
-    same_as_before = [name for (name, after), own in pairs if torch.equal(after, own)]
-    assert same_as_before == []
-    assert not torch.equal(model.encoder.layers[1].running_mean, encoder.layers[1].running_mean)
 
 
 # --- branches
@@ -198,10 +170,3 @@ def test_withstanding_is_accuracy_under_pgd(encoder: Encoder, data: Data) -> Non
     assert attacked <= clean
     large = dataclasses.replace(probe, eps=1.0, step_size=0.1)
     assert large._withstood(model, data.test, dice()) < 0.1
-
-
-@pytest.mark.parametrize("wrong", [{"beta": -1.0}, {"batch": 1}, {"eps": 8.0}, {"steps": 0}])
-def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
-    (name,) = wrong
-    with pytest.raises(ValueError, match=f"{name}={wrong[name]}"):
-        AFF(**wrong)

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import random
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from robench.catalog.catalog import Catalog
 from robench.contracts import Data, Encoder, Probe, Split
 from robench.engine.probe import probe as fitted
 from robench.tensors.features import fingerprint, to_images
-from robench.tensors.modes import preserved_random_state
+from robench.tensors.modes import evaluating, preserved_random_state
 
 CATALOG = Catalog()
 NAMES = [name for name in CATALOG.names("probes") if name != "own"]  # which fits nothing
@@ -49,14 +50,30 @@ def small() -> Encoder:
         return Small().eval()
 
 
-def fit(name: str, data: Data = DATA) -> nn.Sequential:
+def fit(name: str, data: Data) -> nn.Sequential:
     return fitted(make(name), copy.deepcopy(small()), data, Generator().manual_seed(4), RUN)
 
 
+class Fit(NamedTuple):
+    """A classifier, and the encoder and global random states before and after its fit."""
+
+    model: nn.Sequential
+    encoder: Encoder
+    logits: Tensor
+    states: list[tuple[Tensor, str, object]]
+
+
 @cache
-def first(name: str) -> nn.Sequential:
-    """The fit that the others are compared with."""
-    return fit(name)
+def first(name: str) -> Fit:
+    """The fit that promises are read from, with an encoder in train mode."""
+    encoder, states = copy.deepcopy(small()).train(), []
+    for last in (False, True):
+        numpy = repr(np.random.get_state())  # noqa: NPY002
+        states.append((torch.get_rng_state(), numpy, random.getstate()))
+        if not last:
+            model = fitted(make(name), encoder, DATA, Generator().manual_seed(4), RUN)
+    with evaluating(model):
+        return Fit(model, encoder, logits(model), states)
 
 
 def logits(model: nn.Module) -> Tensor:
@@ -81,21 +98,18 @@ def test_only_full_finetuning_finetunes() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_learns_a_linear_layer_and_is_in_eval_mode(name: str) -> None:
-    found = logits(first(name))
+    found, linear = first(name).logits, first(name).model.linear
     assert found.shape == (len(DATA.test), 3)
     assert found.dtype == torch.float32
     assert found.isfinite().all()
     assert (found.argmax(1).numpy() == DATA.test.labels).mean() > 0.6  # chance is a third
-    assert set(first(name).linear.state_dict()) == {"weight", "bias"}
-    assert not any(module.training for part in first(name) for module in part.modules())
+    assert set(linear.state_dict()) == {"weight", "bias"}
+    assert not linear.training
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_leaves_the_encoder_its_mode_and_the_global_random_state(name: str) -> None:
-    encoder = copy.deepcopy(small()).train()
-    before = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()  # noqa: NPY002
-    model = fitted(make(name), encoder, DATA, Generator().manual_seed(4), RUN)
-    after = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()  # noqa: NPY002
+    model, encoder, _, (before, after) = first(name)
     assert torch.equal(after[0], before[0])
     assert after[1:] == before[1:]
     assert fingerprint(encoder) == fingerprint(small())
@@ -103,13 +117,14 @@ def test_it_leaves_the_encoder_its_mode_and_the_global_random_state(name: str) -
     assert all(p.requires_grad and p.grad is None for p in encoder.parameters())
     if CATALOG.component("probes", name).finetunes:
         assert fingerprint(model.encoder) != fingerprint(encoder)
+        assert not any(module.training for module in model.encoder.modules())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_neither_the_test_part_nor_the_global_state_has_a_share_in_it(name: str) -> None:
-    expected = fingerprint(first(name))
     torch.manual_seed(99)
-    assert fingerprint(fit(name, dataclasses.replace(DATA, test=DATA.held_out))) == expected
+    again = fit(name, dataclasses.replace(DATA, test=DATA.held_out))
+    assert fingerprint(again) == fingerprint(first(name).model)
 
 
 @pytest.mark.parametrize("name", NAMES)
