@@ -83,12 +83,6 @@ def _spec(text: str) -> Spec:
         return Spec("x")
 
 
-def renamed(result: Result, **labels: str) -> Result:
-    """The result with other labels."""
-    names = dataclasses.replace(result.labels, **labels)
-    return dataclasses.replace(result, labels=names)
-
-
 def flagged(result: Result, *flags: str) -> Result:
     """The result with these flags."""
     return dataclasses.replace(result, flags=flags)

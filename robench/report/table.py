@@ -108,10 +108,10 @@ class Table:
         """A footnote's letter for each flag, "" for one that all numbers have: it is said once."""
         several = [set(number.flags) for number in self.numbers]
         common = set.intersection(*several) if several else set()
-        marked = sorted(set().union(*several) - common, key=natural)
-        return dict.fromkeys(sorted(common, key=natural), "") | dict(
-            zip(marked, string.ascii_letters, strict=False)
-        )
+        flags = sorted(set().union(*several), key=natural)
+        marked = (flag for flag in flags if flag not in common)
+        letters = dict(zip(marked, string.ascii_letters, strict=False))
+        return {flag: "" for flag in flags if flag in common} | letters
 
     @property
     def footnotes(self) -> list[Note]:

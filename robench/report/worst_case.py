@@ -92,15 +92,15 @@ def _flags(
     results: Sequence[Result], attack_of: Callable[[Spec], Attack | None]
 ) -> tuple[str, ...]:
     """The flags of all; a poor search is settled by another as strong that searched well."""
-    attacks = [attack_of(result.cell.evaluation.attack) for result in results]
+    tried = [(attack_of(one.cell.evaluation.attack), one.flags) for one in results]
     found: dict[str, None] = {}
-    for own, result in zip(attacks, results, strict=True):
+    for own, flags in tried:
         stronger = [
-            other
-            for attack, other in zip(attacks, results, strict=True)
-            if own and attack and other is not result and attack.at_least_as_strong_as(own)
+            theirs
+            for attack, theirs in tried
+            if own and attack and attack.at_least_as_strong_as(own)
         ]
-        for flag in result.flags:
-            if flag not in (BUDGET, GAP) or all(flag in other.flags for other in stronger):
+        for flag in flags:
+            if flag not in (BUDGET, GAP) or all(flag in theirs for theirs in stronger):
                 found[flag] = None
     return tuple(found)

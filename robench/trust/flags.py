@@ -7,9 +7,10 @@ too.
 
 from collections.abc import Iterable, Mapping
 from math import log
-from typing import Protocol
 
 import torch
+
+from robench.grid.records import Result
 
 RANDOM, BATCH, RECOMPUTED = "random", "batch", "recomputed"
 SUBSET, BUDGET, MASKED, GAP = "subset", "budget", "masked", "gap"
@@ -104,20 +105,11 @@ A grid has dozens of such pairs, nearly all of them far on the other side; 0.01 
 """
 
 
-class Counted(Protocol):
-    """What ``n`` images were tried for: a cell, or a row of somebody else's model."""
-
-    @property
-    def n(self) -> int: ...
-    @property
-    def counts(self) -> Mapping[str, int]: ...
-
-
-def explain(flag: str, flagged: Iterable[Counted] = ()) -> str:
+def explain(flag: str, flagged: Iterable[Result] = ()) -> str:
     """What a footnote says about a flag, with the numbers where all that is ``flagged`` agrees."""
     meaning = MEANINGS.get(flag)
-    if flag == SUBSET:
-        sizes = {(one.n, one.counts.get(TEST_IMAGES)) for one in flagged}
-        n, total = sizes.pop() if len(sizes) == 1 else (0, None)
+    sizes = {(one.n, one.counts.get(TEST_IMAGES)) for one in flagged if flag == SUBSET}
+    if len(sizes) == 1:
+        ((n, total),) = sizes
         meaning = f"{n:,} of {total:,} test images" if total else meaning
     return f"flagged: {flag}" + (f" ({meaning})" if meaning else "")

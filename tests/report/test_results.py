@@ -3,7 +3,7 @@
 import random
 
 import numpy as np
-from stored import flagged, grid, planted, renamed
+from stored import flagged, grid, planted
 
 from robench.metrics.accuracy import accuracy
 from robench.metrics.clean_accuracy import clean_accuracy
@@ -69,7 +69,7 @@ def test_the_last_of_several_results_for_a_place_counts():
     first, other, seed = planted(0.4), planted(0.6), planted(0.4, seed=1)
     assert one_each([first, seed, other]) == [other, seed]
     assert one_each([other, seed, first]) == [first, seed]
-    apart = [first, renamed(first, source="a"), renamed(first, target="a"), planted(0.4, n=50)]
+    apart = [first, planted(0.4, source="a"), planted(0.4, target="a"), planted(0.4, n=50)]
     assert one_each(apart) == apart
     assert one_each([first, flagged(first, "odd")])[0].flags == ("odd",)
 

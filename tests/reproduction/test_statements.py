@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from functools import cache
 
 import numpy as np
 import pytest
@@ -47,6 +48,13 @@ def half_right(evaluation: Evaluation) -> Result:
     return answer(evaluation, np.arange(40) % 2 == 0)
 
 
+@cache
+def plan(
+    name: str, scale: str, published: tuple[Published, ...], seeds: tuple[int, ...]
+) -> Reproduction:
+    return planned(name, scale, seeds, CATALOG, published)
+
+
 def reproduction(
     name: str,
     scale: str,
@@ -54,7 +62,7 @@ def reproduction(
     plant: Plant = half_right,
     seeds: Sequence[int] = (0,),
 ) -> Reproduction:
-    made = planned(name, scale, seeds, CATALOG, published)
+    made = plan(name, scale, tuple(published), tuple(seeds))
     return measured(made, review(filter(None, map(plant, made.evaluations)), CATALOG.attack))
 
 
