@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from commands import Done, files, robench
 
 from robench.engine import bench
 from robench.grid.records import radius
-from robench.grid.spec import parse
+from robench.grid.spec import parse, parse_number
 from robench.report import write
 
 COMMAND = (
@@ -26,7 +25,6 @@ COMMAND = (
     *("--sources", "shapes10", "--images", "256", "--epochs", "1"),
     *("--limit", "6", "--eps", "8/255"),
 )
-NAMES = ("plain", "rocl(steps=1)")
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +59,6 @@ def test_the_command_shows_its_table_and_writes_every_promised_file(
     assert len(list((root / "zoo").glob("*/card.json"))) == 2
 
 
-def test_the_tidy_table_has_one_exact_row_a_cell(clone: tuple[Path, Done]) -> None:
-    table = pd.read_csv(clone[0] / "results" / "quick" / "results.csv", keep_default_na=False)
-    assert {"method", "accuracy", "flags", "key"} <= set(table.columns)
-    assert len(table) == 8
-    assert set(table["method"]) == set(NAMES)
-    assert set(table["eps"]) == {"", "1/255", "8/255"}
-    assert (table["n"] == 6).all()
-    assert (table["ci_low"] <= table["accuracy"]).all()
-    assert (table["accuracy"] <= table["ci_high"]).all()
-
-
 def test_attacks_stay_in_their_ball_and_only_hurt(clone: tuple[Path, Done]) -> None:
     for path in (clone[0] / "results" / "quick" / "cells").glob("*.json"):
         cell = json.loads(path.read_bytes())
@@ -79,7 +66,7 @@ def test_attacks_stay_in_their_ball_and_only_hurt(clone: tuple[Path, Done]) -> N
             attack = parse(cell["evaluation"]["attack"])
             eps = radius(attack)[1]
             if eps:
-                assert outcome["size"].max() <= number(eps) + 1e-6
+                assert outcome["size"].max() <= parse_number(eps) + 1e-6
             else:
                 assert np.isnan(outcome["size"]).all()
             right = outcome["clean_prediction"] == outcome["label"]
@@ -89,18 +76,13 @@ def test_attacks_stay_in_their_ball_and_only_hurt(clone: tuple[Path, Done]) -> N
         assert cell["provenance"]["precision"] == "fp32"
 
 
-def number(eps: str) -> float:
-    above, _, below = eps.partition("/")
-    return int(above) / int(below) if below else 0.0
-
-
 def test_git_has_nothing_to_say_of_a_run(clone: tuple[Path, Done]) -> None:
     root = clone[0]
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-    (root / "data" / ".robench-cache").mkdir(parents=True, exist_ok=True)
-    (root / "data" / ".robench-cache" / "x.npy").write_bytes(b"")
+    (root / "data").mkdir()
+    (root / "data" / "x.npy").write_bytes(b"")
     status = subprocess.run(
         ["git", "status", "--porcelain"], cwd=root, check=True, capture_output=True, text=True
     )

@@ -7,7 +7,7 @@ rate for all of them: that of encoders trained on this device before, or else of
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,8 +16,7 @@ from torch.utils.flop_counter import flop_registry
 
 from robench.contracts import Attack, Batch, Encoder
 from robench.engine.bench import Bench
-from robench.grid.questions import Evaluation, Pretraining, Probing, Source, generator
-from robench.grid.records import radius
+from robench.grid.questions import Evaluation, Pretraining, Probing, Source
 from robench.grid.spec import Spec
 from robench.store.provenance import describe
 from robench.tensors.modes import evaluating, preserved_random_state
@@ -43,34 +42,28 @@ class Cost:
 def estimate(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Iterator[str]:
     """The plan in lines: what is cached, what would be computed, and a rough time for each."""
     missing = [one for one in evaluations if bench.known(one, limit) is None]
-    sources = dict.fromkeys(one.probing.source for one in missing)
-    untrained = [source for source in sources if not bench.trained(source)]
-    encoders = len({one.probing.source for one in evaluations})
+    untrained = [source for source in _sources(missing) if not bench.trained(source)]
     yield (
         f"{_some(len(evaluations), 'cell')}: {len(evaluations) - len(missing)} cached, "
-        f"{len(missing)} to compute; {_some(encoders, 'encoder')}, {len(untrained)} to pretrain"
+        f"{len(missing)} to compute; {_some(len(_sources(evaluations)), 'encoder')}, "
+        f"{len(untrained)} to pretrain"
     )
     if not missing:
         yield "nothing to compute"
         return
-    probings = dict.fromkeys(one.probing for one in missing)
-    unfitted = [probing for probing in probings if not bench.fitted(probing)]
-    counts = _Counts(bench)
-    rate = counts.rate(one.probing.source for one in evaluations)
-    parts = []
-    for name, low, high in _parts(counts, untrained, unfitted, missing, limit):
-        parts.append(Cost(low / rate, high / rate))
-        yield f"  {name}: {parts[-1]}"
+    unfitted = [p for p in dict.fromkeys(e.probing for e in missing) if not bench.fitted(p)]
+    counts, parts = _Counts(bench, _sources(evaluations)), list[Cost]()
+    for name, part in _parts(counts, untrained, unfitted, missing, limit):
+        parts.append(part)
+        yield f"  {name}: {part}"
     yield f"in all {_total(parts)}, on {bench.device}"
 
 
 def cost(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Cost:
     """What the evaluations would take from nothing, whatever is cached already."""
-    probings, counts = list(dict.fromkeys(one.probing for one in evaluations)), _Counts(bench)
-    sources = list(dict.fromkeys(probing.source for probing in probings))
-    rate = counts.rate(sources)
-    parts = _parts(counts, sources, probings, evaluations, limit)
-    return _total(Cost(low / rate, high / rate) for _, low, high in parts)
+    probings, sources = dict.fromkeys(one.probing for one in evaluations), _sources(evaluations)
+    parts = _parts(_Counts(bench, sources), sources, probings, evaluations, limit)
+    return _total([part for _, part in parts])
 
 
 def _parts(
@@ -79,29 +72,27 @@ def _parts(
     probings: Iterable[Probing],
     evaluations: Iterable[Evaluation],
     limit: int | None,
-) -> Iterator[tuple[str, float, float]]:
-    """Each part with its operations; feature-based probes are fast and omitted."""
-    bench, label = counts.bench, counts.bench.catalog.label
+) -> Iterator[tuple[str, Cost]]:
+    """Each part with its cost; feature-based probes are fast and omitted."""
+    bench = counts.bench
     for source in sources:
         if isinstance(source, Pretraining):
-            method, data = label("methods", source.objective), label("datasets", source.dataset)
-            count = counts.training(source)
-            yield f"pretrain {method} on {data}, seed {source.seed}", count, count
+            method = bench.catalog.label("methods", source.objective)
+            data = bench.catalog.label("datasets", source.dataset)
+            name = f"pretrain {method} on {data}, seed {source.seed}"
+            yield name, counts.cost(counts.training(source))
     for probing in probings:
         passes = bench.probe(probing).passes() * (probing.images or _TRAINING)
         if passes:
-            name = f"{label('probes', probing.probe)} on {label('datasets', probing.dataset)}"
-            count = passes * counts.encoding(probing.source.encoder, probing.dataset)
-            yield f"fit {name}, {_method(bench, probing)}", count, count
+            labels = bench.store.labels(Evaluation(probing, Spec("clean")))
+            name = f"fit {labels.probe} on {labels.target}, {labels.method} {labels.source}"
+            yield name, counts.cost(passes * counts.image(probing.source.encoder, probing.dataset))
     for one in evaluations:
-        attack = bench.catalog.build("attacks", one.attack)
+        attack, images = bench.catalog.build("attacks", one.attack), limit or _TEST
         assert isinstance(attack, Attack)
-        images, labels = limit or _TEST, bench.store.labels(one)
-        unit = images * counts.encoding(one.probing.source.encoder, one.probing.dataset)
-        attacked = " ".join(word for word in (labels.attack, *radius(one.attack)) if word)
+        unit = images * counts.image(one.probing.source.encoder, one.probing.dataset)
         low, high = attack.passes(_CLASSES)
-        name = f"{labels.method} {labels.source} -> {labels.target}, {attacked}, {images} images"
-        yield name, unit * low, unit * high
+        yield f"{bench.title(one)}, {images} images", counts.cost(unit * low, unit * high)
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -118,89 +109,86 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
 
-@dataclass
 class _Counts:
-    """Operations, counted once for each architecture and method."""
+    """Operations, counted once for each architecture and method, and their rate."""
 
-    bench: Bench
-    _known: dict[object, float] = field(default_factory=dict)
+    def __init__(self, bench: Bench, sources: Sequence[Source]) -> None:
+        self.bench = bench
+        self._known: dict[object, float] = {}
+        self._rate = self._past_rate(sources) or self._timed_rate(sources[0])
+
+    def cost(self, low: float, high: float | None = None) -> Cost:
+        """The seconds of so many operations."""
+        return Cost(low / self._rate, (high or low) / self._rate)
 
     def training(self, question: Pretraining) -> float:
         """Operations of a whole pretraining."""
-        recipe, size = question.recipe, self._size(question.dataset)
-        place = question.objective, question.encoder, size
-        if place not in self._known:
+        recipe = question.recipe
+        images = (recipe.images or _TRAINING) // recipe.batch * recipe.batch
+        image = self.image(question.encoder, question.dataset, question.objective)
+        return image * images * recipe.epochs
+
+    def image(self, spec: Spec, dataset: Spec, objective: Spec | None = None) -> float:
+        """Operations of one image forward and back, through an objective or an encoder alone."""
+        catalog, size = self.bench.catalog, self._size(dataset)
+        if (spec, size, objective) not in self._known:
             with preserved_random_state():
-                encoder = self.bench.catalog.build("encoders", question.encoder)
-                objective = self.bench.catalog.build_objective(question.objective, encoder)
-            draws, index = generator(question, "estimate"), torch.arange(2)
-            images = torch.rand(2, 3, size, size, generator=draws)
-            labels = index if objective.uses_labels else None
-            batch = Batch(images, index, labels, 0, recipe.epochs, 0.0, draws)
+                encoder = catalog.build("encoders", spec)
+                method = objective and catalog.build_objective(objective, encoder)
             with _Operations() as counted:
-                objective(batch).backward()
-            self._known[place] = counted.number / 2
-        images_seen = (recipe.images or _TRAINING) // recipe.batch * recipe.batch
-        return self._known[place] * recipe.epochs * images_seen
+                if method is None:
+                    _pass(encoder, size, 2)
+                else:
+                    index, draws = torch.arange(2), torch.Generator().manual_seed(0)
+                    images = torch.rand(2, 3, size, size, generator=draws)
+                    labels = index if method.uses_labels else None
+                    method(Batch(images, index, labels, 0, 1, 0.0, draws)).backward()
+            self._known[spec, size, objective] = counted.number / 2
+        return self._known[spec, size, objective]
 
-    def encoding(self, spec: Spec, dataset: Spec) -> float:
-        """Operations of one image, forward and back."""
-        size = self._size(dataset)
-        if (spec, size) not in self._known:
-            with _Operations() as counted:
-                self._pass(self._encoder(spec), size, 2)
-            self._known[spec, size] = counted.number / 2
-        return self._known[spec, size]
+    def _past_rate(self, sources: Iterable[Source]) -> float | None:
+        """Operations a second of earlier trainings on this device, if they took long enough."""
+        device, operations, seconds = describe(self.bench.device), 0.0, 0.0
+        for source in sources:
+            card = self.bench.store.card(source)
+            if isinstance(source, Pretraining) and card and card.provenance.device == device:
+                operations += self.training(source)
+                seconds += card.seconds
+        return operations / seconds if seconds > _LONG else None
 
-    def rate(self, sources: Iterable[Source]) -> float:
-        """Operations a second: of earlier trainings on this device, or of a pass that is timed."""
-        found = list(dict.fromkeys(sources))
-        device = describe(self.bench.device)
-        past = [
-            (self.training(source), card.seconds)
-            for source in found
-            if isinstance(source, Pretraining)
-            and (card := self.bench.store.card(source)) is not None
-            and card.provenance.device == device
-        ]
-        if sum(seconds for _, seconds in past) > _LONG:
-            return sum(count for count, _ in past) / sum(seconds for _, seconds in past)
-        source = found[0]
+    def _timed_rate(self, source: Source) -> float:
+        """Operations a second of a batch that is passed through an encoder now."""
+        device = self.bench.device
         data = source.dataset if isinstance(source, Pretraining) else Spec("cifar10")
-        encoder, size = self._encoder(source.encoder).to(self.bench.device), self._size(data)
+        with preserved_random_state():
+            encoder = self.bench.catalog.build("encoders", source.encoder).to(device)
         taken = []
         for _ in range(3):
             start = time.perf_counter()
-            self._pass(encoder, size, _BATCH)
-            if self.bench.device.type == "cuda":
-                torch.cuda.synchronize(self.bench.device)
+            _pass(encoder, self._size(data), _BATCH)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
             taken.append(time.perf_counter() - start)
-        return _BATCH * self.encoding(source.encoder, data) / min(taken)
-
-    def _encoder(self, spec: Spec) -> Encoder:
-        with preserved_random_state():
-            encoder = self.bench.catalog.build("encoders", spec)
-        assert isinstance(encoder, Encoder)
-        return encoder
-
-    def _pass(self, encoder: Encoder, size: int, count: int) -> None:
-        device = next(encoder.parameters()).device
-        images = torch.zeros(count, 3, size, size, device=device, requires_grad=True)
-        with evaluating(encoder):
-            torch.autograd.grad(encoder(images).sum(), images)
+        return _BATCH * self.image(source.encoder, data) / min(taken)
 
     def _size(self, dataset: Spec) -> int:
         return int(getattr(self.bench.catalog.build("datasets", dataset), "size", 32))
 
 
-def _method(bench: Bench, probing: Probing) -> str:
-    labels = bench.store.labels(Evaluation(probing, Spec("clean")))
-    return f"{labels.method} {labels.source}"
+def _pass(encoder: Encoder, size: int, count: int) -> None:
+    """So many images forward and back."""
+    device = next(encoder.parameters()).device
+    images = torch.zeros(count, 3, size, size, device=device, requires_grad=True)
+    with evaluating(encoder):
+        torch.autograd.grad(encoder(images).sum(), images)
 
 
-def _total(parts: Iterable[Cost]) -> Cost:
-    found = list(parts)
-    return Cost(sum(part.low for part in found), sum(part.high for part in found))
+def _sources(evaluations: Iterable[Evaluation]) -> list[Source]:
+    return list(dict.fromkeys(evaluation.probing.source for evaluation in evaluations))
+
+
+def _total(parts: Sequence[Cost]) -> Cost:
+    return Cost(sum(part.low for part in parts), sum(part.high for part in parts))
 
 
 def _some(count: int, word: str) -> str:

@@ -30,7 +30,7 @@ def lines(folder: Path, **changes: object) -> list[str]:
         "limit": 16,
     }
     request = Request(**{**settings, **changes})  # type: ignore[arg-type]
-    store = Store(folder / "out", folder / "zoo", pytest.fail)
+    store = Store(folder / "out", folder / "zoo", pytest.fail, labels=CATALOG.labels)
     bench = Bench(CATALOG, store, folder, torch.device("cpu"), silent, pytest.fail)
     return list(estimate(bench, plan(request, CATALOG), request.limit))
 
@@ -56,7 +56,7 @@ def test_lost_weights_are_to_be_trained(tmp_path: Path) -> None:
     assert lines(tmp_path)[1].startswith("  pretrain mirror on blobs, seed 0: about ")
 
 
-def test_an_estimate_leaves_the_caller_s_dice_alone(tmp_path: Path) -> None:
+def test_an_estimate_leaves_the_caller_s_generator_alone(tmp_path: Path) -> None:
     torch.manual_seed(2)
     before = torch.get_rng_state()
     assert len(lines(tmp_path)) == 5
