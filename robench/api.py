@@ -279,4 +279,5 @@ def audit(
     if dataset is None:
         raise SpecError(f"{key} is imported: give the data set to audit it on with --target")
     probing = Probing(source, catalog.resolve("probes", parse(probe)), dataset, images)
+    say(f"{key}: probe {probe}, {limit} test images, linf, eps {eps}")
     return audit(bench, card, probing, limit, radius, () if autoattack else ("AutoAttack",))

@@ -19,6 +19,7 @@ from robench.grid.spec import nearest
 
 if TYPE_CHECKING:
     from robench.api import Results
+    from robench.catalog.catalog import Catalog
 
 Command = Callable[..., Any]
 
@@ -238,11 +239,14 @@ def list_(kind: str, words: tuple[str, ...], places: Places) -> None:
         for line in listed(places, catalog, _note):
             click.echo(line)
         return
+    _list(kind, catalog)
+
+
+def _list(kind: str, catalog: "Catalog") -> None:
     for name in catalog.names(kind):
-        click.echo(f"{name:14} {catalog.summary(kind, name)}")
-        signature = catalog.signature(kind, name)
-        if signature:
-            click.echo(f"{'':14} {signature}")
+        click.echo(f"{name:17} {catalog.summary(kind, name)}")
+        if signature := catalog.signature(kind, name):
+            click.echo(f"{'':17} {signature}")
 
 
 @cli.group(cls=Commands, invoke_without_command=True)
@@ -252,9 +256,7 @@ def presets(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         from robench.catalog.catalog import Catalog
 
-        catalog = Catalog()
-        for name in catalog.names("presets"):
-            click.echo(f"{name:17} {catalog.summary('presets', name)}")
+        _list("presets", Catalog())
 
 
 @presets.command()
@@ -437,8 +439,6 @@ def audit(
         say=click.echo,
         warn=_note,
     )
-    eps = ",".join(request.eps) or "8/255"
-    click.echo(f"{key}: probe {probe}, {request.limit or 200} test images, linf, eps {eps}")
     findings = []
     for finding in checks:
         findings.append(finding)

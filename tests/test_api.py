@@ -47,7 +47,7 @@ def test_a_run_finds_what_the_command_computed_and_computes_the_rest(tmp_path: P
     assert list(results.frame["eps"]) == ["", "8/255"]
     assert (len(results), results.failures, results.out) == (2, (), Path("out"))
     assert results[0].labels.attack == "clean"
-    assert [result.cell.key for result in results[:]] == list(results.frame["key"])
+    assert [result.cell.key for result in results] == list(results.frame["key"])
 
     assert len(toy_run(attacks="pgd,nudge", eps=["8/255"], say=said.append)) == 3
     assert said[1] == schedule

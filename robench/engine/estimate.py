@@ -134,7 +134,9 @@ class _Counts:
         if (spec, size, objective) not in self._known:
             with preserved_random_state():
                 encoder = catalog.build("encoders", spec)
-                method = objective and catalog.build_objective(objective, encoder)
+                method = None
+                if objective is not None:
+                    method = catalog.build_objective(objective, encoder)
             with _Operations() as counted:
                 if method is None:
                     _pass(encoder, size, 2)

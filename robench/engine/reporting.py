@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
-from typing import overload
 
 import pandas as pd
 
@@ -15,16 +16,16 @@ from robench.engine.bench import Bench
 from robench.engine.local import answers, reporting
 from robench.grid.questions import Evaluation, Imported
 from robench.grid.records import Curve, Result
-from robench.grid.spec import SpecError, nearest, parse
+from robench.grid.spec import SpecError, nearest
 from robench.report.compare import Comparison
 from robench.report.results import frame, latest_last, one_each
-from robench.report.write import write
+from robench.report.write import save, write
 from robench.store.store import Store, StoreError
 from robench.trust.review import review
 
 
 @dataclass(frozen=True)
-class Results(Sequence[Result]):
+class Results:
     """The answers of a run in the plan's order; how many are ``missing``, and the failures."""
 
     results: tuple[Result, ...]
@@ -40,11 +41,10 @@ class Results(Sequence[Result]):
     def __len__(self) -> int:
         return len(self.results)
 
-    @overload
-    def __getitem__(self, index: int) -> Result: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Result]: ...
-    def __getitem__(self, index: int | slice) -> Result | Sequence[Result]:
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def __getitem__(self, index: int) -> Result:
         return self.results[index]
 
 
@@ -60,10 +60,11 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
         reviewed = review(bench.store.results(), bench.catalog.attack)
         known = {result.cell.key: result for result in reviewed}
         results = tuple(known.get(result.cell.key, result) for result in answered)
-        found = [(one, size_of(one, bench.catalog)) for one in latest_last(known.values())]
-        tables = [table_size([*(own for _, own in found), one]) for one in sizes]
-        others = (one for one, own in found if any(own.fits(table) for table in tables))
-        reported = one_each([*others, *results])
+        stored = latest_last(known.values())
+        found = [_scale(one, bench.catalog, settings=False) for one in stored]
+        tables = [table_size([*found, one]) for one in sizes]
+        fits = [any(own.fits(table) for table in tables) for own in found]
+        reported = one_each([*compress(stored, fits), *results])
         if reported:
             methods = list(dict.fromkeys(result.labels.method for result in results))
             write_report(bench.store, reported, bench.catalog, methods, redraw=False)
@@ -78,16 +79,12 @@ def stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
     """
     if typed in known:
         return typed
-    try:
-        spec = parse(typed)
-        label = catalog.label("methods", catalog.resolve("methods", spec))
-    except SpecError:
-        label = ""  # such as a plug-in's that is not at hand, or a mistyped one
-    if label in known:
-        return label
-    name = typed.partition("(")[0]
-    of_that_name = [one for one in known if one.partition("(")[0] == name]
-    hint = f"did you mean {' or '.join(of_that_name)}?" if of_that_name else nearest(typed, known)
+    with suppress(SpecError):  # of a mistyped one, or a plug-in's that is not at hand
+        label = catalog.label("methods", catalog.resolve("methods", typed))
+        if label in known:
+            return label
+    alike = [one for one in known if one.partition("(")[0] == typed.partition("(")[0]]
+    hint = f"did you mean {' or '.join(alike)}?" if alike else nearest(typed, known)
     raise SpecError(f"no stored cells of method '{typed}'; {hint}")
 
 
@@ -108,9 +105,9 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
     ``say`` is called with what is left out. Raises SpecError where nothing is stored.
     """
     results = stored(store, catalog)
-    sizes = [size_of(result, catalog) for result in results]
+    sizes = [_scale(result, catalog, settings=False) for result in results]
     table = table_size(sizes)
-    alike = [result for result, own in zip(results, sizes, strict=True) if own.fits(table)]
+    alike = list(compress(results, (own.fits(table) for own in sizes)))
     reported = one_each(alike)
     others = Counter(own for own in sizes if not own.fits(table))
     left = [f"{count} at {other}" for other, count in others.items()]
@@ -135,11 +132,6 @@ def left_out(made: Comparison) -> str:
     return f"compared {pairs} pairs of cells; left out {'; '.join(left)}" if left else ""
 
 
-def size_of(result: Result, catalog: Catalog) -> Scale:
-    """The size of a result's training and test: its scale without settings."""
-    return scale(result.cell.evaluation, result.cell.limit, catalog, settings=False)
-
-
 def sizes_in_words(
     results: Sequence[Result], methods: Sequence[str], catalog: Catalog
 ) -> Callable[[Result], str]:
@@ -148,7 +140,7 @@ def sizes_in_words(
     imported = any(isinstance(one.cell.evaluation.probing.source, Imported) for one in compared)
 
     def in_words(result: Result) -> str:
-        own = size_of(result, catalog)
+        own = _scale(result, catalog, settings=False)
         return own.test if imported else str(own)
 
     return in_words
@@ -156,9 +148,13 @@ def sizes_in_words(
 
 def scales(results: Sequence[Result], catalog: Catalog) -> str:
     """Every scale among the results, in words, for the caption of their table."""
-    own = {scale(result.cell.evaluation, result.cell.limit, catalog) for result in results}
+    own = {_scale(result, catalog) for result in results}
     trained = {one for one in own if one.training}
     return "; ".join(sorted(map(str, trained or own)))
+
+
+def _scale(result: Result, catalog: Catalog, settings: bool = True) -> Scale:
+    return scale(result.cell.evaluation, result.cell.limit, catalog, settings)
 
 
 def write_report(
@@ -174,10 +170,17 @@ def write_report(
     the same are left as they are. Raises StoreError where they cannot be written.
     """
     results = sorted(results, key=lambda result: result.cell.key)
+    first = {result.cell.evaluation.probing.source: result for result in results}
+    cards = ((result, store.card(source)) for source, result in first.items())
+    curves = [
+        Curve(one.labels.method, one.labels.source, one.labels.encoder, one.seed, card.losses)
+        for one, card in cards
+        if card is not None and card.losses
+    ]
     try:
         return write(
             results,
-            curves(store, results),
+            curves,
             store.out,
             scale=scales(results, catalog),
             methods=methods,
@@ -188,22 +191,8 @@ def write_report(
         raise StoreError(f"cannot write the report to {store.out}: {error}") from None
 
 
-def curves(store: Store, results: Sequence[Result]) -> list[Curve]:
-    """How the encoders of the results were trained."""
-    found = {}
-    for result in results:
-        source, labels = result.cell.evaluation.probing.source, result.labels
-        card = store.card(source)
-        if card is not None and card.losses:
-            names = labels.method, labels.source, labels.encoder
-            found[source] = Curve(*names, result.seed, card.losses)
-    return list(found.values())
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a text file. Raises StoreError where that cannot be done."""
-    from robench.report.write import save
-
     try:
         save(path, text.encode())
     except OSError as error:
@@ -226,7 +215,7 @@ def listed(places: Places, catalog: Catalog, warn: Callable[[str], None]) -> Ite
         results = review(store.results(), catalog.attack)
         for result in results:
             labels = result.labels
-            attack = " ".join(word for word in (labels.attack, result.norm, result.eps) if word)
+            attack = " ".join(filter(None, (labels.attack, result.norm, result.eps)))
             flags = f", flagged {'; '.join(result.flags)}" if result.flags else ""
             yield (
                 f"{100 * result.correct / result.n:5.1f}%  {labels.method} {labels.source} -> "
