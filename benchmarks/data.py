@@ -68,14 +68,14 @@ def measure(batch: int, batches: int, pairs: int, order: str) -> dict[str, Any]:
     )
     keep_freed_memory()  # as the command does
     theirs_ready, augment = forever(loader), VIEWS[order](0.5, 0.08)
-    dice = Generator().manual_seed(0)
+    generator = Generator().manual_seed(0)
 
     def ours() -> None:
         for _ in range(batches):
-            rows = torch.randperm(len(pixels), generator=dice)[:batch]
+            rows = torch.randperm(len(pixels), generator=generator)[:batch]
             images = pixels[rows].float().div_(255)
             for _ in range(2):
-                augment(images, dice)
+                augment(images, generator)
 
     def theirs() -> None:
         for _ in range(batches):

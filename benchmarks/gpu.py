@@ -33,10 +33,10 @@ def peak(method: str, batch: int, encoder: str, device: str) -> float | None:
     torch.cuda.reset_peak_memory_stats(device)
     pixels = torch.zeros(IMAGES, 3, 32, 32, dtype=torch.uint8, device=device)
     recipe = Recipe(epochs=1, batch=batch, optimizer="lars", lr=1.5, precision="bf16")
-    dice = Generator(device=device).manual_seed(0)
+    generator = Generator(device=device).manual_seed(0)
     objective = make(method, encoder, torch.device(device))
     run = Run(silent, device=torch.device(device))
-    pretrain(objective, TrainingSet(pixels[: 2 * batch]), recipe, dice, run, "")
+    pretrain(objective, TrainingSet(pixels[: 2 * batch]), recipe, generator, run, "")
     return torch.cuda.max_memory_allocated(device) / 1e9
 
 

@@ -159,9 +159,9 @@ def measure(
 ) -> dict[str, Any]:
     """Time ``pairs`` steps of each, in turns, after one of each to warm up."""
     device = torch.device(device)
-    dice = Generator(device=device).manual_seed(1)
+    generator = Generator(device=device).manual_seed(1)
     pixels = torch.randint(
-        0, 256, (batch * (pairs + 1), 3, 32, 32), dtype=torch.uint8, device=device, generator=dice
+        0, 256, (batch * (pairs + 1), 3, 32, 32), dtype=torch.uint8, device=device, generator=generator
     )
     views = pixels[:batch].float().div(255), pixels[-batch:].float().div(255)
     baseline = authors(method, make(method, encoder, device))
@@ -185,13 +185,13 @@ def measure(
     )
     keep_freed_memory()
     run = Run(in_turns, device=device)
-    pretrain(objective, TrainingSet(pixels), recipe, dice, run, method)
+    pretrain(objective, TrainingSet(pixels), recipe, generator, run, method)
 
     def step() -> None:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             images = pixels[:batch].float().div(255)
             rows = torch.arange(batch, device=device)
-            loss = objective(Batch(images, rows, None, 0, 1, 0.0, dice))
+            loss = objective(Batch(images, rows, None, 0, 1, 0.0, generator))
         loss.backward()
 
     work = {"robench": operations(step), "authors": operations(lambda: baseline(*views))}

@@ -63,9 +63,9 @@ def measure(key: str, zoo: Path, root: Path, images: int | None, batches: int) -
     fitted: dict[str, nn.Module] = {}
 
     def fit(name: str, probe: Probe) -> None:
-        dice = Generator().manual_seed(0)
+        generator = Generator().manual_seed(0)
         given = ProbeData(data.train, data.held_out, len(data.classes))
-        fitted[name] = probe.fit(encoder, given, dice, Run(silent))
+        fitted[name] = probe.fit(encoder, given, generator, Run(silent))
 
     ours = timed(lambda: fit("linear", Linear()))
     fit("authors", LinearSGD())
