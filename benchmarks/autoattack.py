@@ -2,9 +2,9 @@
 
     python benchmarks/autoattack.py --encoder resnet18 --images 100
 
-Both attack the same images through the same classifier, of each method in turn, batch for batch
-with the same seeds. They take turns with each batch, so that what else the machine does hits both
-alike. Robust flags are compared image by image, by the model's own predictions.
+For each method, both attack the same images through the same classifier, batch for batch with the
+same seeds. They take turns with each batch, so that other load on the machine slows both equally.
+Robust flags are compared image by image, by the model's own predictions.
 """
 
 import argparse
@@ -29,7 +29,7 @@ Attacking = Callable[[Tensor, Tensor, int], Tensor]
 
 
 class Passes:
-    """Counts the images that go forward and backward through a model and its copies."""
+    """Counts images in forward and backward passes of a model and its copies."""
 
     def __init__(self, model: nn.Module) -> None:
         self.forward = self.backward = 0
@@ -45,14 +45,14 @@ class Passes:
         model.register_forward_hook(count)
 
     def taken(self) -> tuple[int, int]:
-        """The counts since this was last asked."""
+        """The counts since the last call."""
         counts = self.forward, self.backward
         self.forward = self.backward = 0
         return counts
 
 
 def official(model: nn.Module, norm: str, eps: float) -> Attacking:
-    """The package as its README calls it."""
+    """The official package, called as in its README."""
 
     def attack(images: Tensor, labels: Tensor, seed: int) -> Tensor:
         with preserved_random_state():
@@ -71,7 +71,7 @@ def official(model: nn.Module, norm: str, eps: float) -> Attacking:
 
 
 def robench(model: nn.Module, norm: str, eps: float) -> Attacking:
-    """The component that an evaluation calls."""
+    """robench's attack, called as in an evaluation."""
     ours = AutoAttack(eps=eps, norm=norm)
 
     def attack(images: Tensor, labels: Tensor, seed: int) -> Tensor:
@@ -84,18 +84,18 @@ def robench(model: nn.Module, norm: str, eps: float) -> Attacking:
 
 
 def standing(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Which images the model still gets right."""
+    """A mask of the images that the model still classifies correctly."""
     with torch.no_grad():
         return torch.cat([model(some) for some in images.split(250)]).argmax(1) == labels
 
 
 def total(times: list[Taken]) -> Taken:
-    """What several batches took together."""
+    """The total time of several batches."""
     return Taken(sum(one.wall for one in times), sum(one.cpu for one in times))
 
 
 def measure(method: str, asked: argparse.Namespace) -> dict[str, Any]:
-    """Attack one method's classifier both ways, ``asked.pairs`` times."""
+    """Attack a method's classifier with both, ``asked.pairs`` times."""
     model, images, labels = trained(method, asked.encoder, asked.images, asked.cache)
     attacks = [make(model, asked.norm, asked.eps) for make in (official, robench)]
     times: list[list[Taken]] = [[], []]
@@ -141,14 +141,14 @@ def measure(method: str, asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(asked: argparse.Namespace) -> None:
-    """Measure the methods, and all of them together."""
+    """Measure each method, and all of them together."""
     methods = asked.methods.split(",")
     torch.set_num_threads(asked.threads)
     with full_precision():
         made = {}
         for method in methods:
             made[method] = measure(method, asked)
-            print(json.dumps({method: made[method]}), flush=True)  # the next takes its time
+            print(json.dumps({method: made[method]}), flush=True)  # the next one takes long
     both = [sum(one[name] for one in made.values()) for name in ("package_seconds", "seconds")]
     row = {
         "benchmark": "autoattack",

@@ -1,10 +1,10 @@
-"""Two random views of every image: images a second, against torchvision on PIL.
+"""Images per second, with two random views of each, against torchvision on PIL.
 
     python benchmarks/data.py --batch 256
 
-torchvision's transforms run in as many worker processes of a DataLoader as robench has threads, as
-in the authors' code; its workers are started beforehand. robench keeps freed memory, as its command
-does. The two take turns.
+torchvision's transforms run as in the authors' code, in as many worker processes of a DataLoader as
+robench has threads; the workers are started beforehand. robench keeps freed memory, as its command
+line does. The two take turns.
 """
 
 import argparse
@@ -27,7 +27,7 @@ VIEWS: dict[str, Callable[[float, float], Augment]] = {"simclr": simclr_views, "
 
 
 class Pairs(Dataset[tuple[Tensor, Tensor]]):
-    """Two views of each image, as the authors' data sets make them."""
+    """A data set of two views per image, made as in the authors' code."""
 
     def __init__(self, pixels: Tensor, order: str) -> None:
         self.pixels = pixels.permute(0, 2, 3, 1).numpy()
@@ -47,13 +47,13 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
 
 
 def forever(loader: DataLoader[Any]) -> Iterator[Any]:
-    """Batches without end, from the same workers."""
+    """Yield batches without end from the same workers."""
     while True:
         yield from loader
 
 
 def measure(batch: int, batches: int, pairs: int, order: str) -> dict[str, Any]:
-    """Time ``batches`` of two views each, ``pairs`` times in turns."""
+    """Time both on ``batches`` batches in turns, ``pairs`` times."""
     rng = np.random.default_rng(0)
     pixels = torch.from_numpy(rng.integers(0, 256, (20 * batch, 3, 32, 32), dtype=np.uint8))
     loader = DataLoader(
@@ -63,10 +63,10 @@ def measure(batch: int, batches: int, pairs: int, order: str) -> dict[str, Any]:
         drop_last=True,
         num_workers=torch.get_num_threads(),
         persistent_workers=True,
-        # A deep queue would hand over what was made while the other had its turn.
+        # A deep queue would return batches that were made during the other's turn.
         prefetch_factor=1,
     )
-    keep_freed_memory()  # as the command does
+    keep_freed_memory()  # as the command line does
     theirs_ready, augment = forever(loader), VIEWS[order](0.5, 0.08)
     generator = Generator().manual_seed(0)
 

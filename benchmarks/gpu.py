@@ -1,9 +1,9 @@
-"""Everything about pretraining on a GPU: images a second, the share of its rate, hours, memory.
+"""Pretraining on a GPU: images per second, share of the card's rate, hours, memory.
 
     python benchmarks/gpu.py
 
-The baseline is that of `pretrain_step.py`, on the same card and in turns, with TF32 as torch has it
-by default. To see that it runs where there is no GPU:
+The baseline is that of `pretrain_step.py`, on the same card and in turns, with torch's default for
+TF32. To try the script without a GPU:
 
     python benchmarks/gpu.py --device cpu --batch 16 --encoder "resnet8(width=8)"
 """
@@ -26,7 +26,7 @@ EPOCHS, IMAGES = 1000, 50_000
 
 
 def peak(method: str, batch: int, encoder: str, device: str) -> float | None:
-    """The most memory that two training steps hold on a GPU, in GB, CIFAR's pixels included."""
+    """Peak memory of two training steps on a GPU, in GB, including CIFAR's pixels."""
     if torch.device(device).type != "cuda":
         return None
     torch.cuda.empty_cache()

@@ -3,9 +3,9 @@
     python benchmarks/kernels.py --batch 64
 
 For each 3x3 convolution: the forward pass and the gradients for the images and for the weights, by
-the kernels of a CPU and as `robench/tensors/convolution.py` multiplies small maps. With --compiled,
-also BatchNorm, sum and ReLU of a residual block, as torch has them and as `torch.compile` makes
-them (needs a C++ compiler). All take turns.
+torch's CPU kernels and by the matrix products of `robench/tensors/convolution.py`. With --compiled,
+also BatchNorm, sum and ReLU of a residual block, eager and by `torch.compile` (needs a C++
+compiler). All take turns.
 """
 
 import argparse
@@ -32,12 +32,12 @@ Work = Callable[[], object]
 
 
 def maps(*shape: int) -> Tensor:
-    """Random maps in the layout and type of pretraining."""
+    """Random maps in the memory layout and data type of pretraining."""
     return torch.randn(*shape).bfloat16().contiguous(memory_format=torch.channels_last)
 
 
 def in_turns(works: Mapping[str, Work], repeats: int) -> dict[str, float]:
-    """Milliseconds of each, the median."""
+    """Time each in turns; returns the medians in milliseconds."""
     for work in works.values():
         work()
     times = [{name: timed(work).wall for name, work in works.items()} for _ in range(repeats)]
@@ -50,12 +50,12 @@ def kernel(images: Tensor, weights: Tensor, stride: int) -> Tensor:
 
 
 def gradient(made: Tensor, of: Tensor, along: Tensor) -> Work:
-    """The work of one of the two gradients."""
+    """A function that computes one of the two gradients."""
     return lambda: torch.autograd.grad(made, of, along, retain_graph=True)
 
 
 def convolutions(batch: int, repeats: int) -> dict[str, dict[str, float]]:
-    """Both ways for each shape; as products whatever the size of the maps."""
+    """Time both for each shape, products for maps of any size."""
     convolution._TINY = 2**30
     found = {}
     for inputs, outputs, side, stride in SHAPES:
@@ -65,7 +65,7 @@ def convolutions(batch: int, repeats: int) -> dict[str, dict[str, float]]:
         works: dict[str, Work] = {}
         for name, way in (("kernel", kernel), ("product", convolve)):
             works[f"{name} forward"] = lambda way=way, a=images, b=weights, c=stride: way(a, b, c)
-            # The other is detached: a custom function computes whatever its inputs ask for.
+            # The other is detached: a custom function computes the gradients that inputs need.
             to_images = way(images, weights.detach(), stride)
             works[f"{name} images"] = gradient(to_images, images, along)
             to_weights = way(images.detach(), weights, stride)
@@ -75,7 +75,7 @@ def convolutions(batch: int, repeats: int) -> dict[str, dict[str, float]]:
 
 
 class Tail(nn.Module):
-    """What stands between the convolutions of two residual blocks."""
+    """The layers between the convolutions of two residual blocks."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Tail(nn.Module):
 
 
 def tails(batch: int, repeats: int) -> dict[str, dict[str, float]]:
-    """Forward and backward, eager and compiled."""
+    """Time forward and backward passes, eager and compiled."""
     found = {}
     for channels, side in ((64, 32), (128, 16)):
         first, second, along = (maps(batch, channels, side, side) for _ in range(3))

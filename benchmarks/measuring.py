@@ -1,4 +1,4 @@
-"""What every script here shares: two clocks, the machine's own rates, and how a result is shown."""
+"""Shared by the benchmarks: two clocks, the machine's own rates, and printing a result."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from torch.utils.flop_counter import flop_registry
 
 @dataclass(frozen=True)
 class Taken:
-    """How long something took: seconds on the wall, and seconds of this process's processors.
+    """A duration: wall seconds, and processor seconds of this process.
 
-    On a machine that others use too, the second is the steadier of the two.
+    On a shared machine, processor seconds vary less.
     """
 
     wall: float
@@ -27,27 +27,27 @@ class Taken:
 
 
 class Clock:
-    """Runs from when it is made."""
+    """Runs from its construction."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         wait(device)
         self._device, self._wall, self._cpu = device, time.perf_counter(), time.process_time()
 
     def taken(self) -> Taken:
-        """The time since then."""
+        """The time since construction."""
         wait(self._device)
         return Taken(time.perf_counter() - self._wall, time.process_time() - self._cpu)
 
 
 def timed(work: Callable[[], object], device: torch.device | str = "cpu") -> Taken:
-    """Do the work once."""
+    """Time one call."""
     clock = Clock(device)
     work()
     return clock.taken()
 
 
 def wait(device: torch.device | str) -> None:
-    """Let a GPU finish what it was given."""
+    """Wait until a GPU has finished its work."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -60,7 +60,7 @@ def medians(times: Sequence[Taken]) -> Taken:
 
 
 def paired(a: Sequence[Taken], b: Sequence[Taken]) -> tuple[float, float]:
-    """How many times as long ``a`` takes as ``b``: the median over the pairs, by each clock."""
+    """The ratio of ``a`` to ``b`` by each clock: the median over pairs."""
     pairs = list(zip(a, b, strict=True))
     by_wall = statistics.median(one.wall / other.wall for one, other in pairs)
     return by_wall, statistics.median(one.cpu / other.cpu for one, other in pairs)
@@ -68,7 +68,7 @@ def paired(a: Sequence[Taken], b: Sequence[Taken]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Rate:
-    """Floating-point operations a second, by each clock."""
+    """Floating-point operations per second, by each clock."""
 
     wall: float
     cpu: float
@@ -83,7 +83,7 @@ def timed_product(precision: str, device: torch.device | str = "cpu") -> Taken:
 
 
 def rate(times: Sequence[Taken], device: torch.device | str = "cpu") -> Rate:
-    """The rate that `timed_product` reached in the median of its ``times``."""
+    """The rate of `timed_product`, from the median of its ``times``."""
     taken, work = medians(times), 2.0 * _side(device) ** 3
     return Rate(work / taken.wall, work / taken.cpu)
 
@@ -93,7 +93,7 @@ def _side(device: torch.device | str) -> int:
 
 
 class _Counter(TorchDispatchMode):
-    """torch's FlopCounterMode, less its book-keeping by module, which `autograd.grad` breaks."""
+    """torch's FlopCounterMode without counts by module, which `autograd.grad` breaks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,14 +108,14 @@ class _Counter(TorchDispatchMode):
 
 
 def operations(work: Callable[[], object]) -> float:
-    """Floating-point operations of matrix products and convolutions in the work, both passes."""
+    """Count floating-point operations of matrix products and convolutions in a call."""
     with _Counter() as counter:
         work()
     return float(counter.total)
 
 
 def machine(device: torch.device | str = "cpu") -> dict[str, object]:
-    """Where this was measured; ``load`` is how many processes wanted to run in the last minute."""
+    """Processor, versions and threads; ``load`` is the load average of the last minute."""
     where = torch.device(device)
     lines = Path("/proc/cpuinfo").read_text().splitlines() if os.name == "posix" else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -129,7 +129,7 @@ def machine(device: torch.device | str = "cpu") -> dict[str, object]:
 
 
 def show(row: Mapping[str, object], table: Mapping[str, Sequence[object]]) -> None:
-    """Print the result as one JSON line, and what a person reads first as a table.
+    """Print the result as one JSON line, and a table of the main numbers.
 
     The table's first entry is its header.
     """

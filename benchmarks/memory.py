@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py --data data
 
-Each method trains for some steps in a process of its own: the system counts a peak a process.
+Each method trains for some steps in its own process, since the system records one peak per process.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def measure(method: str, root: Path, steps: int) -> dict[str, Any]:
 
 
 def peak() -> float:
-    """The most memory that this process has held so far, in GB of 10^9 bytes (Linux)."""
+    """Peak memory of this process so far, in GB of 10^9 bytes (Linux)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/pgd.py --encoder resnet18
 
-Both start from the same random points and take turns with each batch, so that what else the machine
-does hits both alike.
+Both start from the same random points. They take turns with each batch, so that other load on the
+machine slows both equally.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from robench.tensors.modes import draw_seed, full_precision, preserved_random_st
 
 
 def main(asked: argparse.Namespace) -> None:
-    """Attack the same images ``asked.pairs`` times both ways."""
+    """Attack the same images with both, ``asked.pairs`` times."""
     torch.set_num_threads(asked.threads)
     model, images, labels = trained(asked.method, asked.encoder, asked.images, asked.cache)
     ours = PGD(eps=asked.eps, norm=asked.norm)

@@ -1,4 +1,4 @@
-"""Does training in bfloat16 change the accuracies? Short runs on real images, paired by seed.
+"""Effect of training in bfloat16 on accuracies: short runs on real images, paired by seed.
 
     python benchmarks/precision.py --data data
 
@@ -19,11 +19,11 @@ from measuring import machine, show
 from robench.api import run
 
 Accuracies = dict[str, list[float]]
-"""For "clean" and each radius, an accuracy a seed."""
+"""For "clean" and each radius, an accuracy per seed."""
 
 
 def train(method: str, precision: str, seeds: list[int], asked: argparse.Namespace) -> Accuracies:
-    """Pretrain, probe and attack; in percent."""
+    """Pretrain, probe and attack; returns accuracies in percent."""
     with tempfile.TemporaryDirectory() as folder:
         results = run(
             method,
@@ -52,7 +52,7 @@ def train(method: str, precision: str, seeds: list[int], asked: argparse.Namespa
 
 
 def compare(half: list[float], full: list[float]) -> dict[str, float]:
-    """Mean and spread over the seeds of each, and of the difference within a seed."""
+    """Mean and standard deviation over seeds of each precision, and of their difference."""
     difference = [a - b for a, b in zip(half, full, strict=True)]
     return {
         "bf16": mean(half),

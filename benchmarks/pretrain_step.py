@@ -1,10 +1,10 @@
-"""Seconds for a training step, against what the authors' code does in one.
+"""Seconds per training step, against a step of the authors' code.
 
     python benchmarks/pretrain_step.py rocl --batch 64 --encoder resnet18
 
-The baseline is eager float32 in torch's usual memory layout and makes the passes of the authors'
-code, listed at each function. It is handed its views, where robench's time includes making them.
-The two take turns inside one training, so that what else the machine does hits both alike.
+The baseline makes the passes of the authors' code, listed at each function, in eager float32 and
+torch's default memory layout. It is given its views; robench's time includes making them. The two
+take turns inside one training, so that other load on the machine slows both equally.
 """
 
 import argparse
@@ -41,7 +41,7 @@ METHODS = ("plain", "clae", "rocl")
 
 
 def make(method: str, encoder: str, device: torch.device) -> Objective:
-    """An objective with fresh weights, the same every time."""
+    """An objective with fresh weights, the same in each call."""
     torch.manual_seed(0)
     catalog = Catalog()
     return catalog.build_objective(method, catalog.build("encoders", encoder)).to(device).train()
@@ -62,7 +62,7 @@ def authors(method: str, objective: Objective) -> Step:
 def _plain(
     network: nn.Module, descent: torch.optim.Optimizer, first: Tensor, second: Tensor
 ) -> None:
-    """Both views in one batch (RoCL's rocl_train.py:145-157 with no adversary)."""
+    """Both views in one batch (RoCL's rocl_train.py:145-157 without an adversary)."""
     loss = _masked_nt_xent(network(torch.cat([first, second])), 2)
     descent.zero_grad()
     loss.backward()
@@ -97,10 +97,10 @@ def _rocl(
 def _clae(
     network: nn.Sequential, descent: torch.optim.Optimizer, first: Tensor, second: Tensor
 ) -> None:
-    """Five encodings of one view each, two of them only to find the adversary.
+    """Five encodings of one view each, two of them only for the adversary.
 
     SimCLR/main.py:48-90: the adversary's loss is back-propagated into weights and images, through
-    both of its encodings, and the weights' part thrown away.
+    both of its encodings, and the weights' gradient is discarded.
     """
     encoder = network[0]
     descent.zero_grad()
@@ -135,7 +135,7 @@ def _masked_nt_xent(embeddings: Tensor, views: int) -> Tensor:
 
 
 def _full_nt_xent(first: Tensor, second: Tensor) -> Tensor:
-    """CLAE's nt_xent.py: the cosine of every pair, positives in front of the negatives."""
+    """CLAE's nt_xent.py: the cosine of every pair, positives before the negatives."""
     both = torch.cat([first, second])
     similarity = cosine_similarity(both.unsqueeze(1), both.unsqueeze(0), dim=2) / 0.5
     total, half = len(both), len(first)
@@ -157,11 +157,16 @@ def measure(
     pairs: int = 5,
     precision: Literal["bf16", "fp32"] = "bf16",
 ) -> dict[str, Any]:
-    """Time ``pairs`` steps of each, in turns, after one of each to warm up."""
+    """Time ``pairs`` steps of each in turns, after a warm-up step of each."""
     device = torch.device(device)
     generator = Generator(device=device).manual_seed(1)
     pixels = torch.randint(
-        0, 256, (batch * (pairs + 1), 3, 32, 32), dtype=torch.uint8, device=device, generator=generator
+        0,
+        256,
+        (batch * (pairs + 1), 3, 32, 32),
+        dtype=torch.uint8,
+        device=device,
+        generator=generator,
     )
     views = pixels[:batch].float().div(255), pixels[-batch:].float().div(255)
     baseline = authors(method, make(method, encoder, device))
@@ -223,7 +228,7 @@ def measure(
 
 
 def table(rows: Sequence[dict[str, Any]]) -> dict[str, list[object]]:
-    """What a person reads first; by both clocks, the wall's and this process's."""
+    """A table of the main numbers, by wall and processor time."""
     columns = {
         "step, s": ("seconds", "cpu_seconds"),
         "authors', s": ("baseline_seconds", "baseline_cpu_seconds"),

@@ -1,10 +1,9 @@
-"""Seconds for a linear probe, against RoCL's 150 epochs through the frozen encoder.
+"""Seconds per linear probe, against RoCL's 150 epochs through the frozen encoder.
 
     python benchmarks/probe.py --data data
 
-Theirs is measured on a few batches and multiplied up to 150 epochs, since all of them would take
-hours; its accuracy is that of the same 150 epochs on features that were extracted once, which never
-change. The encoder is one of the zoo.
+RoCL's time is extrapolated from a few batches to 150 epochs, which would take hours. Its accuracy
+is that of the same 150 epochs on features that are extracted once. The encoder is one of the zoo.
 """
 
 import argparse
@@ -29,7 +28,7 @@ from robench.tensors.features import extract, to_images
 
 
 def authors_batch(encoder: Encoder, layer: nn.Module, split: Split, batch: int) -> Taken:
-    """One step of src/linear_eval.py:147-230: encode a batch, and train the layer on it."""
+    """Time one step of src/linear_eval.py:147-230: encode a batch, and train the layer on it."""
     descent = torch.optim.SGD(layer.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
     images = to_images(split.images[:batch], "cpu")
     labels = torch.tensor(split.labels[:batch])
@@ -46,14 +45,14 @@ def authors_batch(encoder: Encoder, layer: nn.Module, split: Split, batch: int) 
 
 
 def accuracy(layer: nn.Module, features: torch.Tensor, split: Split) -> float:
-    """The share of the split that the layer gets right."""
+    """The share of the split that the layer classifies correctly."""
     with torch.no_grad():
         predicted = layer(features).argmax(1)
     return (predicted == torch.tensor(split.labels)).double().mean().item()
 
 
 def measure(key: str, zoo: Path, root: Path, images: int | None, batches: int) -> dict[str, Any]:
-    """Fit the probe of the encoder with that key on its own data set."""
+    """Fit both probes on the encoder with that key and its own data set."""
     encoder = load_encoder(key, zoo)
     card = Store(Path("results"), zoo, print).card_by_key(key)
     assert card is not None

@@ -1,13 +1,14 @@
-"""Seconds before anything is computed: ``--help``, and a finished grid of 24 cells again.
+"""Start-up time: seconds for ``--help``, and for a finished grid of 24 cells.
 
     python benchmarks/startup.py
 
-The grid is one of the preset `quick`, which is computed first, in about two minutes. A hook counts
-the forward passes of any module, of which a finished grid needs none.
+The grid, of the preset `quick`, is computed first, in some minutes. A hook counts the forward
+passes of all modules; a finished grid needs none.
 """
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from statistics import median
 
 from measuring import machine, show
 
-HELP = [sys.executable, "-m", "robench.cli", "--help"]
+HELP = [sys.executable, "-m", "robench", "--help"]
 GRID = "--sources shapes10 --targets shapes10,shapes100 --attacks pgd --eps 2/255,4/255,8/255"
 CELLS = 24  # three methods, two targets, clean and three radii
 COUNTED = """
@@ -34,7 +35,7 @@ main()
 
 
 def seconds(command: list[str], folder: Path) -> tuple[float, float, str]:
-    """Wall and processor seconds of a process, and what it said on stderr."""
+    """Wall and processor seconds of a process, and its standard error."""
     before = os.times()
     done = subprocess.run(command, cwd=folder, text=True, capture_output=True, check=True)
     after = os.times()
@@ -51,14 +52,15 @@ def grid(repeats: int) -> tuple[list[tuple[float, float, str]], int]:
         command = [sys.executable, "-c", COUNTED, *arguments]
         seconds(command, folder)  # computes the grid
         planned = subprocess.run(
-            [sys.executable, "-m", "robench.cli", *arguments, "--dry-run"],
+            [sys.executable, "-m", "robench", *arguments, "--dry-run"],
             cwd=folder,
             text=True,
             capture_output=True,
             check=True,
         )
-        cells = int(planned.stdout.split(" cell", 1)[0])
-        return [seconds(command, folder) for _ in range(repeats)], cells
+        planned_cells = re.search(r"^(\d+) cells: ", planned.stdout, re.MULTILINE)
+        assert planned_cells is not None, planned.stdout
+        return [seconds(command, folder) for _ in range(repeats)], int(planned_cells[1])
 
 
 if __name__ == "__main__":

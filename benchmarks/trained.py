@@ -18,7 +18,7 @@ from robench.store.store import Store
 from robench.tensors.features import to_images
 
 SHORT = {"epochs": 2, "images": 2048}
-"""The pretraining of what the published zoo lacks: minutes, and enough for images to survive."""
+"""The pretraining of other encoders: some minutes, and robust enough that some images stand."""
 
 
 def trained(
@@ -26,8 +26,8 @@ def trained(
 ) -> tuple[nn.Module, Tensor, Tensor]:
     """A classifier in eval mode, and ``count`` of CIFAR-10's test images in [0, 1], with labels.
 
-    ResNet-8 is the preset ``cifar-small``'s, from ``zoo`` where it is there; anything else is
-    pretrained for a few minutes. ``cache`` keeps what was trained.
+    ResNet-8 is trained as in the preset ``cifar-small``, or read from ``zoo``; other encoders are
+    pretrained for a few minutes. Trained models are stored in ``cache``.
     """
     catalog = Catalog()
     cifar = (parse("cifar10"),)
