@@ -43,11 +43,10 @@ def own_head(
         layer = nn.Linear(width, len(weight), device="meta").to_empty(device="cpu")
         layer.weight.data.copy_(weight)
         layer.bias.data.zero_()
-        layer.requires_grad_(False)
-        if bias is None:
-            return Head(layer.eval(), (f"{place}.weight",))
-        layer.bias.data.copy_(bias)
-        return Head(layer.eval(), (f"{place}.weight", f"{place}.bias"))
+        if bias is not None:
+            layer.bias.data.copy_(bias)
+        names = (f"{place}.{name}" for name in ("weight", "bias") if f"{place}.{name}" in state)
+        return Head(layer.requires_grad_(False).eval(), tuple(names))
     raise SpecError(
         f"the checkpoint has no linear head of {width} features (looked for {', '.join(HEADS)}); "
         "use another probe, which fits one"

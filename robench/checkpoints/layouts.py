@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from robench.checkpoints.naming import Trunk, place, stem_kernel
+from robench.checkpoints.naming import Trunk, place
 from robench.checkpoints.reading import Checkpoint
 from robench.grid.spec import SpecError, show
 from robench.tensors.batchnorm import ADVERSARIAL, CLEAN
@@ -110,7 +110,8 @@ def recognise(checkpoint: Checkpoint, trunk: Trunk) -> Layout:
 
 def stem(layout: Layout, state: Mapping[str, Tensor], trunk: Trunk) -> str:
     """The encoder's ``stem``: torchvision's for a 7x7 convolution, or else the layout's."""
-    return IMAGENET if stem_kernel(state, trunk) == (7, 7) else layout.stem
+    kernels = {inner: state[name].shape[2:] for name, inner in trunk.names.items()}
+    return IMAGENET if kernels.get("conv1.weight") == (7, 7) else layout.stem
 
 
 def normalization(
@@ -147,7 +148,7 @@ def choose_branch(layout: Layout, trunk: Trunk, asked: str | None) -> str:
     """
     if asked not in (None, CLEAN, ADVERSARIAL):
         raise SpecError(f"no BatchNorm branch '{asked}'; choose clean or adversarial")
-    have = {place(name).branch for name in trunk.names.values()} & {CLEAN, ADVERSARIAL}
+    have = {place(name)[1] for name in trunk.names.values()}
     if asked is None and ADVERSARIAL in have:
         raise SpecError(
             "the checkpoint has two BatchNorm branches; give --bn clean or --bn adversarial"

@@ -6,7 +6,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch import Tensor
 
@@ -56,17 +55,16 @@ def trunk(state: Mapping[str, Tensor]) -> Trunk:
     # DynACL's momentum model is used and saved through its encoder_k
     # (models/resnet_multi_bn.py:512-529, train_DynACL.py:235-238).
     kept = (*_KEPT, "encoder_k.") if any("bn_list" in name for name in state) else _KEPT
-    chosen = next((prefix for prefix in kept if prefix in found), None)
-    if chosen is None and len(found) == 1:
-        chosen = next(iter(found))
-    if chosen is None:
-        if found:
-            lie = ", ".join(sorted(found))
-            raise SpecError(f"several encoders in the checkpoint ({lie}); save the one you mean")
+    candidates = [prefix for prefix in kept if prefix in found] or list(found)
+    if not candidates:
         raise SpecError(
             "no residual network in the checkpoint: expected conv1, bn1, layer1.0.conv1, ...; "
             f"its weights begin with {', '.join(list(state)[:4])}"
         )
+    chosen, *others = candidates
+    if others and chosen not in kept:
+        lie = ", ".join(sorted(found))
+        raise SpecError(f"several encoders in the checkpoint ({lie}); save the one you mean")
     stages = dict(zip(found[chosen], _STAGES, strict=False))  # none where they have names
     names = {}
     for name in state:
@@ -76,26 +74,11 @@ def trunk(state: Mapping[str, Tensor]) -> Trunk:
     return Trunk(chosen, found[chosen], names)
 
 
-def stem_kernel(state: Mapping[str, Tensor], trunk: Trunk) -> tuple[int, ...]:
-    """Height and width of the stem's convolution; () where there is none."""
-    for original, inner in trunk.names.items():
-        if inner == "conv1.weight":
-            return tuple(state[original].shape[2:])
-    return ()
-
-
-class Place(NamedTuple):
-    """A weight's name in the one naming; of BatchNorm's weights also the branch."""
-
-    name: str
-    branch: str | None
-
-
 _BRANCH = re.compile(r"_adv(?=\.)|\.bn_list(?:\.(\d+))?(?=\.)")
 _BATCHNORM = re.compile(r"(?:^|\.)(?:bn\d|shortcut\.1)\.")
 
 
-def place(name: str) -> Place:
+def place(name: str) -> tuple[str, str | None]:
     """Parse the name of a weight: its name here and, of BatchNorm's, the branch.
 
     Two branches are ``bn1`` and ``bn1_adv`` in CLAE (SimCLR/modules/resnet_BN.py:40-59) and in
@@ -112,8 +95,8 @@ def place(name: str) -> Place:
     marked = _BRANCH.search(own)
     own = _BRANCH.sub("", own)
     if not _BATCHNORM.search(own):
-        return Place(own, None)
+        return own, None
     if marked is None:
-        return Place(own, CLEAN)
+        return own, CLEAN
     number = "1" if marked[0] == "_adv" else marked[1] or "0"
-    return Place(own, {"0": CLEAN, "1": ADVERSARIAL}.get(number, f"branch {number}"))
+    return own, {"0": CLEAN, "1": ADVERSARIAL}.get(number, f"branch {number}")

@@ -3,7 +3,6 @@
 import hashlib
 import pickle
 import re
-import tarfile
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from robench.files import check_size
+from robench.files import first_line
 from robench.grid.spec import SpecError
 
 CONTAINERS = ("state_dict", "model", "net", "P_state", "model_state_dict")
@@ -28,9 +27,6 @@ pytorch-cifar (main.py:140-144) and CLAE's Plain (Plain/main.py:267-271) ``net``
 
 WRAPPERS = {"module", "_orig_mod"}
 """Parts of names that DataParallel and torch.compile add."""
-
-_MOST_BYTES = 2**34  # of a file; a ResNet-50 with its optimiser has 300 MB
-_MOST_DIRECTORY = 2**24  # bytes in which a zip lists its files
 
 
 @dataclass(frozen=True)
@@ -52,16 +48,19 @@ def read(path: Path) -> Checkpoint:
     only be read by running code.
     """
     try:
-        size = check_size(path, _MOST_BYTES)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
             file.seek(0)
             begin = file.read(9)
     except OSError as error:
-        raise SpecError(f"cannot read {path}: {error.strerror or error}") from None
+        raise SpecError(f"cannot read {path}: {first_line(error)}") from None
     # Safetensors begin with the length of a JSON object, and that.
-    safe = begin[8:] == b"{" and int.from_bytes(begin[:8], "little") < _MOST_DIRECTORY
-    loaded = _safetensors(path) if safe or path.suffix == ".safetensors" else _torch(path)
+    safe = begin[8:] == b"{" and int.from_bytes(begin[:8], "little") < size
+    if safe or path.suffix == ".safetensors":
+        loaded: Any = _safetensors(path)
+    else:
+        loaded = _torch(path, zipped=begin.startswith(b"PK\x03\x04"))
     if not isinstance(loaded, Mapping):
         raise SpecError(f"{path} holds a {type(loaded).__name__}, expected named weights")
     state = {
@@ -100,17 +99,20 @@ def _named(entries: Mapping[Any, Any]) -> dict[str, Tensor]:
     }
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
+def _safetensors(path: Path) -> Any:
     try:
-        loaded: dict[str, Tensor] = safetensors.torch.load_file(path)
+        return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise SpecError(f"{path} is not a safetensors file: {error}") from None
-    return loaded
+        raise SpecError(f"{path} is not a safetensors file: {first_line(error)}") from None
 
 
-def _torch(path: Path) -> Any:
+def _torch(path: Path, zipped: bool) -> Any:
     try:
-        zipped = _check_container(path)
+        if zipped:
+            with zipfile.ZipFile(path) as archive:
+                kinds = {member.compress_type for member in archive.infolist()}
+            if kinds - {zipfile.ZIP_STORED}:
+                raise SpecError(f"{path} is a compressed zip, which torch.save never writes")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on the pickle's age
             # Mapped, because torch 2.6 otherwise reads past the end of a tensor's file in the zip
@@ -126,22 +128,5 @@ def _torch(path: Path) -> Any:
             "state dict alone with safetensors.torch.save_file and give that file"
         ) from None
     except Exception as error:  # a damaged file can make torch's reader raise anything
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise SpecError(f"{path} is not a checkpoint that torch can read: {first[:200]}") from None
-
-
-def _check_container(path: Path) -> bool:
-    """Whether the file is a zip. Raises SpecError for a compressed zip, and for a tar."""
-    with path.open("rb") as file:
-        zipped = file.read(4) == b"PK\x03\x04"
-        if zipped:
-            file.seek(0)
-            for member in zipfile.ZipFile(file).infolist():
-                if member.compress_type != zipfile.ZIP_STORED:
-                    raise SpecError(f"{path} is a compressed zip, which torch.save never writes")
-        elif tarfile.is_tarfile(path):
-            raise SpecError(
-                f"{path} is a tar file, torch's format of before 2018, which is not read; open it "
-                "where you trust it, and save its state dict alone with safetensors"
-            )
-    return zipped
+        reason = first_line(error)
+        raise SpecError(f"{path} is not a checkpoint that torch can read: {reason}") from None
