@@ -18,6 +18,7 @@ from robench.tensors.learners import instance_views, rocl_views, simclr_views
 # simclr.py:11-26 of CLAE, src/data_loader.py:8-23 of RoCL (strength 0.5: src/argument.py:129),
 # Plain/main.py:128-133 and UEL/main.py:113-118.
 CLAE, ROCL, UEL = simclr_views(1.0, 0.08), rocl_views(0.5, 0.08), instance_views(0.4, 0.2)
+PIPELINES = pytest.mark.parametrize("augment", [CLAE, ROCL, UEL], ids=["clae", "rocl", "uel"])
 PRECISIONS = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 OPERATIONS = ("adjust_brightness", "adjust_contrast", "adjust_saturation", "adjust_hue")
 UNLIKELY = 0.001  # fixed seeds: a p-value below this is a wrong distribution
@@ -89,13 +90,6 @@ def test_resized_crop_is_torchvisions(
     assert_same(ours.resized_crop(images, boxes), expected)
 
 
-def test_nothing_outside_the_box_leaks_in() -> None:
-    images = torch.zeros(1, 3, 32, 32)
-    images[:, :, 10:15, 3:20] = 0.25
-    box = Boxes(*(torch.tensor([value]) for value in (10, 3, 5, 17)))
-    assert_same(ours.resized_crop(images, box), torch.full_like(images, 0.25))
-
-
 def jitter_by_hand(images: Tensor, jitter: Jitter) -> Tensor:
     def adjust(image: Tensor, factors: Tensor, order: Tensor, applied: Tensor) -> Tensor:
         for column in order.tolist() if applied else ():
@@ -109,10 +103,6 @@ def test_jitter_goes_in_each_images_own_order() -> None:
     images = pictures(128, 8, 8)
     jitter = ours.random_jitter(128, (0.8, 0.8, 0.8, 0.2), 0.7, dice(4))
     assert_same(ours.color_jitter(images, jitter), jitter_by_hand(images, jitter))
-    backwards = jitter._replace(order=jitter.order.flip(1))
-    assert (
-        ours.color_jitter(images, backwards) - ours.color_jitter(images, jitter)
-    ).abs().max() > 0.1
 
 
 @PRECISIONS
@@ -177,7 +167,7 @@ def view_by_hand(images: Tensor, augment: Augment, generator: Generator) -> Tens
     return images
 
 
-@pytest.mark.parametrize("augment", [CLAE, ROCL, UEL], ids=["clae", "rocl", "uel"])
+@PIPELINES
 def test_published_pipelines(augment: Augment) -> None:
     images = pictures(64)
     assert_same(augment(images, dice()), view_by_hand(images, augment, dice()))
@@ -193,15 +183,6 @@ def test_the_published_strengths() -> None:
     usual = CLAE.crop_scale, CLAE.crop_ratio, CLAE.flip, CLAE.jitter_probability, CLAE.grayscale
     assert usual == ((0.08, 1.0), (3 / 4, 4 / 3), 0.5, 0.8, 0.2)
     assert CLAE.order == "crop-first"
-
-
-@pytest.mark.parametrize("views", [rocl_views, simclr_views, instance_views])
-@pytest.mark.parametrize(("colour", "crop"), [(-1.0, 0.5), (3.0, 0.5), (0.5, 0.0), (0.5, 1.5)])
-def test_views_out_of_range_are_refused(
-    views: Callable[[float, float], Augment], colour: float, crop: float
-) -> None:
-    with pytest.raises(ValueError, match=r"it must be|no strength is negative"):
-        views(colour, crop)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (20, 48)])
@@ -279,7 +260,7 @@ def test_probabilities(share: float) -> None:
 
 
 @PRECISIONS
-@pytest.mark.parametrize("augment", [CLAE, ROCL, UEL], ids=["clae", "rocl", "uel"])
+@PIPELINES
 def test_views_stay_images_and_arguments_stay_untouched(
     augment: Augment, dtype: torch.dtype
 ) -> None:
@@ -293,26 +274,23 @@ def test_views_stay_images_and_arguments_stay_untouched(
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("augment", [CLAE, ROCL, UEL], ids=["clae", "rocl", "uel"])
+@PIPELINES
 def test_the_generator_alone_decides(augment: Augment) -> None:
     images, generator = pictures(32), dice()
     view, another = augment(images, generator), augment(images, generator)
+    same = images[8:9].expand(8, -1, -1, -1)
+    assert len(augment(same, dice()).unique(dim=0)) == 8
     assert torch.equal(view, augment(images, dice()))
     assert not torch.equal(view, another)
     assert_same(view.double(), augment(images.double(), dice()))
 
 
-@pytest.mark.parametrize("augment", [CLAE, ROCL, UEL], ids=["clae", "rocl", "uel"])
+@PIPELINES
 def test_images_do_not_see_each_other(augment: Augment) -> None:
     images = pictures(32)
     others = 1 - images
     others[::5] = images[::5]
     assert torch.equal(augment(images, dice())[::5], augment(others, dice())[::5])
-
-
-def test_equal_images_get_different_views() -> None:
-    images = torch.rand(1, 3, 32, 32, generator=dice()).expand(8, -1, -1, -1)
-    assert len(CLAE(images, dice()).unique(dim=0)) == 8
 
 
 @pytest.mark.parametrize(

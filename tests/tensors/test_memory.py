@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from robench.tensors.memory import is_out_of_memory, release
+from robench.tensors.memory import is_out_of_memory
 
 
 def test_torch_s_own_error_is_known() -> None:
@@ -37,7 +37,3 @@ def test_a_gpu_s_errors_are_known(error: Exception) -> None:
 )
 def test_other_errors_are_others(error: Exception) -> None:
     assert not is_out_of_memory(error)
-
-
-def test_releasing_is_harmless() -> None:
-    release()

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import SGD, Adam
 
 from robench.tensors.optim import LARS, optimizer, stepwise, warmup_cosine
@@ -50,27 +50,6 @@ def test_lars_follows_torchlars(case: str) -> None:
         np.testing.assert_allclose(weights.detach().numpy(), expected, rtol=1e-12, atol=1e-15)
 
 
-def test_lars_scales_each_tensor_by_itself() -> None:
-    small, large = (nn.Parameter(torch.full((3,), size)) for size in (1.0, 100.0))
-    descent = LARS([small, large], lr=1.0, momentum=0.0)
-    for weights in (small, large):
-        weights.grad = torch.ones(3)
-    descent.step()
-    steps = 1.0 - small[0].item(), 100.0 - large[0].item()
-    assert steps[1] / steps[0] == pytest.approx(100, rel=1e-2)
-
-
-def test_lars_takes_the_scaled_gradient_s_size_from_the_weights_alone() -> None:
-    changes = []
-    for scale in (1.0, 1000.0):
-        weights = nn.Parameter(torch.tensor([3.0, 4.0], dtype=torch.float64))
-        descent = LARS([weights], lr=1.0, momentum=0.0)
-        weights.grad = scale * torch.tensor([1.0, 0.0], dtype=torch.float64)
-        descent.step()
-        changes.append(3.0 - weights[0].item())
-    assert changes == pytest.approx([0.001 * 5, 0.001 * 5])
-
-
 def test_lars_leaves_parameters_without_gradient_and_gradients_alone() -> None:
     used, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     descent = LARS([used, unused], lr=1.0, weight_decay=0.1)
@@ -94,24 +73,6 @@ def test_lars_obeys_a_changed_learning_rate_and_returns_the_closure_s_loss() -> 
     assert torch.equal(weights, torch.ones(2))
 
 
-def test_lars_goes_on_from_its_state() -> None:
-    def run(descent: LARS, weights: Tensor, steps: int) -> None:
-        for _ in range(steps):
-            weights.grad = weights.detach() ** 2
-            descent.step()
-
-    whole = nn.Parameter(torch.tensor([1.0, 2.0]))
-    run(LARS([whole], lr=1.0), whole, 4)
-    first = nn.Parameter(torch.tensor([1.0, 2.0]))
-    before = LARS([first], lr=1.0)
-    run(before, first, 2)
-    second = nn.Parameter(first.detach().clone())
-    after = LARS([second], lr=1.0)
-    after.load_state_dict(before.state_dict())
-    run(after, second, 2)
-    assert torch.equal(second, whole)
-
-
 def test_optimizers_by_name() -> None:
     weights = [nn.Parameter(torch.ones(1))]
     for name, kind in {"sgd": SGD, "adam": Adam, "lars": LARS}.items():
@@ -131,28 +92,19 @@ def test_lars_has_rocl_s_constants() -> None:
 
 
 @pytest.mark.parametrize(
-    ("time", "share"),
-    [(0, 0.25), (5, 0.625), (10, 1.0), (20, 0.5 + 0.5 * math.sqrt(0.5)), (30, 0.5), (50, 0.0)],
+    ("warmup", "end", "start", "hold", "shares"),
+    [
+        (10, 50, 0.25, 0, {0: 0.25, 5: 0.625, 10: 1, 20: 0.5 + 0.5**1.5, 30: 0.5, 50: 0}),
+        (0, 100, 0, 0, {0: 1, 50: 0.5}),  # without a warm-up
+        (10, 10, 0, 0, {9: 0.9, 10: 1}),  # up to the very end
+        (10, 54, 0, 4, {9: 0.9, 10: 1, 13: 1, 14: 1, 34: 0.5, 54: 0}),
+    ],
 )
-def test_warmup_cosine(time: float, share: float) -> None:
-    assert warmup_cosine(time, 10, 50, start=0.25) == pytest.approx(share, abs=1e-12)
-
-
-def test_without_warm_up_the_cosine_starts_at_the_peak() -> None:
-    assert warmup_cosine(0, 0, 100) == 1
-    assert warmup_cosine(50, 0, 100) == pytest.approx(0.5)
-
-
-def test_a_warm_up_to_the_very_end_has_no_cosine() -> None:
-    assert warmup_cosine(9, 10, 10) == pytest.approx(0.9)
-    assert warmup_cosine(10, 10, 10) == 1
-
-
-@pytest.mark.parametrize(
-    ("time", "share"), [(9, 0.9), (10, 1), (13, 1), (14, 1), (34, 0.5), (54, 0)]
-)
-def test_the_peak_can_be_held(time: float, share: float) -> None:
-    assert warmup_cosine(time, 10, 54, hold=4) == pytest.approx(share, abs=1e-12)
+def test_warmup_cosine(
+    warmup: int, end: int, start: float, hold: int, shares: dict[int, float]
+) -> None:
+    found = {time: warmup_cosine(time, warmup, end, start, hold) for time in shares}
+    assert found == pytest.approx(shares, abs=1e-12)
 
 
 @pytest.mark.parametrize(
