@@ -83,7 +83,7 @@ if __name__ == "__main__":
         for name in asked.methods:
             command = [sys.executable, __file__, name, "--alone", "--data", str(asked.data)]
             command += ["--steps", str(asked.steps)]
-            told = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
-            rows.append(json.loads(told))
+            printed = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
+            rows.append(json.loads(printed))
             table[name] = [rows[-1]["gigabytes"], rows[-1]["data_gigabytes"], rows[-1]["steps"]]
         show({"benchmark": "memory", "methods": rows}, table)
