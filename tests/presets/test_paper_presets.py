@@ -1,6 +1,7 @@
 """The papers' presets run what the authors' code sets, and say so."""
 
 import tomllib
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import torch
 from torch import nn
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import plan
+from robench.catalog.plan import grid, plan
 from robench.catalog.request import Request
 from robench.catalog.settings import recipe_value
 from robench.contracts import Encoder
 from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
 from robench.grid.spec import parse, parse_list
+from robench.presets import Pairing
 from robench.tensors.learners import LEARNERS
 
 CATALOG = Catalog()
@@ -214,3 +216,13 @@ def test_a_wheel_has_the_tables_and_values() -> None:
     data = [f for kind in ("toml", "csv") for f in (root / "robench").rglob(f"*.{kind}")]
     assert sorted(found) == sorted(data)
     assert len(data) > 4
+
+
+def test_of_several_pairings_the_first_one_counts() -> None:
+    first = Pairing(("plain",), recipe=Recipe(1, 8), arguments=("plain(temperature=0.9)",))
+    pairings = (first, Pairing(("plain",), recipe=Recipe(2, 8)))
+    preset = replace(CATALOG.preset("quick"), pairings=pairings)
+    evaluations = grid(Request(methods=parse_list("plain")), preset, CATALOG)
+    trainings = {evaluation.probing.pretraining for evaluation in evaluations}
+    found = {(one.objective.get("temperature"), one.recipe.epochs) for one in trainings}
+    assert found == {(Fraction("0.9"), 1)}

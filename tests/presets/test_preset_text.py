@@ -17,7 +17,8 @@ NAMES = CATALOG.names("presets")
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_is_shown(name: str) -> None:
     preset = CATALOG.preset(name)
-    text = " ".join(as_text(shown(name, CATALOG), 100).split())
+    full = shown(name, CATALOG)
+    text = " ".join(as_text(full, 100).split())
     for setting in preset.settings:
         assert f"{setting.name} {explained(setting)} [{setting.source}]" in text
     for difference in preset.differences:
@@ -26,7 +27,7 @@ def test_everything_is_shown(name: str) -> None:
     for method in preset.methods:
         assert f"method {method.partition('(')[0]}(" in text
     for columns in (40, 60, 80, 300):
-        lines = as_text(shown(name, CATALOG), columns).splitlines()
+        lines = as_text(full, columns).splitlines()
         assert max(map(len, lines)) <= min(max(columns, 60), 110)
     others = "the preset's" if preset.recipe else "their own"
     assert f"other methods train by {others} recipe" in text

@@ -88,6 +88,8 @@ def test_a_flag_of_every_number_is_said_once_and_marks_none():
         assert text.count("flagged: gap (") == 1
     assert "| a | 50.0 |" in markdown(table)
     assert "| c | 50.0<sup>a</sup> |" in markdown(table)
+    marks = [row["clean mark"] for row in csv.DictReader(io.StringIO(comma_separated(table)))]
+    assert marks == ["flagged: subset"] * 2 + ["flagged: gap; flagged: subset"]
 
 
 # --- terminals

@@ -91,6 +91,7 @@ def test_no_mark_is_lost_and_only_the_full_scale_makes_statements(name: str, sca
             assert place.difference.mark == place.published.mark
     assert (FULL in text, REDUCED in text) == (scale == "full", scale != "full")
     assert ("Reduced for this scale:" in text) == (scale != "full")
+    assert ("so no ranking can hold" in text) == (name != "rocl-table1")
 
 
 def test_at_full_scale_a_checked_value_has_a_position_and_an_unverified_one_has_none() -> None:

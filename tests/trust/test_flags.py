@@ -91,18 +91,3 @@ def test_a_published_shelf_is_never_written(elsewhere: Path) -> None:
     assert sum(result.flags == ("masked",) for result in results) == 2
     assert files(shelf) == before
     assert "flagged: masked" in Path("own/table.md").read_text()
-
-
-def test_a_flag_of_every_cell_is_said_once_below_the_table() -> None:
-    reduced = [
-        planted(right(count), method, attack, limit=400, counts={"test-images": 10_000})
-        for method, counts in (("plain", (300, 100, 50)), ("rocl", (250, 120, 70)))
-        for attack, count in zip(("clean", SMALL, LARGE), counts, strict=True)
-    ]
-    answer(reduced, store_in(Path(), reduced))
-    rows = Path("out/table.md").read_text().splitlines()
-    assert "| plain | 75.0 | 25.0 | 12.5 |" in rows  # and none is bold
-    assert "All numbers flagged: subset (400 of 10,000 test images)" in rows
-    assert r"\textsuperscript" not in Path("out/table.tex").read_text()
-    (first, _) = csv.DictReader(Path("out/table.csv").read_text().splitlines())
-    assert first["clean mark"] == first["pgd 4/255 mark"] == "flagged: subset"
