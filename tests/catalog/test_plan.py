@@ -1,7 +1,7 @@
 """The grid that a request asks for."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -10,9 +10,10 @@ from commands import PLUGINS
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan
 from robench.catalog.request import Request
-from robench.catalog.scale import scale, schedules
+from robench.catalog.scale import paired, scale, schedules
 from robench.grid.recipe import Recipe
 from robench.grid.spec import Spec, SpecError, parse_list, parse_number
+from robench.presets import Pairing
 
 CATALOG = Catalog([PLUGINS / "mirror.py", PLUGINS / "nudge.py"])
 SMALL = Request(methods=parse_list("plain"), attacks=parse_list("pgd"), eps=("8/255",))
@@ -34,6 +35,45 @@ def test_the_grid_is_the_product_and_clean_is_always_there() -> None:
     evaluations = plan(request, CATALOG)
     assert len(evaluations) == len(set(evaluations)) == 2 * 2 * 2 * 5
     assert sum(e.attack.name == "clean" for e in evaluations) == 8
+
+
+def test_without_targets_every_source_is_one() -> None:
+    both = plan(replace(SMALL, sources=parse_list("shapes10,shapes100")), CATALOG)
+    pairs = {(e.probing.pretraining.dataset.name, e.probing.dataset.name) for e in both}
+    assert pairs == set(product(("shapes10", "shapes100"), repeat=2))
+
+
+def test_a_table_names_each_part_of_an_evaluation() -> None:
+    request = Request(
+        methods=parse_list("rocl(steps=5)"),
+        sources=parse_list("shapes100"),
+        targets=parse_list("shapes10(size=8)"),
+        encoders=parse_list("resnet8(width=4)"),
+        probes=parse_list("linear(strength=1)"),
+        attacks=parse_list("pgd(eps=8/255, steps=10)"),
+    )
+    labels = CATALOG.labels(plan(request, CATALOG)[-1])
+    assert vars(labels) == {
+        "method": "rocl(steps=5)",
+        "source": "shapes100",
+        "target": "shapes10(size=8)",
+        "encoder": "resnet8(width=4)",
+        "probe": "linear(strength=1)",
+        "attack": "pgd(steps=10)",
+    }
+
+
+def test_of_several_pairings_the_first_that_has_a_setting_wins() -> None:
+    pairings = (
+        Pairing(("plain",), probes=("linear-sgd",)),
+        Pairing(("rocl",), recipe=Recipe(2, 16)),
+        Pairing(("plain",), probes=("slf",), recipe=Recipe(3, 64), arguments=("pgd(steps=7)",)),
+        Pairing(("plain",), recipe=Recipe(5, 32), arguments=("pgd(steps=9)",)),
+    )
+    preset = replace(CATALOG.preset("quick"), pairings=pairings)
+    found = paired(preset, CATALOG, CATALOG.resolve("methods", "plain"))
+    assert (found.probes, found.recipe) == (("linear-sgd",), Recipe(3, 64))
+    assert (found.encoders, found.arguments) == (preset.encoders, ("pgd(steps=7)",))
 
 
 def test_cells_that_share_an_encoder_are_neighbours() -> None:

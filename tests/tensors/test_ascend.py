@@ -36,10 +36,12 @@ def loss(model: nn.Module, images: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 @each_ball
+@pytest.mark.parametrize("drawn", [False, True])
 def test_the_climb_raises_every_image_s_loss_and_stays_inside(
-    loss: Callable[[Tensor], Tensor], images: Tensor, within: Ball
+    loss: Callable[[Tensor], Tensor], images: Tensor, within: Ball, drawn: bool
 ) -> None:
-    top = ascend(loss, images, within, steps=10, step_size=within.eps / 5)
+    start = Generator().manual_seed(2) if drawn else None
+    top = ascend(loss, images, within, steps=10, step_size=within.eps / 5, generator=start)
     assert (loss(top) > loss(images) + 1e-3).all()
     assert within.size(top, images).max() <= within.eps + 1e-6
     assert top.min() >= 0

@@ -46,6 +46,13 @@ ORACLES = {Linf: onto_linf, L2: onto_l2, L1: onto_l1}
 
 
 @each_ball
+def test_samples_change_pixels_up_and_down_alike(within: Ball) -> None:
+    centre = torch.full((200, 3, 4, 4), 0.5, dtype=torch.float64)
+    up = (within.sample(centre, Generator().manual_seed(0)) > centre).double().mean()
+    assert abs(up - 0.5) < 0.03  # six standard deviations
+
+
+@each_ball
 @pytest.mark.parametrize("scale", [1e-3, 0.05, 1.0, 30.0])
 def test_projection_is_the_nearest_change_then_the_pixel_range(within: Ball, scale: float) -> None:
     centre, change = images(1), changes(2, scale)
