@@ -1,5 +1,7 @@
 """PGD takes the steps of torchattacks and of the shared ascent; arguments mean what they say."""
 
+from typing import Any
+
 import pytest
 import torch
 import torchattacks
@@ -91,3 +93,30 @@ def test_less_than_the_standard_budget_is_noted_whatever_the_restarts(
     steps: int, restarts: int, notes: tuple[str, ...]
 ) -> None:
     assert call(PGD(steps=steps, restarts=restarts), MODEL, IMAGES, LABELS).notes == notes
+
+
+def test_a_restart_climbs_from_a_start_of_its_own_with_the_images_own_labels() -> None:
+    arguments: dict[str, Any] = {"eps": 0.03, "steps": 1, "step_size": 0.03 / 4}
+    once, twice = (call(PGD(**arguments, restarts=n), MODEL, IMAGES, LABELS).images for n in (1, 2))
+    standing = predict(MODEL, once) == LABELS
+    assert standing.any()
+    assert not standing.all()
+    generator, run = Generator().manual_seed(4), Run(silent, NO_CHECKPOINTS)
+    draw_seed(generator)
+    left = IMAGES[standing], LABELS[standing]
+    again = PGD(**arguments)(Target(MODEL, 10), *left, generator, run)
+    assert torch.equal(twice[standing], again.images)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "stronger"),
+    [
+        (PGD(steps=20), PGD(steps=10), True),
+        (PGD(steps=10), PGD(steps=20), False),
+        (PGD(steps=20), PGD(steps=10, restarts=2), False),
+        (PGD(steps=10, restarts=2), PGD(steps=20), False),
+        (PGD(steps=20, step_size=1e-4), PGD(steps=10), False),
+    ],
+)
+def test_more_steps_and_restarts_are_stronger(one: PGD, other: PGD, stronger: bool) -> None:
+    assert one.at_least_as_strong_as(other) is stronger
