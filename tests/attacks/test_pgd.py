@@ -97,13 +97,15 @@ def test_less_than_the_standard_budget_is_noted_whatever_the_restarts(
 
 def test_a_restart_climbs_from_a_start_of_its_own_with_the_images_own_labels() -> None:
     arguments: dict[str, Any] = {"eps": 0.03, "steps": 1, "step_size": 0.03 / 4}
-    once, twice = (call(PGD(**arguments, restarts=n), MODEL, IMAGES, LABELS).images for n in (1, 2))
-    standing = predict(MODEL, once) == LABELS
-    assert standing.any()
+    images = torch.rand(64, 3, 8, 8, generator=Generator().manual_seed(1))
+    labels = predict(MODEL, images)
+    once, twice = (call(PGD(**arguments, restarts=n), MODEL, images, labels).images for n in (1, 2))
+    standing = predict(MODEL, once) == labels
     assert not standing.all()
+    assert not labels[standing].equal(labels[: int(standing.sum())])
     generator, run = Generator().manual_seed(4), Run(silent, NO_CHECKPOINTS)
     draw_seed(generator)
-    left = IMAGES[standing], LABELS[standing]
+    left = images[standing], labels[standing]
     again = PGD(**arguments)(Target(MODEL, 10), *left, generator, run)
     assert torch.equal(twice[standing], again.images)
 

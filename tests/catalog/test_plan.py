@@ -71,7 +71,7 @@ def test_of_several_pairings_the_first_that_has_a_setting_wins() -> None:
         Pairing(("plain",), recipe=Recipe(5, 32), arguments=("pgd(steps=9)",)),
     )
     preset = replace(CATALOG.preset("quick"), pairings=pairings)
-    found = paired(preset, CATALOG, CATALOG.resolve("methods", "plain"))
+    found = paired(preset, CATALOG.resolve("methods", "plain"))
     assert (found.probes, found.recipe) == (("linear-sgd",), Recipe(3, 64))
     assert (found.encoders, found.arguments) == (preset.encoders, ("pgd(steps=7)",))
 
