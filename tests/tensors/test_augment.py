@@ -185,9 +185,14 @@ def test_the_published_strengths() -> None:
     assert CLAE.order == "crop-first"
 
 
-@pytest.mark.parametrize("size", [(32, 32), (20, 48)])
-def test_boxes_are_distributed_as_torchvisions(size: tuple[int, int]) -> None:
-    scale, ratio, count = (0.08, 1.0), (3 / 4, 4 / 3), 4000
+@pytest.mark.parametrize(
+    ("size", "ratio"),
+    [((32, 32), (3 / 4, 4 / 3)), ((20, 48), (3 / 4, 4 / 3)), ((32, 32), (1.0, 3.0))],
+)
+def test_boxes_are_distributed_as_torchvisions(
+    size: tuple[int, int], ratio: tuple[float, float]
+) -> None:
+    scale, count = (0.08, 1.0), 4000
     image = torch.empty(3, *size)
     with torch.random.fork_rng():
         torch.manual_seed(5)

@@ -104,14 +104,26 @@ def test_a_convolution_that_has_a_bias_keeps_it(quick: bool) -> None:
     torch.testing.assert_close(fewer(batch()), network(batch()), rtol=1e-12, atol=1e-12)
 
 
+class Doubling(nn.BatchNorm2d):
+    def forward(self, images: Tensor) -> Tensor:
+        return 2 * super().forward(images)
+
+
+class Halving(nn.Conv2d):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images).abs() / 2
+
+
 @pytest.mark.parametrize(
     "layers",
     [
         lambda: [nn.Conv2d(3, 3, 3), nn.ReLU(), nn.BatchNorm2d(3)],
         lambda: [nn.BatchNorm2d(3), nn.Conv2d(3, 3, 3)],
         lambda: [nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3, track_running_stats=False)],
+        lambda: [nn.Conv2d(3, 3, 3), Doubling(3)],
+        lambda: [Halving(3, 3, 3), nn.BatchNorm2d(3)],
     ],
-    ids=["relu-between", "norm-first", "no-statistics"],
+    ids=["relu-between", "norm-first", "no-statistics", "another-norm", "another-convolution"],
 )
 def test_what_cannot_be_folded_stays(layers: Callable[[], list[nn.Module]]) -> None:
     network = make(lambda: nn.Sequential(*layers())).eval()
