@@ -47,31 +47,26 @@ def refusal(path: Path) -> str:
 
 
 @pytest.mark.parametrize("new", [True, False])
-@pytest.mark.parametrize("name", ["a.pt", "a.tar", "a.t7name_0"])
-def test_code_in_a_file_is_refused_and_not_run(
-    tmp_path: Path, trap: Trap, name: str, new: bool
-) -> None:
+def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path, trap: Trap, new: bool) -> None:
     entries = {"state_dict": {"conv1.weight": torch.zeros(1)}, "args": trap}
-    torch.save(entries, tmp_path / name, _use_new_zipfile_serialization=new)
-    message = refusal(tmp_path / name)
+    torch.save(entries, tmp_path / "a.t7name_0", _use_new_zipfile_serialization=new)
+    message = refusal(tmp_path / "a.t7name_0")
     assert f"reading it would run code (it asks for {os.name}.mkdir)" in message
     assert "safetensors.torch.save_file" in message
 
 
-@pytest.mark.parametrize("name", ["a.pt", "a.tar", "a.safetensors"])
-@pytest.mark.parametrize("tar", [True, False])
+@pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
 def test_bare_pickles_and_tars_of_them_are_refused_and_not_run(
-    tmp_path: Path, trap: Trap, name: str, tar: bool
+    tmp_path: Path, trap: Trap, name: str
 ) -> None:
     content = pickle.dumps(trap)
-    if tar:  # as torch wrote before 2018
-        with tarfile.open(tmp_path / name, "w") as archive:
-            for part in ("storages", "tensors", "pickle"):
-                member = tarfile.TarInfo(part)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-    else:
-        (tmp_path / name).write_bytes(content)
+    (tmp_path / name).write_bytes(content)
+    refusal(tmp_path / name)
+    with tarfile.open(tmp_path / name, "w") as archive:  # as torch wrote before 2018
+        for part in ("storages", "tensors", "pickle"):
+            member = tarfile.TarInfo(part)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     refusal(tmp_path / name)
 
 
@@ -131,6 +126,7 @@ def test_missing_and_damaged_files(tmp_path: Path, name: str, content: bytes | N
 def test_wrappers_are_taken_from_names_and_optimisers_left(tmp_path: Path) -> None:
     one = torch.ones(1)
     entries = {
+        "net": {"conv1.weight": one, "epoch": 1},  # another container: only the first is taken
         "model": {"module.encoder.module.conv1.weight": one},
         "classifier": {"_orig_mod.fc.weight": one},
         "optimizer": {"state": {0: one}, "param_groups": []},
@@ -139,7 +135,7 @@ def test_wrappers_are_taken_from_names_and_optimisers_left(tmp_path: Path) -> No
     torch.save(entries, tmp_path / "a.pt")
     checkpoint = read(tmp_path / "a.pt")
     assert set(checkpoint.state) == {"encoder.conv1.weight", "classifier.fc.weight"}
-    assert checkpoint.entries == {"model", "classifier", "optimizer", "rng_state"}
+    assert checkpoint.entries == set(entries)
 
 
 def test_safetensors_are_read_as_such_under_any_name(tmp_path: Path) -> None:

@@ -60,14 +60,6 @@ def test_images_keep_their_labels_and_parts(
         assert part.labels.dtype == np.int64
 
 
-def test_it_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "a.npz", arrays())
-    first = Npz(str(path)).load(tmp_path, silent)
-    monkeypatch.setattr("robench.data.npz.read", lambda path: pytest.fail("read again"))
-    again = Npz(str(path)).load(tmp_path, silent)
-    assert np.array_equal(first.train.images, again.train.images)
-
-
 def test_a_relative_path_is_looked_up_here_then_in_the_data_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
