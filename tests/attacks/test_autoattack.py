@@ -13,7 +13,7 @@ from pyautoattack import checks
 from pyautoattack.square import SquareAttack
 from torch import Tensor, nn
 
-from robench.attacks._official import MEMBERS
+from robench.attacks._official import MEMBERS, OfficialAttack
 from robench.attacks.autoattack import AutoAttack
 from robench.contracts import Attacked
 
@@ -225,3 +225,15 @@ def test_tracing_goes_on_also_when_the_model_fails(fails: bool) -> None:
 def test_images_that_are_misclassified_come_back_as_they_are() -> None:
     model = flimsy()
     assert torch.equal(run(model, (predict(model, IMAGES) + 1) % 10).images, IMAGES)
+
+
+@pytest.mark.parametrize(("alone", "noted"), [(2, False), (3, True)])
+def test_more_than_two_in_a_thousand_that_square_alone_fools_are_noted(
+    alone: int, noted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fooled_by = torch.where(torch.arange(1000) < alone, 3, -1)
+    images, made = torch.zeros(1000, 1), Attacked(torch.zeros(1000, 1), fooled_by=fooled_by)
+    monkeypatch.setattr(OfficialAttack, "__call__", lambda *_: made)
+    found = AutoAttack()(None, images, fooled_by, None, None)  # type: ignore[arg-type]
+    assert ("square-beats-whitebox" in found.notes) is noted
+    assert found.counts["square"] == alone

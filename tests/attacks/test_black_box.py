@@ -2,12 +2,15 @@
 
 import pytest
 import torch
-from attacking import call
+from attacking import call, curved
 from faults import corners, honest
+from torch import Generator
 
+from robench.attacks.pgd import PGD
 from robench.attacks.square import Square
 from robench.attacks.transfer import Transfer
-from robench.contracts import Attack
+from robench.contracts import Attack, Run, Target
+from robench.engine.progress import silent
 
 IMAGES, LABELS = torch.tensor(corners().images[:30]) / 255, torch.tensor(corners().labels[:30])
 
@@ -34,3 +37,19 @@ def test_fewer_queries_than_the_standard_ones_are_noted(
 def test_no_query_is_refused() -> None:
     with pytest.raises(ValueError, match="queries=0 is too few"):
         Square(queries=0)
+
+
+def test_a_transfer_is_pgd_on_the_surrogate() -> None:
+    target = Target(honest(), 4, surrogate=curved(4))
+    generator = Generator().manual_seed(4)
+    made = Transfer(16 / 255, steps=5)(target, IMAGES, LABELS, generator, Run(silent)).images
+    assert torch.equal(made, call(PGD(16 / 255, steps=5), curved(4), IMAGES, LABELS).images)
+    assert not torch.equal(made, call(PGD(16 / 255, steps=5), honest(), IMAGES, LABELS).images)
+
+
+def test_an_image_that_stands_costs_as_many_queries_as_were_given() -> None:
+    model, calls = honest(), []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    label = model(IMAGES[:1]).argmax(1)
+    call(Square(1e-6, queries=20), model, IMAGES[:1], label)
+    assert 20 <= len(calls) < 40

@@ -4,14 +4,21 @@ import re
 import shutil
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from commands import PLUGINS, Done, files, robench
+from stored import planted
+from torch.nn.functional import one_hot
 
+from robench.attacks.clean import Clean
+from robench.attacks.pgd import PGD
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan
 from robench.catalog.request import Request
+from robench.engine import audit as checks
 from robench.engine.audit import CHECKS, Finding, Verdict, summary
 from robench.engine.bench import Bench
 from robench.engine.progress import silent
@@ -177,3 +184,39 @@ def test_a_verdict_names_what_was_found() -> None:
     assert summary([fine]) == "verdict: nothing found in 1 checks"
     assert summary([fine, bad]) == "verdict: 1 of 2 checks found something: Square"
     assert str(bad) == "FLAG   Square         2%"
+
+
+def tried(attack: PGD, share: float, **counts: int) -> checks.Tried:
+    attempt = SimpleNamespace(outcome=planted(share).outcome, counts=counts)
+    return checks.Tried(attack, attempt)  # type: ignore[arg-type]
+
+
+def test_an_attack_that_fewer_steps_beat_is_found() -> None:
+    weak, strong = PGD(steps=1), PGD(steps=20)
+    assert checks._any_beaten([tried(weak, 0.2), tried(strong, 0.8)])
+    assert not checks._any_beaten([tried(weak, 0.8), tried(strong, 0.2)])
+
+
+@pytest.mark.parametrize(("missed", "wrong"), [(0, False), (90, True)])
+def test_images_that_stand_where_grey_fools_are_found(missed: int, wrong: bool) -> None:
+    pgd = tried(PGD(0.5), 0.9, **{"missed-grey": missed})
+    subject: Any = SimpleNamespace(pgd=lambda _: pgd)
+    assert checks._huge(subject)[0] is wrong
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_answers_that_change_when_computed_again_are_found(changed: int) -> None:
+    again = torch.arange(6)
+    again[:changed] += 1
+    attempt = SimpleNamespace(outcome=planted(1.0, n=6).outcome)  # of labels 0 to 5
+    subject: Any = SimpleNamespace(
+        question=lambda _: None,
+        first_batch=torch.rand(6, 3, 4, 4),
+        attack=lambda _: checks.Tried(Clean(), attempt),  # type: ignore[arg-type]
+        generator=lambda *_: torch.Generator(),
+        bench=SimpleNamespace(device=torch.device("cpu")),
+        target=lambda: None,
+        run=None,
+        logits=lambda _: one_hot(again, 10).float(),
+    )
+    assert checks._recomputed(subject)[0] is bool(changed)
