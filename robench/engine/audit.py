@@ -1,13 +1,11 @@
 """Audit one encoder of the zoo: every check on its classifier, with the evidence for each."""
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +21,8 @@ from robench.engine.probe import probe
 from robench.engine.restore import restore
 from robench.engine.subset import rows, training_subset
 from robench.grid.questions import Evaluation, Probing, generator
-from robench.grid.records import Card
-from robench.grid.spec import Spec, SpecError, Value, show_number
+from robench.grid.records import Card, radius
+from robench.grid.spec import Spec, SpecError, Value
 from robench.probes.linear import Linear
 from robench.tensors.features import to_images
 from robench.tensors.modes import evaluating, full_precision, preserved_random_state
@@ -89,7 +87,7 @@ class Subject:
     data: Data
     index: npt.NDArray[np.int64]
     model: nn.Module
-    tried: dict[Spec, Tried] = field(default_factory=dict)
+    attacks: dict[Spec, Tried] = field(default_factory=dict)
 
     @property
     def run(self) -> Run:
@@ -107,13 +105,9 @@ class Subject:
         with torch.no_grad(), evaluating(self.model), full_precision():
             return torch.cat([self.model(batch) for batch in batches])
 
-    def target(self, surrogate: nn.Module | None = None) -> Target:
-        """The classifier as attacks take it."""
-        return Target(self.model, len(self.data.classes), surrogate=surrogate)
-
-    def question(self, name: str, eps: Fraction | None = None, **arguments: Value) -> Evaluation:
-        """The evaluation of an attack in linf, at the audit's eps or another."""
-        given = {"eps": eps or self.eps, "norm": "linf", **arguments}
+    def question(self, name: str, **arguments: Value) -> Evaluation:
+        """The evaluation of an attack in linf, at the audit's eps by default."""
+        given = {"eps": self.eps, "norm": "linf", **arguments}
         spec = self.bench.catalog.resolve("attacks", Spec(name, tuple(given.items())))
         return Evaluation(self.probing, spec)
 
@@ -121,27 +115,18 @@ class Subject:
         """The generator of the batch at ``start``: that of a run."""
         return generator(question, f"attack {start}", self.bench.device)
 
-    def attack(self, question: Evaluation, surrogate: nn.Module | None = None) -> Tried:
+    def tried(self, name: str, surrogate: nn.Module | None = None, **arguments: Value) -> Tried:
         """Attack the test images, once. Raises EvaluationError for an attack that breaks a rule."""
+        question = self.question(name, **arguments)
         spec = question.attack
-        if spec not in self.tried:
+        if spec not in self.attacks:
             attack = self.bench.catalog.build("attacks", spec)
-            attempt = evaluate(
-                self.target(surrogate),
-                attack,
-                self.data.test,
-                self.index,
-                question.batch,
-                partial(self.generator, question),
-                self.run,
-                str(spec),
-            )
-            self.tried[spec] = Tried(attack, attempt)
-        return self.tried[spec]
-
-    def pgd(self, eps: Fraction | None = None, **arguments: Value) -> Tried:
-        """PGD at the audit's eps or another."""
-        return self.attack(self.question("pgd", eps, **arguments))
+            target = Target(self.model, len(self.data.classes), surrogate=surrogate)
+            seeded = partial(self.generator, question)
+            batch, images = question.batch, (self.data.test, self.index)
+            attempt = evaluate(target, attack, *images, batch, seeded, self.run, str(spec))
+            self.attacks[spec] = Tried(attack, attempt)
+        return self.attacks[spec]
 
 
 Check = Callable[[Subject], tuple[bool, str]]
@@ -189,12 +174,10 @@ def _found(name: str, check: Check, subject: Subject) -> Finding:
 
 
 def _eval_mode(encoder: Encoder) -> Finding:
-    training = [
-        f"{type(part).__name__} '{name}'" for name, part in encoder.named_modules() if part.training
-    ]
-    if training:
-        seen = f"in train mode after eval(): {', '.join(training[:3])}"
-        return Finding("eval mode", Verdict.ERROR, seen)
+    for name, part in encoder.named_modules():
+        if part.training:
+            seen = f"in train mode after eval(): {type(part).__name__} '{name}'"
+            return Finding("eval mode", Verdict.ERROR, seen)
     return Finding("eval mode", Verdict.OK, "all parts")
 
 
@@ -237,7 +220,7 @@ def _logit_scale(subject: Subject) -> tuple[bool, str]:
 
 
 def _gradients(subject: Subject) -> tuple[bool, str]:
-    attempt = subject.pgd().attempt
+    attempt = subject.tried("pgd").attempt
     right = int((attempt.outcome.clean_prediction == attempt.outcome.label).sum())
     flat = attempt.counts[flags.FLAT]
     wrong = over(flat, right, flags.NO_GRADIENT)
@@ -245,30 +228,31 @@ def _gradients(subject: Subject) -> tuple[bool, str]:
 
 
 def _steps(subject: Subject) -> tuple[bool, str]:
-    tried = {steps: subject.pgd(steps=steps) for steps in (1, 20, 100)}
+    tried = {steps: subject.tried("pgd", steps=steps) for steps in (1, 20, 100)}
     seen = ", ".join(f"{one.share} after {steps}" for steps, one in tried.items())
     return _any_beaten(tried.values()), f"PGD leaves {seen} steps; more should leave less"
 
 
 def _radii(subject: Subject) -> tuple[bool, str]:
     radii = [subject.eps * factor for factor in (Fraction(1, 4), Fraction(1, 2), 1, 2)]
-    tried = {eps: subject.pgd(eps) for eps in radii if eps <= 1}
-    seen = ", ".join(f"{one.share} at {_radius(eps)}" for eps, one in tried.items())
+    tried = {eps: subject.tried("pgd", eps=eps) for eps in radii if eps <= 1}
+    shown = {eps: radius(subject.question("pgd", eps=eps).attack)[1] for eps in tried}
+    seen = ", ".join(f"{one.share} at {shown[eps]}" for eps, one in tried.items())
     return _any_beaten(tried.values()), f"PGD leaves {seen}; larger ones should leave less"
 
 
 def _huge(subject: Subject) -> tuple[bool, str]:
-    pgd = subject.pgd(HUGE)
+    pgd = subject.tried("pgd", eps=HUGE)
     missed, n = pgd.attempt.counts[flags.MISSED_GREY], len(pgd.attempt.outcome.label)
     return misses_grey(pgd.attempt), (
-        f"at {show_number(HUGE)} PGD leaves {pgd.share}; {missed} of {n} images stand "
-        "though plain grey fools the model"
+        f"at {float(HUGE)} PGD leaves {pgd.share}; {missed} of {n} images stand though plain grey "
+        "fools the model"
     )
 
 
 def _transfer(subject: Subject) -> tuple[bool, str]:
     named, surrogate = _surrogate(subject)
-    made, own = subject.attack(subject.question("transfer"), surrogate), subject.pgd()
+    made, own = subject.tried("transfer", surrogate), subject.tried("pgd")
     wrong = leaves_fewer(made.attempt.outcome, own.attempt.outcome)
     return wrong, f"images made on {named} leave {made.share}, PGD {own.share}"
 
@@ -281,9 +265,8 @@ def _surrogate(subject: Subject) -> tuple[str, nn.Module]:
     """
     bench, source = subject.bench, subject.probing.source
     noise = generator(source, "audit surrogate", bench.device)
-    named, encoder = _another(subject)
+    named, encoder = _another(subject) or (f"an untrained {source.encoder.name}", None)
     if encoder is None:
-        named = f"an untrained {source.encoder.name}"
         torch.manual_seed(noise.initial_seed())  # the audit restores the global state
         encoder = bench.catalog.build("encoders", source.encoder)
         assert isinstance(encoder, Encoder)
@@ -292,7 +275,7 @@ def _surrogate(subject: Subject) -> tuple[str, nn.Module]:
     return named, probe(Linear(strength=0.1), encoder, few, noise, subject.run).eval()
 
 
-def _another(subject: Subject) -> tuple[str, Encoder | None]:
+def _another(subject: Subject) -> tuple[str, Encoder] | None:
     store, own = subject.bench.store, subject.probing.source
     data, method = getattr(own, "dataset", subject.probing.dataset), getattr(own, "objective", None)
     others = [card for card in store.cards() if getattr(card.question, "dataset", None) == data]
@@ -303,12 +286,11 @@ def _another(subject: Subject) -> tuple[str, Encoder | None]:
         with suppress(SpecError):  # such as one of a plug-in that is not available
             if weights is not None:
                 return card.key, restore(subject.bench.catalog, card, weights)
-    return "", None
+    return None
 
 
 def _square(subject: Subject) -> tuple[bool, str]:
-    square = subject.attack(subject.question("square", queries=QUERIES))
-    own = subject.pgd(steps=100)
+    square, own = subject.tried("square", queries=QUERIES), subject.tried("pgd", steps=100)
     return leaves_fewer(square.attempt.outcome, own.attempt.outcome), (
         f"{QUERIES} queries (of AutoAttack's 5000) leave {square.share}, PGD after 100 "
         f"steps {own.share}"
@@ -316,7 +298,7 @@ def _square(subject: Subject) -> tuple[bool, str]:
 
 
 def _autoattack(subject: Subject) -> tuple[bool, str]:
-    full, pgd = subject.attack(subject.question("autoattack")), subject.pgd()
+    full, pgd = subject.tried("autoattack"), subject.tried("pgd")
     counts, notes = full.attempt.counts, full.attempt.notes
     counted = {flags.SQUARE: "fooled by Square alone", flags.ZERO_GRADIENTS: "without a gradient"}
     seen = [f"{counts[count]} images {what}" for count, what in counted.items() if count in counts]
@@ -329,31 +311,25 @@ def _autoattack(subject: Subject) -> tuple[bool, str]:
 
 
 def _recomputed(subject: Subject) -> tuple[bool, str]:
-    """PGD's first batch, made again, through a file and predicted in other batches."""
-    question, images = subject.question("pgd"), subject.first_batch
-    pgd, noise = subject.attack(question), subject.generator(question, 0)
+    """PGD's first batch, made again and predicted in other batches."""
+    pgd, images = subject.tried("pgd"), subject.first_batch
     outcome, n = pgd.attempt.outcome, len(images)
     labels = torch.tensor(outcome.label[:n], device=subject.bench.device)
-    made = pgd.attack(subject.target(), images, labels, noise, subject.run).images
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "attacked.npy"
-        np.save(file, made.cpu().numpy(), allow_pickle=False)
-        read = torch.from_numpy(np.load(file, allow_pickle=False)).to(subject.bench.device)
-    after = (subject.logits(torch.split(read, max(1, n // 3))).argmax(1) == labels).cpu().numpy()
+    target = Target(subject.model, len(subject.data.classes))
+    noise = subject.generator(subject.question("pgd"), 0)
+    made = pgd.attack(target, images, labels, noise, subject.run).images
+    after = (subject.logits(torch.split(made, max(1, n // 3))).argmax(1) == labels).cpu().numpy()
     before = (outcome.prediction == outcome.label)[:n]
     seen = f"{before.sum()} of {n} right at first, {after.sum()} from images made again"
-    return bool((before != after).any()), f"{seen}, written to disk and read"
+    return bool((before != after).any()), seen
 
 
 def _ball(subject: Subject) -> tuple[bool, str]:
     # Each was checked as it was made; what left its ball or the range has a line of its own.
-    sizes = [
-        float(one.attempt.outcome.size.max()) / one.attack.ball.eps
-        for one in subject.tried.values()
-        if one.attack.ball is not None
-    ]
-    seen = f"largest of {len(sizes)} attacks {max(sizes):.6f} eps, and pixels in [0, 1]"
-    return False, seen
+    tried = subject.attacks.values()
+    balls = [(one, one.attack.ball) for one in tried if one.attack.ball is not None]
+    sizes = [float(one.attempt.outcome.size.max()) / ball.eps for one, ball in balls]
+    return False, f"largest of {len(sizes)} attacks {max(sizes):.6f} eps, and pixels in [0, 1]"
 
 
 CHECKS: dict[str, Check] = {
@@ -382,8 +358,3 @@ def _apart(one: Tensor, other: Tensor) -> str:
     spread = evidence.spread(other).mean()
     apart = (one - other).abs().amax()
     return f"move by {float(apart / spread) if spread > 0 else float(apart):.1g} of their spread"
-
-
-def _radius(eps: Fraction) -> str:
-    steps = eps * 255
-    return f"{steps}/255" if steps.denominator == 1 else show_number(eps)
