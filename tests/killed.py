@@ -65,21 +65,17 @@ class Killed(BaseException):
 class Killing:
     """Checkpoints on disk of a process that is killed at a safe point: the one of that number.
 
-    0 is never. Each safe point keeps its state, or the ``last`` one only.
+    0 is never.
     """
 
-    def __init__(self, folder: Path, after: int = 1, last: bool = False) -> None:
-        self.states, self.left = FileCheckpoints(folder, {}, lambda line: None), after
-        self.last = last
+    def __init__(self, folder: Path, after: int = 1) -> None:
+        self.saved, self.left = FileCheckpoints(folder, {}, lambda line: None), after
 
     def load(self) -> State | None:
-        """The state to go on from."""
-        return self.states.load()
+        return self.saved.load()
 
     def save_if_due(self, state: Callable[[], State]) -> None:
-        """Keep the state, and end where it is time to."""
-        if self.left == 1 or not self.last:
-            self.states.save_if_due(state)
+        self.saved.save_if_due(state)
         self.left -= 1
         if self.left == 0:
             raise Killed

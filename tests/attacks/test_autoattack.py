@@ -79,16 +79,6 @@ def test_the_budget_is_the_standard_one_as_far_as_the_classes_go(
     assert package.square.n_queries == 5000
 
 
-@pytest.mark.parametrize("classes", [2, 3, 4])
-@pytest.mark.usefixtures("without_square")
-def test_the_white_box_attacks_run_with_few_classes(classes: int) -> None:
-    model, images = flimsy(classes), IMAGES[:1]
-    labels = predict(model, images)
-    attacked, notes, *_ = call(AutoAttack(eps=1e-6), model, images, labels)
-    assert torch.equal(predict(model, attacked), labels)
-    assert notes == (("no-dlr",) if classes < 4 else ())
-
-
 class Wrapped(nn.Module):
     """A model behind a defence."""
 

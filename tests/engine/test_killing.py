@@ -54,49 +54,28 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
 def test_a_run_killed_four_times_ends_in_the_same_bits(
     tmp_path: Path, alone: Alone, seed: int
 ) -> None:
-    dice = random.Random(seed)
-    moments = [alone.seconds * dice.uniform(0.15, 0.36) for _ in range(KILLS)]
+    moment = random.Random(seed)
+    moments = [alone.seconds * moment.uniform(0.15, 0.36) for _ in range(KILLS)]
     hits, said = zip(*(kill_after(tmp_path, seconds, *GRID) for seconds in moments), strict=True)
     assert sum(hits) >= KILLS - 1
     ended = run(tmp_path, *GRID)
-    told = "".join([*said, ended.err])
-    assert "damaged" not in told
+    assert "damaged" not in "".join([*said, ended.err])
     assert end_state(tmp_path) == alone.state
     assert leftovers(tmp_path) == []
-    print(f"{sum(hits)} kills, {told.count('going on from')} states gone on from")
 
 
 @pytest.mark.slow
-def test_autoattack_killed_within_its_only_batch_ends_in_the_same_bits(tmp_path: Path) -> None:
-    """Ten images that withstand it for long; each process is killed after a fifth of the work."""
-    alone = run(tmp_path / "alone", *LONG_BATCH, every=0.5)
-    killed = tmp_path / "killed"
-    hits, said = zip(
-        *(kill_after(killed, alone.seconds / 5, *LONG_BATCH, every=0.5) for _ in range(KILLS)),
-        strict=True,
-    )
-    assert sum(hits) >= KILLS - 1
-    resumed = sum("/unfinished/" in told for told in said)
-    assert resumed >= KILLS // 2
-    print(f"{sum(hits)} kills, {resumed} states gone on from within")
-    run(killed, *LONG_BATCH, every=0.5)
-    assert end_state(killed) == end_state(tmp_path / "alone")
-    assert leftovers(killed) == []
-
-
-@pytest.mark.slow
-def test_a_probe_killed_as_it_trains_ends_in_the_same_bits(tmp_path: Path) -> None:
-    alone = run(tmp_path / "alone", *LONG_PROBE, every=0.5)
-    killed = tmp_path / "killed"
-    hits, said = zip(
-        *(kill_after(killed, alone.seconds / 4, *LONG_PROBE, every=0.5) for _ in range(KILLS)),
-        strict=True,
-    )
-    assert sum(hits) >= KILLS - 1
-    resumed = sum("zoo/unfinished/" in told for told in said)
-    assert resumed >= KILLS // 2
-    print(f"{sum(hits)} kills, {resumed} states gone on from within")
-    run(killed, *LONG_PROBE, every=0.5)
+@pytest.mark.parametrize("words", [LONG_BATCH, LONG_PROBE], ids=["autoattack", "probe"])
+def test_long_work_killed_within_ends_in_the_same_bits(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Each process is killed after a fifth of the work."""
+    alone, killed = run(tmp_path / "alone", *words, every=0.5), tmp_path / "killed"
+    each = alone.seconds / 5
+    ends = [kill_after(killed, each, *words, every=0.5) for _ in range(KILLS)]
+    assert sum(hit for hit, _ in ends) >= KILLS - 1
+    assert sum("/unfinished/" in said for _, said in ends) >= KILLS // 2
+    run(killed, *words, every=0.5)
     assert end_state(killed) == end_state(tmp_path / "alone")
     assert leftovers(killed) == []
 
@@ -106,7 +85,7 @@ def test_a_probe_killed_as_it_trains_ends_in_the_same_bits(tmp_path: Path) -> No
     [(signal.SIGTERM, 143, "stopped"), (signal.SIGINT, 130, "interrupted")],
     ids=["SIGTERM", "SIGINT"],
 )
-def test_a_run_that_is_told_to_stop_keeps_what_it_has(
+def test_a_run_that_is_asked_to_stop_keeps_what_it_has(
     tmp_path: Path, number: int, code: int, word: str
 ) -> None:
     """With an hour between two states, so that the only one is the one of the signal."""
