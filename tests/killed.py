@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -83,12 +84,10 @@ class Killing:
 
 def resumed(folder: Path, work: Callable[[Killing], A], after: int = 1) -> tuple[A, int]:
     """The result of work that is killed at every safe point of that number, and the kills."""
-    kills = 0
-    while True:
-        try:
+    for kills in range(100):
+        with suppress(Killed):
             return work(Killing(folder, after)), kills
-        except Killed:
-            kills += 1
+    raise AssertionError("killed a hundred times, it gets no further")
 
 
 class Ended(NamedTuple):

@@ -194,7 +194,7 @@ def test_an_attack_that_fewer_steps_beat_is_found() -> None:
 @pytest.mark.parametrize(("missed", "wrong"), [(0, False), (90, True)])
 def test_images_that_stand_where_grey_fools_are_found(missed: int, wrong: bool) -> None:
     pgd = tried(PGD(0.5), 0.9, **{"missed-grey": missed})
-    subject: Any = SimpleNamespace(pgd=lambda _: pgd)
+    subject: Any = SimpleNamespace(tried=lambda _, eps: pgd)
     assert checks._huge(subject)[0] is wrong
 
 
@@ -206,10 +206,11 @@ def test_answers_that_change_when_computed_again_are_found(changed: int) -> None
     subject: Any = SimpleNamespace(
         question=lambda _: None,
         first_batch=torch.rand(6, 3, 4, 4),
-        attack=lambda _: checks.Tried(Clean(), attempt),  # type: ignore[arg-type]
+        tried=lambda _: checks.Tried(Clean(), attempt),  # type: ignore[arg-type]
         generator=lambda *_: torch.Generator(),
         bench=SimpleNamespace(device=torch.device("cpu")),
-        target=lambda: None,
+        model=None,
+        data=SimpleNamespace(classes=()),
         run=None,
         logits=lambda _: one_hot(again, 10).float(),
     )

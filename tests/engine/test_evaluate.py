@@ -1,8 +1,9 @@
 """An evaluation counts every image, trusts no attack, and leaves the model as it was."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -263,32 +264,22 @@ def test_images_that_are_predicted_otherwise_the_second_time_are_counted(test: S
     assert run(model, Clean(), six, 6, None, Turned()).counts["recomputed-otherwise"] == 3
 
 
-def test_everything_is_computed_in_full_float32(model: nn.Module, test: Split) -> None:
-    backends: Any = torch.backends
-    new = hasattr(backends, "fp32_precision")
-    seen = set()
+def test_everything_is_computed_in_full_float32(
+    model: nn.Module, test: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, seen = [], []
 
-    def precision() -> str:
-        found = backends.mkldnn.matmul.fp32_precision if new else None
-        return str(found or torch.get_float32_matmul_precision())
+    @contextmanager
+    def full_precision() -> Iterator[None]:
+        inside.append(True)
+        yield
+        inside.pop()
 
-    def set_to(value: str) -> None:
-        if new:
-            backends.mkldnn.matmul.fp32_precision = value
-        else:
-            torch.set_float32_matmul_precision(value)
-
-    model.register_forward_pre_hook(lambda *_: seen.add(precision()))
-    before = precision()
-    try:
-        set_to("bf16" if new else "medium")
-        low = precision()
-        run(model, PGD(steps=1), test)
-        assert precision() == low
-    finally:
-        set_to(before)
-    assert low not in seen
-    assert len(seen) == 1
+    monkeypatch.setattr("robench.engine.evaluate.full_precision", full_precision)
+    model.register_forward_pre_hook(lambda *_: seen.append(bool(inside)))
+    run(model, PGD(steps=1), test)
+    assert seen
+    assert all(seen)
 
 
 def test_a_missing_surrogate_is_refused(model: nn.Module, test: Split) -> None:
