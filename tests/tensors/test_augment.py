@@ -173,6 +173,11 @@ def test_published_pipelines(augment: Augment) -> None:
     assert_same(augment(images, dice()), view_by_hand(images, augment, dice()))
 
 
+@pytest.mark.parametrize("views", [simclr_views, rocl_views, instance_views])
+def test_the_least_area_that_a_view_shows_is_as_given(views: Callable[..., Augment]) -> None:
+    assert views(colour=0.5, crop=0.3).crop_scale == (0.3, 1.0)
+
+
 def test_the_published_strengths() -> None:
     assert Augment(jitter=(0.8, 0.8, 0.8, 0.2)) == CLAE
     assert Augment(jitter=(0.4, 0.4, 0.4, 0.1), order="colour-first") == ROCL
