@@ -8,9 +8,9 @@ import pytest
 from commands import PLUGINS
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import plan
+from robench.catalog.plan import paired, plan
 from robench.catalog.request import Request
-from robench.catalog.scale import paired, scale, schedules
+from robench.catalog.scale import scale, schedules
 from robench.grid.recipe import Recipe
 from robench.grid.spec import Spec, SpecError, parse_list, parse_number
 from robench.presets import Pairing
@@ -107,11 +107,11 @@ def test_a_radius_in_the_spec_is_kept() -> None:
 
 
 def test_without_a_word_on_targets_sources_are_targets() -> None:
-    evaluations = plan(replace(SMALL, sources=parse_list("shapes10")), CATALOG)
-    assert {e.probing.dataset.name for e in evaluations} == {"shapes10"}
-    across = plan(SMALL, CATALOG)
-    pairs = {(e.probing.pretraining.dataset, e.probing.dataset) for e in across}
-    assert len(pairs) == 4
+    for typed, count in (("", 4), ("shapes10", 1), ("cifar10,cifar100", 4)):
+        sources = parse_list(typed) if typed else ()
+        evaluations = plan(replace(SMALL, sources=sources), CATALOG)
+        pairs = {(e.probing.pretraining.dataset, e.probing.dataset) for e in evaluations}
+        assert len(pairs) == count
 
 
 @pytest.mark.parametrize(
