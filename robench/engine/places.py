@@ -42,16 +42,8 @@ def find_device(name: str) -> torch.device:
 
     Raises SpecError for a device that is not there.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        hint = nearest(name, ["auto", "cpu", "cuda", "cuda:0"])
-        raise SpecError(f"no device '{name}'; {hint}") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise SpecError(f"device '{name}' is not there: torch sees {count} GPUs; use --device cpu")
-    if device.type not in ("cpu", "cuda"):
-        raise SpecError(f"device '{name}' is not supported; choose auto, cpu, cuda or cuda:0")
-    return device
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    known = ["auto", "cpu", *(["cuda"] if gpus else []), *gpus]
+    if name not in known:
+        raise SpecError(f"no device '{name}'; {nearest(name, known)}")
+    return torch.device(("cuda" if gpus else "cpu") if name == "auto" else name)

@@ -82,7 +82,7 @@ def test_its_own_classifier_is_attacked_as_it_is(
     assert f"normalization: {normalize} (as given)\n" in done.out
     assert f"stem: {stem}\n" in done.out
     assert "not used" not in done.out
-    (cell,) = Path("results/cifar/cells").glob("*-clean-*.npz")
+    (cell,) = Path("results/cifar/cells").glob("*-clean-??????????.npz")
     outcome = np.load(cell, allow_pickle=False)
     data = Catalog([PLUGINS / "blobs.py"]).build("datasets", parse("blobs(contrast=90)"))
     images = data.load(elsewhere, lambda items, label: items).test.images[outcome["index"]]
