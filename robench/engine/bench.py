@@ -1,4 +1,4 @@
-"""Answer one question, from disk or by computing it: catalog, stages and store meet here alone."""
+"""Answers one question, from disk or by computing it: catalog, stages and store meet here."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -35,13 +35,13 @@ from robench.grid.questions import (
     Imported,
     Pretraining,
     Probing,
-    Question,
     Source,
     generator,
     key,
 )
 from robench.grid.records import Card, Cell, Identity, Outcome, Pictures, Result, radius
 from robench.grid.spec import Spec
+from robench.store.formats import Weights
 from robench.store.provenance import gather, versions
 from robench.store.store import Store
 from robench.tensors.batchnorm import branches
@@ -52,41 +52,6 @@ from robench.trust.flags import TEST_IMAGES
 
 FAILURES = (TrainingError, ProbeError, EvaluationError)
 """Errors that stop one cell and not the grid."""
-
-Weights = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Work:
-    """All that another process needs to answer questions; it can be pickled."""
-
-    plugins: tuple[Path, ...]
-    out: Path
-    zoo: Path
-    data: Path
-    device: str
-    threads: int | None = None
-    limit: int | None = None
-
-
-def answer(question: Question, work: Work, progress: Progress, say: Callable[[str], None]) -> None:
-    """Answer one question, which may be answered already; its parents are answered before it.
-
-    Raises Busy if another process computes it, and one of `FAILURES` if it cannot be answered.
-    """
-    if work.threads is not None:
-        torch.set_num_threads(work.threads)
-    catalog = Catalog(work.plugins)
-    store = Store(work.out, work.zoo, say, labels=catalog.labels)
-    store.prepare()
-    bench = Bench(catalog, store, work.data, torch.device(work.device), progress, say)
-    match question:
-        case Evaluation():
-            bench.result(question, work.limit)
-        case Probing():
-            bench.classifier(question)
-        case Pretraining() | Imported():
-            bench.encoder(question)
 
 
 @dataclass
@@ -102,42 +67,18 @@ class Bench:
     _encoders: dict[Source, tuple[Card, Encoder]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.stored = Known(self.catalog, self.store, self.say)
-
-    # --- what is known
-
-    def known(self, evaluation: Evaluation, limit: int | None) -> Result | None:
-        """The stored result, if it covers ``limit`` test images and is of today's code and data."""
-        result = self.stored.result(evaluation)
-        if result is None or not _reaches(result, limit):
-            return None
-        return result
-
-    def trained(self, source: Source) -> bool:
-        """Whether the zoo has the encoder, whole."""
-        card = self.stored.card(source)
-        return card is not None and self.store.encoder(card) is not None
-
-    def fitted(self, probing: Probing) -> bool:
-        """Whether the zoo has the probe, and nothing it was fitted on changed."""
-        return self.stored.fitted(probing) is not None
-
-    def identity(self, question: Question) -> Identity:
-        """What an answer would be made from now; data are unknown until they are loaded."""
-        return self.stored.identity(question)
-
-    # --- answers
+        self.known = Known(self.catalog, self.store, self.say)
 
     def data(self, name: Spec) -> Data:
         """The data set that a resolved spec describes, read once.
 
         Raises DataError where it cannot be read.
         """
-        if name not in self.stored.data:
+        if name not in self.known.data:
             data = self.catalog.build("datasets", name).load(self.root, self.progress)
             check_data(data, self.catalog.label("datasets", name))
-            self.stored.data[name] = data
-        return self.stored.data[name]
+            self.known.data[name] = data
+        return self.known.data[name]
 
     def encoder(self, source: Source) -> tuple[Card, Encoder]:
         """The encoder, in eval mode, on its evaluated branch; trained if need be.
@@ -146,7 +87,7 @@ class Bench:
         in the zoo.
         """
         if source not in self._encoders:
-            found = self._read_encoder(source)
+            found = self.known.encoder(source)
             if found is None:
                 if isinstance(source, Imported):
                     raise TrainingError(
@@ -154,7 +95,7 @@ class Bench:
                         "checkpoint imports it"
                     )
                 with self.store.lock(source):
-                    found = self._read_encoder(source) or self._pretrain(source)
+                    found = self.known.encoder(source) or self._pretrain(source)
             card, weights = found
             # Fresh ones too: training may leave another memory format, and so other rounding.
             encoder = restore(self.catalog, card, weights)
@@ -169,25 +110,25 @@ class Bench:
         """
         _, encoder = self.encoder(probing.source)
         classes = len(self.data(probing.dataset).classes)
-        model = self._read_classifier(probing, encoder, classes)
-        if model is None:
+        weights = self._read_probe(probing)
+        if weights is None:
             with self.store.lock(probing):
-                model = self._read_classifier(probing, encoder, classes)
-                model = model or self._fit(probing, encoder)
-        return model.to(self.device)
+                weights = self._read_probe(probing)
+                if weights is None:
+                    weights = self._fit(probing, encoder, classes)
+        return rebuilt(self.probe(probing), encoder, classes, weights).to(self.device)
 
     def result(self, evaluation: Evaluation, limit: int | None) -> Result:
         """The result on ``limit`` test images or more (None: all), computed if need be.
 
         Raises Busy if another process computes it or a parent of it.
         """
-        found = self.known(evaluation, limit)
-        if found is not None:
+        if (found := self.known.result(evaluation, limit)) is not None:
             return found
         try:
             with self.store.lock(evaluation):
                 self.data(evaluation.probing.dataset)
-                found = self.known(evaluation, limit)
+                found = self.known.result(evaluation, limit)
                 return found or self._attack(evaluation, limit)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -212,22 +153,8 @@ class Bench:
 
     # --- computing
 
-    def _read_encoder(self, source: Source) -> tuple[Card, Weights] | None:
-        card = self.stored.card(source)
-        weights = None if card is None else self.store.encoder(card)
-        return None if card is None or weights is None else (card, weights)
-
-    def _read_classifier(
-        self, probing: Probing, encoder: Encoder, classes: int
-    ) -> nn.Sequential | None:
-        weights = self.store.probe(probing) if self.fitted(probing) else None
-        if weights is None:
-            return None
-        try:
-            return rebuilt(self.probe(probing), encoder, classes, weights)
-        except ProbeError as error:
-            self.store.drop_probe(probing, str(error))
-            return None
+    def _read_probe(self, probing: Probing) -> Weights | None:
+        return self.store.probe(probing) if self.known.fitted(probing) else None
 
     def _pretrain(self, question: Pretraining) -> tuple[Card, Weights]:
         images, labels = training_set(
@@ -241,7 +168,7 @@ class Bench:
             torch.manual_seed(generator(question, "weights").initial_seed())
             encoder = self.catalog.build("encoders", question.encoder)
             objective = self.catalog.build_objective(question.objective, encoder)
-        identity = self.identity(question)
+        identity = self.known.identity(question)
         with at_safe_points() as stop:
             about = self._about(identity) | {"first weights": fingerprint(objective)}
             states = self.store.checkpoints(question, about, stop)
@@ -277,24 +204,23 @@ class Bench:
         self.say(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f} in {card.seconds:.0f} s")
         return card, weights
 
-    def _fit(self, question: Probing, encoder: Encoder) -> nn.Sequential:
+    def _fit(self, question: Probing, encoder: Encoder, classes: int) -> Weights:
         data = training_subset(self.data(question.dataset), question.images)
-        method, identity = self.probe(question), self.identity(question)
+        method, identity = self.probe(question), self.known.identity(question)
         # A probe on features has few safe points, or none: there a signal acts at once.
         with at_safe_points() if method.passes() else nullcontext(lambda save: None) as stop:
             states = self.store.checkpoints(question, self._about(identity), stop)
             draws = generator(question, "probe", self.device)
             run = Run(self.progress, states, self.device)
             weights = _on_cpu(trained(probe(method, encoder, data, draws, run), method))
-        # What is evaluated is what would be read from disk.
-        model = rebuilt(method, encoder, len(data.classes), weights)
+        rebuilt(method, encoder, classes, weights)  # ones that do not fit are not stored
         self.store.save_probe(question, identity, weights)
-        return model
+        return weights
 
     def _attack(self, question: Evaluation, limit: int | None) -> Result:
         model = self.classifier(question.probing)
         data = self.data(question.probing.dataset)
-        identity = self.identity(question)
+        identity = self.known.identity(question)
         before, batch = self._begun(question)
         kept = 0 if before is None else before.n
         index = rows(len(data.test), limit)[kept:]
@@ -342,7 +268,7 @@ class Bench:
 
         An incomplete last batch has other draws than a complete one: it starts again.
         """
-        before = self.stored.result(question)
+        before = self.known.result(question)
         batch = question.batch if before is None else before.cell.batch or question.batch
         if before is None or before.n % batch:
             return None, question.batch
@@ -357,11 +283,6 @@ class Bench:
             "weights": " ".join(identity.parents),
             **dict(identity.code),
         }
-
-
-def _reaches(result: Result, limit: int | None) -> bool:
-    available = result.counts.get(TEST_IMAGES, 0)
-    return result.n >= (available if limit is None else min(limit, available))
 
 
 def _joined(first: Outcome, then: Outcome) -> Outcome:

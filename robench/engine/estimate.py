@@ -41,8 +41,8 @@ class Cost:
 
 def estimate(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Iterator[str]:
     """The plan in lines: what is cached, what would be computed, and a rough time for each."""
-    missing = [one for one in evaluations if bench.known(one, limit) is None]
-    untrained = [source for source in _sources(missing) if not bench.trained(source)]
+    missing = [one for one in evaluations if bench.known.result(one, limit) is None]
+    untrained = [source for source in _sources(missing) if bench.known.encoder(source) is None]
     yield (
         f"{_some(len(evaluations), 'cell')}: {len(evaluations) - len(missing)} cached, "
         f"{len(missing)} to compute; {_some(len(_sources(evaluations)), 'encoder')}, "
@@ -51,7 +51,7 @@ def estimate(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None)
     if not missing:
         yield "nothing to compute"
         return
-    unfitted = [p for p in dict.fromkeys(e.probing for e in missing) if not bench.fitted(p)]
+    unfitted = [p for p in dict.fromkeys(e.probing for e in missing) if not bench.known.fitted(p)]
     counts, parts = _Counts(bench, _sources(evaluations)), list[Cost]()
     for name, part in _parts(counts, untrained, unfitted, missing, limit):
         parts.append(part)

@@ -120,14 +120,14 @@ def take_in(loaded: Loaded, planned: Sequence[Evaluation], bench: Bench) -> list
     heads = {
         probing: loaded.head(len(bench.data(probing.dataset).classes))
         for probing in dict.fromkeys(one.probing for one in own)
-        if probing.probe.name == "own" and not bench.fitted(probing)
+        if probing.probe.name == "own" and not bench.known.fitted(probing)
     }
     for line in loaded.lines(own=any(one.probing.probe.name == "own" for one in own)):
         bench.say(line)
     bench.store.prepare()
-    save(loaded, bench.store, bench.identity(loaded.question))
+    save(loaded, bench.store, bench.known.identity(loaded.question))
     for probing, head in heads.items():
-        bench.store.save_probe(probing, bench.identity(probing), head.layer.state_dict())
+        bench.store.save_probe(probing, bench.known.identity(probing), head.layer.state_dict())
     return own
 
 

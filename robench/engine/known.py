@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,11 @@ from robench.grid.questions import (
 )
 from robench.grid.records import Card, Identity, Result
 from robench.grid.spec import Spec
-from robench.store.formats import Fitted
-from robench.store.store import Stale, Store
+from robench.store.formats import Fitted, Weights
+from robench.store.store import Store
+from robench.trust.flags import TEST_IMAGES
+
+A = TypeVar("A", bound=Card | Fitted | Result)
 
 
 @dataclass
@@ -42,97 +46,77 @@ class Known:
     _digests: dict[object, str] = field(default_factory=dict)
     _said: set[tuple[str, ...]] = field(default_factory=set)
 
+    def encoder(self, source: Source) -> tuple[Card, Weights] | None:
+        """The card and the weights of a stored encoder."""
+        card = self._current(source, self.store.card(source))
+        weights = None if card is None else self.store.encoder(card)
+        return None if card is None or weights is None else (card, weights)
+
+    def fitted(self, probing: Probing) -> bool:
+        """Whether a probe is stored."""
+        return self._current(probing, self.store.fitted(probing)) is not None
+
+    def result(self, evaluation: Evaluation, limit: int | None = 0) -> Result | None:
+        """The stored result, if it covers ``limit`` test images (None: all)."""
+        result = self._current(evaluation, self.store.result(evaluation))
+        return result if result is not None and _reaches(result, limit) else None
+
     def identity(self, question: Question) -> Identity:
         """What an answer would be made from now; data are unknown until they are loaded."""
         weights = tuple(self._weights_sha256(parent) for parent in parents(question))
         return Identity(self._code(question), self._data_sha256(question), weights)
 
+    def _current(self, question: Question, stored: A | None) -> A | None:
+        """The stored answer, if it would come out again; else why not, once for each reason."""
+        names = () if stored is None else stored.identity.differs(self.identity(question))
+        if names and names not in self._said:
+            self._said.add(names)
+            changed = " and ".join(names)
+            self.say(f"{changed} changed since {key(question)} was made: computing it again")
+        return None if names else stored
+
     def _code(self, question: Question) -> tuple[tuple[str, str], ...]:
         code = self.catalog.code
         match question:
-            case Pretraining():
-                components = code("methods", question.objective), code("encoders", question.encoder)
-                return (*components, _stage("pretrain"))
+            case Pretraining(objective, encoder):
+                own = code("methods", objective), code("encoders", encoder), _stage("pretrain")
+            case Probing(source, probe):
+                own = code("encoders", source.encoder), code("probes", probe), _stage("probe")
+            case Evaluation(probing, attack):
+                probed = code("encoders", probing.source.encoder), code("probes", probing.probe)
+                return (*probed, code("attacks", attack), _stage("evaluate"))
             case Imported():
                 return ()
-            case Probing():
-                encoder = code("encoders", question.source.encoder)
-                return encoder, code("probes", question.probe), _stage("probe")
-            case Evaluation(probing=probing):
-                encoder = code("encoders", probing.source.encoder)
-                others = code("probes", probing.probe), code("attacks", question.attack)
-                return (encoder, *others, _stage("evaluate"))
+        return own
 
     def _data_sha256(self, question: Question) -> str:
+        """The SHA-256 of what is used of the data; "" until they are loaded."""
         match question:
             case Pretraining(dataset=name, recipe=recipe):
                 method = self.catalog.component("methods", question.objective.name)
-                used: tuple[object, ...] = ("training", recipe.images, method.uses_labels)
+                used: tuple[Any, ...] = (_of_training, recipe.images, method.uses_labels)
             case Probing(dataset=name, images=images):
-                used = "probing", images
+                used = _of_probing, images
             case Evaluation(probing=Probing(dataset=name)):
-                used = ("test",)
-            case _:
+                used = (_of_test,)
+            case Imported():
                 return ""
         if name not in self.data:
             return ""
         if (name, used) not in self._digests:
-            self._digests[name, used] = self._digest(self.data[name], used)
+            self._digests[name, used] = used[0](self.data[name], *used[1:])
         return self._digests[name, used]
-
-    def _digest(self, data: Data, used: tuple[object, ...]) -> str:
-        match used:
-            case ("training", int() | None as images, bool() as labelled):
-                known, labels = training_set(training_subset(data, images))
-                sha256 = hashlib.sha256(known.tobytes())
-                sha256.update(labels.tobytes() if labelled else b"")
-                return sha256.hexdigest()
-            case ("probing", int() | None as images):
-                part = training_subset(data, images)
-                return f"{splits.digest(part.train)} {splits.digest(part.held_out)}"
-        return splits.digest(data.test)
 
     def _weights_sha256(self, parent: Question) -> str:
         """The SHA-256 of a parent's weights; "" if there are none, "outdated" if they are stale."""
         assert not isinstance(parent, Evaluation)
-        found = self.store.read(parent, self.identity(parent))
-        if found is None:
+        if isinstance(parent, Probing):
+            stored: Card | Fitted | None = self.store.fitted(parent)
+        else:
+            stored = self.store.card(parent)
+        if stored is None:
             return ""
-        if isinstance(found, Stale):
-            self._say_stale(parent, found)
-            return "outdated"
-        return found.weights_sha256
-
-    def result(self, evaluation: Evaluation) -> Result | None:
-        """The stored result, if it would come out again."""
-        found = self.store.read(evaluation, self.identity(evaluation))
-        if isinstance(found, Stale):
-            self._say_stale(evaluation, found)
-            return None
-        return found
-
-    def card(self, source: Source) -> Card | None:
-        """The card of a stored encoder, if it would come out again."""
-        found = self.store.read(source, self.identity(source))
-        if isinstance(found, Stale):
-            self._say_stale(source, found)
-            return None
-        return found
-
-    def fitted(self, probing: Probing) -> Fitted | None:
-        """A stored probe, if it would come out again."""
-        found = self.store.read(probing, self.identity(probing))
-        if isinstance(found, Stale):
-            self._say_stale(probing, found)
-            return None
-        return found
-
-    def _say_stale(self, question: Question, stale: Stale) -> None:
-        """Say why an answer is not used, once for each reason."""
-        if stale.names not in self._said:
-            self._said.add(stale.names)
-            changed = " and ".join(stale.names)
-            self.say(f"{changed} changed since {key(question)} was made: computing it again")
+        return stored.weights_sha256 if self._current(parent, stored) else "outdated"
 
 
 def training_set(data: Data) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -140,6 +124,27 @@ def training_set(data: Data) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int6
     parts = data.train, data.held_out
     images, labels = [part.images for part in parts], [part.labels for part in parts]
     return np.concatenate(images), np.concatenate(labels)
+
+
+def _reaches(result: Result, limit: int | None) -> bool:
+    available = result.counts.get(TEST_IMAGES, 0)
+    return result.n >= (available if limit is None else min(limit, available))
+
+
+def _of_training(data: Data, count: int | None, labelled: bool) -> str:
+    images, labels = training_set(training_subset(data, count))
+    sha256 = hashlib.sha256(images.tobytes())
+    sha256.update(labels.tobytes() if labelled else b"")
+    return sha256.hexdigest()
+
+
+def _of_probing(data: Data, count: int | None) -> str:
+    part = training_subset(data, count)
+    return f"{splits.digest(part.train)} {splits.digest(part.held_out)}"
+
+
+def _of_test(data: Data) -> str:
+    return splits.digest(data.test)
 
 
 def _stage(name: str) -> tuple[str, str]:

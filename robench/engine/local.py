@@ -27,34 +27,37 @@ def answers(
     known = _known(bench, evaluations, limit)
     places = {evaluation: place for place, evaluation in enumerate(evaluations, 1)}
     failures: list[str] = []
-    skipped: set[Question] = set()
+    failed: set[Question] = set()
     waiting = [evaluation for evaluation in evaluations if evaluation not in known]
-    said = ""
+    said = 0
     while waiting:
         busy = []
         for evaluation in waiting:
-            if not skipped.isdisjoint({evaluation.probing, evaluation.probing.source}):
+            if not failed.isdisjoint({evaluation.probing, evaluation.probing.source}):
                 continue
             try:
-                before = bench.known(evaluation, limit)
-                result = before or bench.result(evaluation, limit)
-                known[evaluation] = result
-                if before is None:
-                    share = f"{100 * result.correct / result.n:.1f}% of {result.n} images"
+                found = bench.known.result(evaluation, limit)
+                if found is None:
+                    found = bench.result(evaluation, limit)
+                    share = f"{100 * found.correct / found.n:.1f}% of {found.n} images"
                     number = f"[{places[evaluation]}/{len(places)}]"
-                    seconds = f"{result.cell.seconds:.1f} s"
+                    seconds = f"{found.cell.seconds:.1f} s"
                     bench.say(f"{number} {bench.title(evaluation)}: {share}, {seconds}")
+                known[evaluation] = found
             except Busy:
                 busy.append(evaluation)
             except FAILURES as error:
                 bench.forget()
-                skipped |= _rests_on(evaluation, error)
-                where = "" if isinstance(error, TrainingError) else f"{bench.title(evaluation)}: "
-                failures.append(f"{where}{error}")
+                if isinstance(error, TrainingError):
+                    failed.add(evaluation.probing.source)
+                    failures.append(str(error))
+                else:
+                    failed |= {evaluation.probing} if isinstance(error, ProbeError) else set()
+                    failures.append(f"{bench.title(evaluation)}: {error}")
                 bench.say(f"failed: {failures[-1]}")
-        line = f"waiting for what other processes compute of {len(busy)} cells"
-        if busy and line != said:
-            bench.say(said := line)
+        if busy and len(busy) != said:
+            said = len(busy)
+            bench.say(f"waiting for what other processes compute of {said} cells")
         if len(busy) == len(waiting):
             time.sleep(PAUSE)
         waiting = busy
@@ -76,27 +79,14 @@ def _known(
     """The stored results; data that are needed for others are loaded, and compared with."""
     loaded: set[Spec] = set()
     while True:
-        found = {evaluation: bench.known(evaluation, limit) for evaluation in evaluations}
-        needed = _needed(bench, [one for one, result in found.items() if result is None])
+        found = {evaluation: bench.known.result(evaluation, limit) for evaluation in evaluations}
+        probings = {one.probing for one, result in found.items() if result is None}
+        needed = {probing.dataset for probing in probings}
+        for source in {probing.source for probing in probings}:
+            if isinstance(source, Pretraining) and bench.known.encoder(source) is None:
+                needed.add(source.dataset)
         if needed <= loaded:
             return {one: result for one, result in found.items() if result is not None}
         for name in sorted(needed - loaded):
             bench.data(name)  # missing files show here, and not hours later
         loaded |= needed
-
-
-def _needed(bench: Bench, evaluations: Sequence[Evaluation]) -> set[Spec]:
-    """The data sets that it takes to compute the evaluations."""
-    sources = {evaluation.probing.source for evaluation in evaluations}
-    names = {evaluation.probing.dataset for evaluation in evaluations}
-    for source in sources:
-        if isinstance(source, Pretraining) and not bench.trained(source):
-            names.add(source.dataset)
-    return names
-
-
-def _rests_on(evaluation: Evaluation, error: Exception) -> set[Question]:
-    """What cannot be answered either for the error."""
-    if isinstance(error, TrainingError):
-        return {evaluation.probing.source}
-    return {evaluation.probing} if isinstance(error, ProbeError) else set()

@@ -161,6 +161,11 @@ class Result:
     pictures: Pictures | None = None
 
     @property
+    def identity(self) -> Identity:
+        """What it was made from."""
+        return self.cell.identity
+
+    @property
     def norm(self) -> str:
         """ "linf", "l2", "l1", or "" for an attack without a ball."""
         return radius(self.cell.evaluation.attack)[0]

@@ -17,6 +17,7 @@ from robench.grid.questions import (
     parents,
 )
 from robench.grid.recipe import Recipe
+from robench.grid.records import Identity, radius
 from robench.grid.spec import Spec, parse
 
 TRAINING = Pretraining(
@@ -98,6 +99,20 @@ def test_a_question_written_to_json_is_read_back(question: Question) -> None:
     assert form.validate_json(form.dump_json(question)) == question
 
 
+def test_an_identity_names_what_differs_and_compares_what_both_know() -> None:
+    own = Identity((("attacks/pgd", "a"), ("engine/evaluate", "b")), "data", ("first", ""))
+    assert own.differs(own) == ()
+    others = {
+        "the code of attacks/pgd": replace(own, code=(("attacks/pgd", "0"),)),
+        "the data": replace(own, data="0"),
+        "the weights": replace(own, parents=("0", "")),
+    }
+    for name, other in others.items():
+        assert own.differs(other) == other.differs(own) == (name,)
+    assert own.differs(Identity((), "", ("", "second"))) == ()
+    assert own.differs(replace(own, parents=())) == ("the weights",)
+
+
 def test_dice_differ_between_questions_and_purposes_and_repeat() -> None:
     def rolled(question: Question, purpose: str) -> float:
         return float(torch.rand((), generator=generator(question, purpose)))
@@ -133,3 +148,19 @@ def test_a_recipe_s_falls_belong_to_steps_and_are_in_order() -> None:
         Recipe(10, 128, schedule="steps")
     with pytest.raises(ValueError, match="in the order of the epochs"):
         Recipe(10, 128, schedule="steps", falls=((5, 0.1), (3, 0.5)))
+
+
+@pytest.mark.parametrize(
+    ("attack", "shown"),
+    [
+        ("clean", ("", "")),
+        ("pgd(eps=8/255, norm=linf)", ("linf", "8/255")),
+        ("pgd(eps=1/85, norm=linf)", ("linf", "3/255")),
+        ("pgd(eps=0.5, norm=l2)", ("l2", "0.5")),
+        ("pgd(eps=1/7, norm=l2)", ("l2", "1/7")),
+        ("pgd(eps=12, norm=l1)", ("l1", "12")),
+        ("own(eps=1)", ("", "1")),
+    ],
+)
+def test_a_radius_is_shown_as_one_would_type_it(attack: str, shown: tuple[str, str]) -> None:
+    assert radius(parse(attack)) == shown

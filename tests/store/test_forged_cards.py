@@ -20,8 +20,6 @@ from robench.store.formats import sealed
         ("resnet8(nothing=1)", "resnet8 has no argument 'nothing'"),
         ("resnet8(width=abc)", "width=abc should be a whole number"),
         ("resnet8(width=-1)", "width=-1 must be positive"),
-        ("resnet8(width=99999999)", r"it has [\d,]+ numbers, the file [\d,]+\)"),
-        ("resnet8(width=2000)", r"it has [\d,]+ numbers, the file [\d,]+\)"),
         ("nosuch", "no encoder 'nosuch'"),
         ("resnet18(width=2)", "was trained with another"),
     ],
@@ -56,7 +54,7 @@ def test_weights_that_are_no_safetensors_are_damage(tmp_path: Path) -> None:
     with pytest.raises(SpecError):
         robench.load_encoder(name, zoo=tmp_path / "zoo", plugins=[PLUGINS / "tiny.py"])
     name = forged(tmp_path, {}, b'\x10\0\0\0\0\0\0\0{"a":{"dtype":1}}')
-    with pytest.raises(SpecError, match=r"is damaged \(no safetensors: "):
+    with pytest.raises(SpecError, match="is damaged"):
         robench.load_encoder(name, zoo=tmp_path / "zoo", plugins=[PLUGINS / "tiny.py"])
 
 
