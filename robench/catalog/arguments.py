@@ -3,7 +3,7 @@
 import inspect
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -51,11 +51,11 @@ def parameters(component: Any) -> dict[str, Parameter]:
                 f"{component.__name__}: the argument '{argument}' cannot be written in a spec; "
                 "give each argument a type: bool, int, float, str, or one of these with None"
             )
-        required = argument.default is argument.empty
+        default, required = argument.default, argument.default is argument.empty
         parameter = Parameter(argument.name, kinds, None, required)
         if not required:
-            default = _default(argument.default, parameter, component)
-            parameter = Parameter(argument.name, kinds, default, False)
+            meant = exact(default) if isinstance(default, float) else default
+            parameter = replace(parameter, default=canonical(meant, parameter, component.__name__))
         found[argument.name] = parameter
     return found
 
@@ -91,11 +91,6 @@ def native(value: Value, parameter: Parameter) -> Argument:
     if isinstance(value, int) and not isinstance(value, bool) and int not in parameter.types:
         return float(value)
     return value
-
-
-def _default(value: Any, parameter: Parameter, component: Any) -> Value:
-    meant = exact(value) if isinstance(value, float) else value
-    return canonical(meant, parameter, component.__name__)
 
 
 def _types(hint: Any) -> tuple[type, ...]:

@@ -8,7 +8,7 @@ the component. Nothing is registered anywhere.
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,8 +18,8 @@ import torch
 from robench.catalog import plugins
 from robench.catalog.arguments import Parameter, canonical, defaults, native, parameters
 from robench.catalog.revisions import digest
-from robench.contracts import Argument, Attack, Encoder, Metric, Objective
-from robench.grid.questions import Evaluation, Pretraining
+from robench.contracts import Attack, Encoder, Objective
+from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
 from robench.grid.records import Labels
 from robench.grid.spec import Spec, SpecError, nearest, parse, show
@@ -37,10 +37,6 @@ _PACKAGES: Mapping[str, str] = {
 }
 
 
-_FROM_FILE = "normalize", "stem"
-"""Arguments of an encoder that an imported file decides."""
-
-
 class Catalog:
     """The components of this package, of installed plug-ins and of the plug-in ``files`` given.
 
@@ -51,7 +47,13 @@ class Catalog:
     def __init__(self, files: Sequence[Path] = ()) -> None:
         self._plugins: dict[tuple[str, str], ModuleType] = {}
         for name, module in (*plugins.installed(), *map(plugins.load, files)):
-            self._add(name, module)
+            kind = plugins.kind_of(module, name)
+            if name in self.names(kind):
+                # Its stored answers would pass for the other's.
+                raise SpecError(
+                    f"plug-in {name}: there is a {kind[:-1]} of that name already; rename the file"
+                )
+            self._plugins[kind, name] = module
 
     def names(self, kind: str) -> list[str]:
         """Every name of a kind, sorted."""
@@ -78,14 +80,6 @@ class Catalog:
         found = self._module("presets", name).preset
         assert isinstance(found, Preset)
         return found
-
-    def metric(self, name: str) -> Metric:
-        """The metric of that name.
-
-        Raises SpecError with the nearest names where there is none.
-        """
-        metric: Metric = self.component("metrics", name)
-        return metric
 
     def parameters(self, kind: str, name: str) -> dict[str, Parameter]:
         """The arguments that a spec of this component takes, in the order of its signature."""
@@ -115,7 +109,7 @@ class Catalog:
         range.
         """
         spec = _spec(spec)
-        for own in (one for one in preset if one.name == spec.name):
+        for own in [one for one in preset if one.name == spec.name][:1]:
             spec = spec.with_defaults(dict(own.arguments))
         component = self._chosen(kind, spec)
         takes = parameters(component)
@@ -123,10 +117,10 @@ class Catalog:
             if argument not in takes:
                 hint = nearest(argument, list(takes)) if takes else "it takes none"
                 raise SpecError(f"{spec.name} has no argument '{argument}'; {hint}")
-        for parameter in takes.values():
-            if parameter.required and not spec.has(parameter.name):
+        for name, parameter in takes.items():
+            if parameter.required and not spec.has(name):
                 raise SpecError(
-                    f"{spec.name} needs {parameter.name}: write {self.signature(kind, spec.name)}"
+                    f"{spec.name} needs {name}: write {self.signature(kind, spec.name)}"
                 )
         full = spec.with_defaults(defaults(component))
         values = ((n, canonical(value, takes[n], spec.name)) for n, value in full.arguments)
@@ -134,11 +128,18 @@ class Catalog:
         self._try(kind, resolved)
         return resolved
 
-    def build(self, kind: str, spec: Spec | str) -> Any:
-        """Make the component that a resolved spec describes; see `build_objective` for methods."""
+    def build(self, kind: str, spec: Spec | str, *given: Encoder) -> Any:
+        """Make the component that a resolved spec describes; a method is made around an encoder."""
         spec = _spec(spec)
         component = self._chosen(kind, spec)
-        return component(**self._arguments(kind, spec))
+        takes = parameters(component)
+        return component(*given, **{n: native(value, takes[n]) for n, value in spec.arguments})
+
+    def build_objective(self, spec: Spec | str, encoder: Encoder) -> Objective:
+        """Make the objective that a resolved spec describes, around an encoder."""
+        objective = self.build("methods", spec, encoder)
+        assert isinstance(objective, Objective)
+        return objective
 
     def attack(self, spec: Spec) -> Attack | None:
         """The attack that a resolved spec describes; None for a plug-in's that is not at hand."""
@@ -149,56 +150,26 @@ class Catalog:
         assert isinstance(attack, Attack)
         return attack
 
-    def build_objective(self, spec: Spec | str, encoder: Encoder) -> Objective:
-        """Make the objective that a resolved spec describes, around an encoder."""
-        spec = _spec(spec)
-        method = self.component("methods", spec.name)
-        objective = method(encoder, **self._arguments("methods", spec))
-        assert isinstance(objective, Objective)
-        return objective
-
-    def label(self, kind: str, spec: Spec, without: Sequence[str] = ()) -> str:
-        """The name as a table prints it: with the arguments that differ from the defaults.
-
-        The arguments ``without`` are left out in any case.
-        """
+    def label(self, kind: str, spec: Spec) -> str:
+        """The name as a table prints it: with the arguments that differ from the defaults."""
         usual = defaults(self._chosen(kind, spec))
         shown = tuple(
             (name, value)
             for name, value in spec.arguments
-            if name not in without and (name not in usual or value != usual[name])
+            if name not in usual or value != usual[name]
         )
         return str(Spec(spec.name, shown))
 
     def labels(self, evaluation: Evaluation) -> Labels:
-        """The names that a table prints for an evaluation.
+        """The names that a table prints for an evaluation."""
 
-        An imported encoder stands beside encoders of the same data: what it was trained on is not
-        known.
-        """
-        probing, source = evaluation.probing, evaluation.probing.source
-        trained_on = target = self._label("datasets", probing.dataset)
-        if isinstance(source, Pretraining):
-            method = self._label("methods", source.objective)
-            trained_on = self._label("datasets", source.dataset)
-            encoder = self._label("encoders", source.encoder)
-        else:
-            method, encoder = source.layout, self._label("encoders", source.encoder, _FROM_FILE)
-        return Labels(
-            method=method,
-            source=trained_on,
-            target=target,
-            encoder=encoder,
-            probe=self._label("probes", probing.probe),
-            attack=self._label("attacks", evaluation.attack, ("norm", "eps")),
-        )
+        def label(kind: str, spec: Spec) -> str:
+            try:
+                return self.label(kind, spec)
+            except SpecError:  # such as of a plug-in that is not at hand
+                return str(spec)
 
-    def _label(self, kind: str, spec: Spec, without: Sequence[str] = ()) -> str:
-        """The label; all arguments where the component is not at hand, such as a plug-in's."""
-        try:
-            return self.label(kind, spec, without)
-        except SpecError:
-            return str(spec)
+        return Labels.of(evaluation, label)
 
     def code(self, kind: str, spec: Spec) -> tuple[str, str]:
         """A component's name with its kind, and a digest of its code."""
@@ -211,10 +182,6 @@ class Catalog:
         assert isinstance(made, Objective)
         return made.recipe
 
-    def _arguments(self, kind: str, spec: Spec) -> dict[str, Argument]:
-        takes = parameters(self._chosen(kind, spec))
-        return {name: native(value, takes[name]) for name, value in spec.arguments}
-
     def _chosen(self, kind: str, spec: Spec) -> Any:
         """The component; of one with a method ``chosen``, the class that its arguments choose."""
         component = self.component(kind, spec.name)
@@ -226,24 +193,19 @@ class Catalog:
 
     def _try(self, kind: str, spec: Spec) -> Any:
         """Build once, without memory where that works, so that bad values are refused early."""
+        make = partial(self.build, kind, spec, *([_Stub()] if kind == "methods" else []))
         try:
             with preserved_random_state():
                 try:
                     with torch.device("meta"):
-                        return self._make(kind, spec)
+                        return make()
                 except (RuntimeError, NotImplementedError):
-                    # A constructor may compute, and what it computes may need numbers.
-                    return self._make(kind, spec)
+                    return make()  # a constructor may compute, which may need numbers
         except ValueError as error:
             raise SpecError(f"{spec.name}: {error}") from None
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             raise SpecError(f"{spec} cannot be made: {reason}") from error
-
-    def _make(self, kind: str, spec: Spec) -> Any:
-        if kind == "methods":
-            return self.build_objective(spec, _Stub())
-        return self.build(kind, spec)
 
     def _module(self, kind: str, name: str) -> ModuleType:
         if (kind, name) in self._plugins:
@@ -252,15 +214,6 @@ class Catalog:
             raise SpecError(f"no {kind[:-1]} '{name}'; {nearest(name, self.names(kind))}")
         path = name.replace("-", "_").replace("/", ".")
         return importlib.import_module(f"robench.{_PACKAGES[kind]}.{path}")
-
-    def _add(self, name: str, module: ModuleType) -> None:
-        kind = plugins.kind_of(module, name)
-        if name in self.names(kind):
-            # Its stored answers would pass for the other's.
-            raise SpecError(
-                f"plug-in {name}: there is a {kind[:-1]} of that name already; rename the file"
-            )
-        self._plugins[kind, name] = module
 
 
 def _spec(given: Spec | str) -> Spec:

@@ -60,8 +60,8 @@ def load(path: Path) -> tuple[str, ModuleType]:
         )
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     spec = importlib.util.spec_from_file_location(f"robench_plugin_{path.stem}_{digest}", path)
-    if spec is None or spec.loader is None:
-        raise SpecError(f"plug-in '{path}' is not a Python file")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up there
     try:
@@ -98,16 +98,14 @@ def components(module: ModuleType, kind: str) -> list[Any]:
     ]
     if kind == "metrics":
         return [value for value in own if inspect.isfunction(value) and _measures(value)]
-    base = BASES[kind]
-    return [value for value in own if inspect.isclass(value) and issubclass(value, base)]
+    return [one for one in own if inspect.isclass(one) and issubclass(one, BASES[kind])]
 
 
 def _measures(function: Any) -> bool:
-    arguments = list(inspect.signature(function).parameters.values())
-    return len(arguments) == 1 and arguments[0].annotation in (Outcome, "Outcome")
+    arguments = inspect.signature(function).parameters.values()
+    return [argument.annotation in (Outcome, "Outcome") for argument in arguments] == [True]
 
 
 def _error_text(error: BaseException) -> str:
-    where = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {text}{where}"
+    text = f"{error.msg} (line {error.lineno})" if isinstance(error, SyntaxError) else error
+    return f"{type(error).__name__}: {text}"

@@ -184,7 +184,7 @@ def write_report(
             store.out,
             scale=scales(results, catalog),
             methods=methods,
-            metrics={name: catalog.metric(name) for name in catalog.names("metrics")},
+            metrics={name: catalog.component("metrics", name) for name in catalog.names("metrics")},
             redraw=redraw,
         )
     except OSError as error:

@@ -1,6 +1,6 @@
 """What is known: the answers that disk keeps and reports are made of, as frozen values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,6 +90,31 @@ class Labels:
     encoder: str
     probe: str
     attack: str
+
+    @classmethod
+    def of(
+        cls, evaluation: Evaluation, name: Callable[[str, Spec], str] = lambda kind, spec: spec.name
+    ) -> "Labels":
+        """The labels of an evaluation; ``name`` gives a component's, by its kind and spec.
+
+        An imported encoder stands beside encoders of the same data: what it was trained on is not
+        known. Norm and eps, and what its file decides, are left out.
+        """
+        probing, source = evaluation.probing, evaluation.probing.source
+        trained_on = target = name("datasets", probing.dataset)
+        if isinstance(source, Pretraining):
+            method, encoder = name("methods", source.objective), source.encoder
+            trained_on = name("datasets", source.dataset)
+        else:
+            method, encoder = source.layout, source.encoder.without("normalize", "stem")
+        return cls(
+            method=method,
+            source=trained_on,
+            target=target,
+            encoder=name("encoders", encoder),
+            probe=name("probes", probing.probe),
+            attack=name("attacks", evaluation.attack.without("norm", "eps")),
+        )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ _NUMBER = re.compile(
 )
 _PATH = re.compile(r"[A-Za-z0-9_.~/][A-Za-z0-9_.~/+ -]*\Z")
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_TOKEN = re.compile(f"{_QUOTED.pattern}|.", re.DOTALL)
 _LONGEST = 4096  # characters; nobody types a longer one, and the parser's stack is finite
 _LONGEST_NUMBER = 100  # characters; float() takes up to 308 digits
 
@@ -63,6 +64,10 @@ class Spec:
     def has(self, argument: str) -> bool:
         """Whether the argument is given."""
         return argument in dict(self.arguments)
+
+    def without(self, *arguments: str) -> "Spec":
+        """The same spec, with these arguments left open."""
+        return Spec(self.name, tuple(one for one in self.arguments if one[0] not in arguments))
 
     def with_defaults(self, defaults: dict[str, Value]) -> "Spec":
         """The same spec, with ``defaults`` for the arguments that it leaves open."""
@@ -169,25 +174,17 @@ def parse_list(text: str) -> tuple[Spec, ...]:
 
 def _split(text: str, form: str) -> list[str]:
     """Cut at the commas that stand outside brackets and quotes."""
-    parts, start, depth, quote, escaped = [], 0, 0, "", False
-    for i, character in enumerate(text):
-        if quote:
-            quote = "" if character == quote and not escaped else quote
-            escaped = character == "\\" and not escaped
-        elif character in "'\"":
-            quote = character
-        elif character == "(":
-            depth += 1
-        elif character == ")":
-            depth -= 1
-            if depth < 0:
-                raise SpecError(form)
-        elif character == "," and depth == 0:
-            parts.append(text[start:i])
-            start = i + 1
-    if depth or quote:
+    parts, depth = [""], 0
+    for token in _TOKEN.findall(text):
+        depth += (token == "(") - (token == ")")
+        if depth < 0 or token in ("'", '"'):  # a quote that is not closed
+            raise SpecError(form)
+        if token == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += token
+    if depth:
         raise SpecError(form)
-    parts.append(text[start:])
     return [part for part in parts if part.strip()]
 
 

@@ -56,13 +56,16 @@ def commit() -> str:
     """The commit of the code, with "+" where files differ from it; "" where the code is not in a
     checkout.
     """
-    root = Path(__file__).parents[1]
+    git = ["git", "-C", str(Path(__file__).parents[1])]
+    asked = ["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "-uno", "--", "."]
     try:
-        found = _git(root, "rev-parse", "--short=12", "HEAD").strip()
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".").strip()
+        found, changed = (
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True, timeout=10)
+            for words in asked
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return found + ("+" if changed else "")
+    return found.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
 @cache
@@ -80,9 +83,3 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _git(folder: Path, *words: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10
-    ).stdout

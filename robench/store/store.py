@@ -55,22 +55,6 @@ adds to it.
 """
 
 
-def names_only(evaluation: Evaluation) -> Labels:
-    """Labels without a catalog: the names of the components."""
-    probing, source = evaluation.probing, evaluation.probing.source
-    method, trained_on = "imported", probing.dataset
-    if not isinstance(source, Imported):
-        method, trained_on = source.objective.name, source.dataset
-    return Labels(
-        method=method,
-        source=trained_on.name,
-        target=probing.dataset.name,
-        encoder=source.encoder.name,
-        probe=probing.probe.name,
-        attack=evaluation.attack.name,
-    )
-
-
 class Store:
     """The answers in ``out`` and ``zoo``; ``warn`` gets each line about files once.
 
@@ -84,7 +68,7 @@ class Store:
         zoo: Path,
         warn: Callable[[str], None],
         shelf: Path | None = None,
-        labels: Callable[[Evaluation], Labels] = names_only,
+        labels: Callable[[Evaluation], Labels] = Labels.of,
     ) -> None:
         self.out, self.zoo, self._warn, self._labels = out, zoo, cache(warn), cache(labels)
         self._folders = [out] if shelf is None else [out, shelf]

@@ -111,7 +111,7 @@ def test_trying_a_spec_leaves_the_dice_alone() -> None:
 
 def test_labels_tell_what_differs_from_the_defaults() -> None:
     full = CATALOG.resolve("attacks", parse("pgd(steps=50, eps=1/255)"))
-    assert CATALOG.label("attacks", full, without=("norm", "eps")) == "pgd(steps=50)"
+    assert CATALOG.label("attacks", full.without("norm", "eps")) == "pgd(steps=50)"
     assert CATALOG.label("attacks", Spec("clean")) == "clean"
 
 
