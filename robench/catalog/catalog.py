@@ -7,7 +7,7 @@ the component. Nothing is registered anywhere.
 
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -25,16 +25,6 @@ from robench.grid.records import Labels
 from robench.grid.spec import Spec, SpecError, nearest, parse, show
 from robench.presets import Preset, paper, paper_names
 from robench.tensors.modes import preserved_random_state
-
-_PACKAGES: Mapping[str, str] = {
-    "methods": "objectives",
-    "encoders": "encoders",
-    "datasets": "datasets",
-    "probes": "probes",
-    "attacks": "attacks",
-    "metrics": "metrics",
-    "presets": "presets",
-}
 
 
 class Catalog:
@@ -174,7 +164,7 @@ class Catalog:
     def code(self, kind: str, spec: Spec) -> tuple[str, str]:
         """A component's name with its kind, and a digest of its code."""
         file = inspect.getfile(self.component(kind, spec.name))
-        return f"{_PACKAGES[kind]}/{spec.name}", digest(Path(file))
+        return f"{_package(kind)}/{spec.name}", digest(Path(file))
 
     def schedule(self, spec: Spec) -> Recipe | None:
         """The schedule of its own that a resolved method has; None where it has none."""
@@ -213,7 +203,11 @@ class Catalog:
         if name not in _built_in(kind):
             raise SpecError(f"no {kind[:-1]} '{name}'; {nearest(name, self.names(kind))}")
         path = name.replace("-", "_").replace("/", ".")
-        return importlib.import_module(f"robench.{_PACKAGES[kind]}.{path}")
+        return importlib.import_module(f"robench.{_package(kind)}.{path}")
+
+
+def _package(kind: str) -> str:
+    return "objectives" if kind == "methods" else kind
 
 
 def _spec(given: Spec | str) -> Spec:
@@ -223,7 +217,7 @@ def _spec(given: Spec | str) -> Spec:
 @cache
 def _built_in(kind: str) -> frozenset[str]:
     """The names of this package's components; those in a folder have its name in front."""
-    package = importlib.import_module(f"robench.{_PACKAGES[kind]}")
+    package = importlib.import_module(f"robench.{_package(kind)}")
     folder = Path(next(iter(package.__path__)))
     paths = [p.relative_to(folder) for p in folder.rglob("*.py") if p.stem[0] != "_"]
     return frozenset(path.with_suffix("").as_posix().replace("_", "-") for path in paths)

@@ -41,8 +41,9 @@ def installed() -> Iterator[tuple[str, ModuleType]]:
         try:
             yield point.name, importlib.import_module(point.value)
         except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
             raise SpecError(
-                f"the installed plug-in {point.name} ({point.value}) fails: {_error_text(error)}"
+                f"the installed plug-in {point.name} ({point.value}) fails: {reason}"
             ) from error
 
 
@@ -68,7 +69,7 @@ def load(path: Path) -> tuple[str, ModuleType]:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        raise SpecError(f"plug-in '{path}' fails: {_error_text(error)}") from error
+        raise SpecError(f"plug-in '{path}' fails: {type(error).__name__}: {error}") from error
     return path.stem.replace("_", "-"), module
 
 
@@ -104,8 +105,3 @@ def components(module: ModuleType, kind: str) -> list[Any]:
 def _measures(function: Any) -> bool:
     arguments = inspect.signature(function).parameters.values()
     return [argument.annotation in (Outcome, "Outcome") for argument in arguments] == [True]
-
-
-def _error_text(error: BaseException) -> str:
-    text = f"{error.msg} (line {error.lineno})" if isinstance(error, SyntaxError) else error
-    return f"{type(error).__name__}: {text}"

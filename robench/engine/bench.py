@@ -64,7 +64,7 @@ class Bench:
     device: torch.device
     progress: Progress
     say: Callable[[str], None]
-    _encoders: dict[Source, tuple[Card, Encoder]] = field(default_factory=dict)
+    _encoders: dict[Source, Encoder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.known = Known(self.catalog, self.store, self.say)
@@ -80,7 +80,7 @@ class Bench:
             self.known.data[name] = data
         return self.known.data[name]
 
-    def encoder(self, source: Source) -> tuple[Card, Encoder]:
+    def encoder(self, source: Source) -> Encoder:
         """The encoder, in eval mode, on its evaluated branch; trained if need be.
 
         Raises Busy if another process trains it, and TrainingError for an imported one that is not
@@ -96,11 +96,10 @@ class Bench:
                     )
                 with self.store.lock(source):
                     found = self.known.encoder(source) or self._pretrain(source)
-            card, weights = found
             # Fresh ones too: training may leave another memory format, and so other rounding.
-            encoder = restore(self.catalog, card, weights)
+            encoder = restore(self.catalog, *found)
             # One at a time: the plan keeps what shares an encoder together.
-            self._encoders = {source: (card, encoder.to(self.device))}
+            self._encoders = {source: encoder.to(self.device)}
         return self._encoders[source]
 
     def classifier(self, probing: Probing) -> nn.Sequential:
@@ -108,7 +107,7 @@ class Bench:
 
         Fitted if need be. Raises Busy if another process fits it, or trains its encoder.
         """
-        _, encoder = self.encoder(probing.source)
+        encoder = self.encoder(probing.source)
         classes = len(self.data(probing.dataset).classes)
         weights = self._read_probe(probing)
         if weights is None:

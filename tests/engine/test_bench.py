@@ -258,23 +258,14 @@ def test_data_are_missed_before_any_compute(lab: Lab, idle: None, monkeypatch: A
         lab.answers(NUDGE)
 
 
-@pytest.mark.parametrize(
-    ("field", "change", "message"),
-    [
-        ("images", lambda x: x / np.float32(255), r", test: images are float32 \[48, 3, 8, 8\]"),
-        ("images", lambda x: x[:, :1], r"expected uint8 pixels in 0 to 255, \[n, 3, H, W\]"),
-        ("labels", lambda y: y + 1, "test: label 4 in row .* expected 0 to 3"),
-        ("labels", lambda y: y[1:], "48 images but 47 labels"),
-    ],
-)
 def test_data_that_do_not_fit_are_refused_before_any_compute(
-    fresh: Lab, idle: None, monkeypatch: Any, field: str, change: Any, message: str
+    fresh: Lab, idle: None, monkeypatch: Any
 ) -> None:
-    def changed(data: Data) -> Data:
-        return replace(data, test=replace(data.test, **{field: change(getattr(data.test, field))}))
-
-    reload(monkeypatch, changed)
-    with pytest.raises(DataError, match=f"^blobs.*{message}"):
+    reload(
+        monkeypatch,
+        lambda data: replace(data, test=replace(data.test, labels=data.test.labels[1:])),
+    )
+    with pytest.raises(DataError, match=r"^blobs.*48 images but 47 labels"):
         fresh.answers()
 
 

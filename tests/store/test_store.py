@@ -179,28 +179,6 @@ def test_a_field_that_was_altered_is_noticed(
     assert "its fields differ from what was written" in said[0]
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("limit", "all"), ("outcome_sha256", "0"), ("schema", "one"), ("evaluation", {})],
-)
-def test_a_cell_that_contradicts_itself_is_set_aside(
-    store: Store, asked: Evaluation, path: Path, said: list[str], field: str, value: object
-) -> None:
-    rewrite(path, **{field: value})
-    assert store.result(asked) is None
-    assert len(said) == 1
-
-
-def test_a_field_that_was_taken_away_is_noticed(store: Store, reader: Store, card: Card) -> None:
-    path = store.zoo / card.key / "card.json"
-    whole = json.loads(path.read_bytes())
-    for field in whole:
-        path.write_text(json.dumps({name: whole[name] for name in whole if name != field}))
-        assert list(reader.cards()) == [], field
-    path.write_text(json.dumps(whole))  # the same fields in another form are no damage
-    assert list(reader.cards()) == [card]
-
-
 def test_no_flipped_bit_of_a_cell_goes_unnoticed(
     reader: Store, asked: Evaluation, path: Path
 ) -> None:
@@ -379,27 +357,6 @@ def test_a_published_folder_is_read_and_never_written(
     shelved.save_result(replace(first.cell, outcome_sha256=""), first.outcome, None)
     assert files(store.out) == before
     assert len(list(shelved.results())) == 1
-
-
-@pytest.mark.parametrize("which", ["out", "zoo"])
-def test_an_unwritable_folder_is_refused(tmp_path: Path, which: str) -> None:
-    (tmp_path / "file").write_text("in the way")
-    places = {"out": tmp_path / "out", "zoo": tmp_path / "zoo", which: tmp_path / "file" / "x"}
-    with pytest.raises(StoreError, match=r"cannot write to .*choose another folder"):
-        Store(places["out"], places["zoo"], pytest.fail).prepare()
-
-
-def test_a_failed_write_leaves_nothing_behind(
-    store: Store, first: Result, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(path: Path, target: Path) -> Path:
-        raise OSError(28, "No space left on device")
-
-    before = files(store.out)
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(StoreError, match="No space left on device"):
-        store.save_result(replace(first.cell, outcome_sha256=""), first.outcome, None)
-    assert files(store.out) == before
 
 
 def test_the_files_of_a_cell_are_opened_once(
