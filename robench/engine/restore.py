@@ -1,13 +1,15 @@
-"""Encoders of the zoo, from their card and weights."""
+"""Encoders of the zoo, from a card and weights that may be anybody's."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+import torch
 from torch import Tensor
 
 from robench.catalog.catalog import Catalog
 from robench.contracts import Encoder
 from robench.grid.records import Card
-from robench.grid.spec import SpecError, nearest
+from robench.grid.spec import Spec, SpecError, nearest
 from robench.store.store import Store
 from robench.tensors.batchnorm import add_branch, use_branch
 from robench.tensors.modes import preserved_random_state
@@ -35,6 +37,7 @@ def restore(catalog: Catalog, card: Card, weights: dict[str, Tensor]) -> Encoder
     spec = catalog.resolve("encoders", card.question.encoder)
     try:
         with preserved_random_state():
+            _check_size(catalog, spec, weights)
             encoder = catalog.build("encoders", spec)
         assert isinstance(encoder, Encoder)
         for branch in card.branches[1:]:
@@ -50,3 +53,15 @@ def restore(catalog: Catalog, card: Card, weights: dict[str, Tensor]) -> Encoder
     except ValueError as error:
         raise SpecError(f"{card.key}, whose features its card takes there: {error}") from None
     return encoder.eval()
+
+
+def _check_size(catalog: Catalog, spec: Spec, weights: dict[str, Tensor]) -> None:
+    """Raises ValueError where a card, which may be anybody's, asks for more than its weights are.
+
+    A component that cannot be drawn up without memory is not checked.
+    """
+    with suppress(RuntimeError, NotImplementedError), torch.device("meta"):
+        drawn = catalog.build("encoders", spec).state_dict()
+        needed, held = (sum(t.numel() for t in ts.values()) for ts in (drawn, weights))
+        if needed > held:
+            raise ValueError(f"it has {needed:,} numbers, the file {held:,}")

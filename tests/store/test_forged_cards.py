@@ -20,6 +20,8 @@ from robench.store.formats import sealed
         ("resnet8(nothing=1)", "resnet8 has no argument 'nothing'"),
         ("resnet8(width=abc)", "width=abc should be a whole number"),
         ("resnet8(width=-1)", "width=-1 must be positive"),
+        ("resnet8(width=99999999)", r"it has [\d,]+ numbers, the file [\d,]+\)"),
+        ("resnet8(width=2000)", r"it has [\d,]+ numbers, the file [\d,]+\)"),
         ("nosuch", "no encoder 'nosuch'"),
         ("resnet18(width=2)", "was trained with another"),
     ],
