@@ -38,3 +38,18 @@ class Small(Encoder):
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.layers(images).mean((2, 3))
         return features
+
+
+class Tiny(Encoder):
+    """Two convolutions with BatchNorm; smooth, so that float64 tells every gradient apart."""
+
+    def __init__(self, width: int = 5) -> None:
+        super().__init__()
+        self.first, self.norm1 = nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
+        self.second = nn.Conv2d(4, width, 3, stride=2, bias=False)
+        self.norm2, self.width = nn.BatchNorm2d(width), width
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.norm1(self.first(images)).tanh()
+        features: Tensor = self.norm2(self.second(x)).tanh().mean((2, 3))
+        return features

@@ -1,8 +1,7 @@
 """Numbers of today's code, kept in ``golden.json``, that a change of structure must leave alone.
 
 ``python tests/golden.py`` prints how the code differs from the file, in every image and beyond the
-tolerances; ``--write`` writes the file again; ``--quick`` has the slow section along. Whatever the
-golden values need of the product stands in the first part of this file.
+tolerances; ``--write`` writes the file again; ``--quick`` has the slow section along.
 """
 
 import argparse
@@ -12,7 +11,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -22,11 +21,12 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from attacking import call
+from batches import RUN, Tiny, batch_of
 from torch import Generator, Tensor, nn
 
 from robench import api
 from robench.catalog.catalog import Catalog
-from robench.contracts import Batch, Data, Encoder, Run, Split
+from robench.contracts import Data, Split
 from robench.engine.probe import probe as fit
 from robench.engine.progress import silent
 from robench.grid import questions
@@ -84,37 +84,13 @@ def stable_seeds() -> Iterator[None]:
         replace(stable_generator, own)
 
 
-def objective_loss(spec: str, encoder: Encoder, images: Tensor) -> tuple[nn.Module, Tensor]:
-    """The objective around the encoder, filled, in float64, and its loss of the images."""
-    objective = filled(Catalog().build_objective(spec, encoder).double())
-    rows, generator = torch.arange(len(images)), Generator().manual_seed(5)
-    batch = Batch(images, rows, None, 0, 1, 0.0, generator)
-    return objective, objective(batch)
-
-
-def attacked(spec: str, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """The images that the attack makes."""
-    return call(Catalog().build("attacks", spec), model, images, labels, seed=6).images
-
-
-def fitted(spec: str, encoder: Encoder, data: Data) -> nn.Module:
-    """The classifier that the probe makes."""
-    probe = Catalog().build("probes", spec)
-    return fit(probe, encoder, data, Generator().manual_seed(7), Run(silent))
-
-
-def ran(folder: Path, **asked: Any) -> Value:
+def ran(**asked: Any) -> Value:
     """Each cell's predictions, by its labels, norm, radius and seed."""
     # The report is left out for its time alone: where this name is gone, it is written.
-    with stable_seeds(), patch.object(api, "write_report", create=True):
-        results = api.run(
-            **asked,
-            out=folder / "results",
-            zoo=folder / "zoo",
-            device="cpu",
-            progress=silent,
-            say=lambda line: None,
-        )
+    skipped = patch.object(api, "write_report", create=True)
+    with stable_seeds(), skipped, tempfile.TemporaryDirectory() as folder:
+        quiet = {"device": "cpu", "progress": silent, "say": lambda line: None}
+        results = api.run(**asked, out=f"{folder}/results", zoo=f"{folder}/zoo", **quiet)
     assert not results.failures, results.failures
     cells = {}
     for result in results:
@@ -126,24 +102,6 @@ def ran(folder: Path, **asked: Any) -> Value:
             "attacked": line(outcome.prediction),
         }
     return cells
-
-
-# From here on nothing is the product's.
-
-
-class Tiny(Encoder):
-    """Two convolutions with BatchNorm; smooth, so that rounding stays rounding."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.norm1 = nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
-        self.second, self.norm2 = nn.Conv2d(4, 8, 3, stride=2, bias=False), nn.BatchNorm2d(8)
-        self.width = 8
-
-    def forward(self, images: Tensor) -> Tensor:
-        x = self.norm1(self.first(images)).tanh()
-        features: Tensor = self.norm2(self.second(x)).tanh().mean((2, 3))
-        return features
 
 
 def filled(module: nn.Module) -> Any:
@@ -207,7 +165,9 @@ def objectives() -> Value:
     found = {}
     for spec in OBJECTIVES:
         images = torch.rand(6, 3, 8, 8, dtype=torch.float64, generator=Generator().manual_seed(4))
-        objective, loss = objective_loss(spec, Tiny(), images)
+        objective = filled(Catalog().build_objective(spec, Tiny(8)).double())
+        generator = Generator().manual_seed(5)
+        loss = objective(batch_of(images, generator))
         loss.backward()
         given = [p.grad for p in objective.parameters() if p.grad is not None]
         gradients = sorted(map(sums, given), key=lambda pair: pair[1])
@@ -235,7 +195,8 @@ def attacks() -> Value:
         model[-1].bias -= model(images).mean(0)  # so that every class has images
         labels = model(images).argmax(1)
     for spec in ATTACKS:
-        made = attacked(spec, model, images, labels)
+        attack = Catalog().build("attacks", spec)
+        made = call(attack, model, images, labels, seed=6).images
         with torch.no_grad():
             predicted = model(made).argmax(1)
         found[spec] = {"attacked": line(predicted), "perturbation": sums(made - images)}
@@ -260,7 +221,8 @@ def probes() -> Value:
     data = Data(*(images_of_colours(n, n) for n in (60, 31, 30)), ("red", "green", "blue"))
     found = {}
     for spec in PROBES:
-        model = fitted(spec, filled(Tiny()).eval(), data)
+        probe, generator = Catalog().build("probes", spec), Generator().manual_seed(7)
+        model = fit(probe, filled(Tiny(8)).eval(), data, generator, RUN)
         tensors = [t for t in model.state_dict().values() if t.is_floating_point()]
         found[spec] = sorted(map(sums, tensors), key=lambda pair: pair[1])
     return found
@@ -268,31 +230,23 @@ def probes() -> Value:
 
 def grid() -> Value:
     """Every cell of a small grid from pretraining to AutoAttack."""
-    with tempfile.TemporaryDirectory() as folder:
-        return ran(
-            Path(folder),
-            methods="plain,clae,rocl(steps=2, hidden=32)",
-            attacks="pgd(eps=1/255),pgd(eps=4/255),autoattack(eps=4/255)",
-            encoders="resnet8(width=4)",
-            probes="linear(strength=0.001)",
-            epochs=1,
-            images=512,
-            limit=32,
-        )
+    return ran(
+        methods="plain,clae,rocl(steps=2, hidden=32)",
+        attacks="pgd(eps=1/255),pgd(eps=4/255),autoattack(eps=4/255)",
+        encoders="resnet8(width=4)",
+        probes="linear(strength=0.001)",
+        epochs=1,
+        images=512,
+        limit=32,
+    )
 
 
 def quick() -> Value:
     """24 cells of the preset ``quick`` at its full length."""
-    with tempfile.TemporaryDirectory() as folder:
-        return ran(Path(folder), preset="quick", attacks="pgd(eps=2/255)")
+    return ran(preset="quick", attacks="pgd(eps=2/255)")
 
 
-FAST: dict[str, Callable[[], Value]] = {
-    "objectives": objectives,
-    "attacks": attacks,
-    "probes": probes,
-    "grid": grid,
-}
+FAST = {part.__name__: part for part in (objectives, attacks, probes, grid)}
 SECTIONS = {**FAST, "quick": quick}
 
 

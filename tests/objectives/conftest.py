@@ -4,25 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from batches import Tiny
+from torch import Generator, Tensor
 
-from robench.contracts import Encoder, Objective
+from robench.contracts import Objective
 from robench.tensors.modes import preserved_random_state
-
-
-class Tiny(Encoder):
-    """Two convolutions with BatchNorm; smooth, so that float64 tells every gradient apart."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.norm1 = nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
-        self.second, self.norm2 = nn.Conv2d(4, 5, 3, stride=2, bias=False), nn.BatchNorm2d(5)
-        self.width = 5
-
-    def forward(self, images: Tensor) -> Tensor:
-        x = self.norm1(self.first(images)).tanh()
-        x = self.norm2(self.second(x)).tanh()
-        return x.mean((2, 3))
 
 
 @pytest.fixture
