@@ -278,7 +278,7 @@ class Attack(ABC):
     def at_least_as_strong_as(self, other: "Attack") -> bool:
         """Whether this attack should leave no more images standing than ``other`` does.
 
-        By default, whether ``other`` is the same attack in a ball that is no larger.
+        By default, whether ``other`` is the same attack in a ball of at most its size.
         """
         if self.series != other.series:
             return False

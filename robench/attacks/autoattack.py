@@ -38,7 +38,7 @@ class AutoAttack(OfficialAttack):
     members: ClassVar[tuple[str, ...]] = tuple(MEMBERS)
 
     def at_least_as_strong_as(self, other: Attack) -> bool:
-        """Any attack in the same ball; or AutoAttack in one that is no larger."""
+        """Any attack in the same ball; or AutoAttack in one of at most its size."""
         return self.ball == other.ball or super().at_least_as_strong_as(other)
 
     def __call__(

@@ -74,7 +74,7 @@ def load(path: Path) -> tuple[str, ModuleType]:
 
 
 def kind_of(module: ModuleType, name: str) -> str:
-    """Which kind of component the module holds.
+    """The kind of component that the module holds.
 
     Raises SpecError where it does not hold exactly one.
     """
@@ -91,7 +91,7 @@ def kind_of(module: ModuleType, name: str) -> str:
 
 
 def components(module: ModuleType, kind: str) -> list[Any]:
-    """What the module itself defines, publicly, that fits the kind."""
+    """The public definitions of the module itself that fit the kind."""
     own = [
         value
         for name, value in vars(module).items()

@@ -1,4 +1,4 @@
-"""How methods are trained: by whose schedule, and for how long, in words."""
+"""The schedule that methods are trained by, and its origin, in words."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ def schedules(evaluations: Iterable[Evaluation], request: Request, catalog: Cata
 
 
 class Scale(NamedTuple):
-    """How an encoder is trained, and how much is tested, in words; "" for an imported one."""
+    """The training of an encoder and the size of its test, in words; "" for an imported one."""
 
     training: str
     test: str
@@ -57,7 +57,7 @@ def table_size(sizes: Sequence[Scale]) -> Scale:
 def scale(
     evaluation: Evaluation, limit: int | None, catalog: Catalog, settings: bool = True
 ) -> Scale:
-    """How an evaluation's encoder is trained, and how much is tested: ``limit`` images (None: all).
+    """The training of an evaluation's encoder, and its test on ``limit`` images (None: all).
 
     Without ``settings`` such as the learning rate, it is the size that results of a table share.
     """

@@ -274,7 +274,7 @@ class Bench:
         return before, batch
 
     def _about(self, identity: Identity) -> dict[str, str]:
-        """What the meaning of a checkpoint depends on."""
+        """The settings that a checkpoint is valid for."""
         return {
             "device": self.device.type,
             "torch": versions()["torch"],

@@ -60,7 +60,7 @@ def estimate(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None)
 
 
 def cost(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Cost:
-    """What the evaluations would take from nothing, whatever is cached already."""
+    """The cost of the evaluations with nothing cached."""
     probings, sources = dict.fromkeys(one.probing for one in evaluations), _sources(evaluations)
     parts = _parts(_Counts(bench, sources), sources, probings, evaluations, limit)
     return _total([part for _, part in parts])

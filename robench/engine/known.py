@@ -62,7 +62,7 @@ class Known:
         return result if result is not None and _reaches(result, limit) else None
 
     def identity(self, question: Question) -> Identity:
-        """What an answer would be made from now; data are unknown until they are loaded."""
+        """The identity of an answer made now; data are unknown until they are loaded."""
         weights = tuple(self._weights_sha256(parent) for parent in parents(question))
         return Identity(self._code(question), self._data_sha256(question), weights)
 

@@ -119,7 +119,7 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
 
 
 def left_out(made: Comparison) -> str:
-    """What a comparison leaves out, in a line; "" where it uses all cells."""
+    """The cells that a comparison leaves out, in a line; "" where it uses all."""
     methods = made.a, made.b
     left = [
         f"{count} of {one} that {other} has no partner for"

@@ -1,4 +1,4 @@
-"""What can be asked, as frozen values of specs and numbers.
+"""Questions, as frozen values of specs and numbers.
 
 A question's hash is its cache key, its resume point, its file name and its seed: disk maps
 questions to answers. Every spec in a question has all its arguments, so a changed default is

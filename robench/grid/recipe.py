@@ -1,4 +1,4 @@
-"""How long and with which optimiser an encoder is trained."""
+"""The schedule and optimiser of a pretraining."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What is known: the answers that disk keeps and reports are made of, as frozen values."""
+"""Answers that are stored on disk and reported, as frozen values."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Identity:
-    """What an answer was made from.
+    """The code, data and weights that an answer was made from.
 
     ``code`` pairs each component and stage with a digest of its code, ``data`` is the SHA-256 of
     the images and labels used, ``parents`` are those of the weights. "" stands for unknown.
@@ -144,7 +144,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened to each image; every array has length n.
+    """The outcome of an attack on each image; every array has length n.
 
     ``index`` is the image's row in the test split, ``size`` the perturbation's size in the attack's
     norm, in pixels of [0, 1]. ``clean_prediction`` is the class predicted for the clean image,
@@ -187,7 +187,7 @@ class Result:
 
     @property
     def identity(self) -> Identity:
-        """What it was made from."""
+        """The code, data and weights that it was made from."""
         return self.cell.identity
 
     @property
@@ -218,7 +218,7 @@ class Result:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the attack noticed, by name."""
+        """Notes of the attack, by name."""
         return self.cell.notes
 
     @property
@@ -241,7 +241,7 @@ def radius(attack: Spec) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Curve:
-    """How one pretraining went: the mean loss of each epoch."""
+    """The mean loss of each epoch of one pretraining."""
 
     method: str
     source: str

@@ -103,7 +103,7 @@ def exact(number: float) -> Fraction:
 def parse_number(text: str) -> Fraction:
     """Read ``8/255``, ``0.5``, ``1e-3`` or ``12``, exactly.
 
-    Raises SpecError where the text is no number.
+    Raises SpecError if the text is not a number.
     """
     plain = _plain(text)
     # The form comes first: an exact 1e999999999 would take minutes and gigabytes to write out.
@@ -123,7 +123,7 @@ def _plain(text: str) -> str:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """What to say about a word that is not among the known ones: the close ones, or else all."""
+    """A hint for an unknown word: the close known ones, or else all."""
     close = difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(close)}? (all: {', '.join(known)})"

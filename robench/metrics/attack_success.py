@@ -1,4 +1,4 @@
-"""How often the attack gets what it wants."""
+"""The share of correctly classified images that the attack fools."""
 
 from robench.contracts import Outcome
 

@@ -1,4 +1,4 @@
-"""How large the perturbations are."""
+"""The mean size of the perturbations."""
 
 import numpy as np
 

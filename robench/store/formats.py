@@ -102,7 +102,7 @@ def read_weights(path: Path, sha256: str) -> Weights:
 
 
 def read_fitted(path: Path) -> Fitted:
-    """What a probe's file says of its weights, without reading them."""
+    """The identity in a probe's file, without reading its weights."""
     check_size(path, _MOST_WEIGHTS)
     with safetensors.safe_open(path, framework="pt") as file:
         return FITTED.validate_json(file.metadata()["fitted"])

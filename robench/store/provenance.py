@@ -25,7 +25,7 @@ PACKAGES = (
 
 
 def gather(device: torch.device, precision: str) -> Provenance:
-    """What is true of this process now, with the ``precision`` that was computed in."""
+    """The provenance of this process now, with the ``precision`` of its computations."""
     return Provenance(
         robench=importlib.metadata.version("robench"),
         commit=commit(),

@@ -231,7 +231,7 @@ class Store:
         return found
 
     def _whole(self, path: Path, read: Callable[[Path], A]) -> A | None:
-        """What ``read`` finds in the file, or None where it is missing, older or damaged."""
+        """The content of a file by ``read``, or None if it is missing, older or damaged."""
         root = self.zoo if path.is_relative_to(self.zoo) else path.parents[1]
         try:
             return read(path)

@@ -1,1 +1,1 @@
-"""What may be wrong with a number, and how that shows: flags, their meanings and their lines."""
+"""Reasons to doubt a number: statistics, flags, their meanings and their lines."""

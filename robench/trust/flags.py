@@ -42,7 +42,7 @@ NOTES: Mapping[str, str] = {
     FEW_STEPS: BUDGET,
     FEW_QUERIES: BUDGET,
 }
-"""What may be noted about a number, and the flag for it."""
+"""The flag for each note."""
 
 # Evidence: counts of images.
 TEST_IMAGES = "test-images"  # in the whole set
@@ -91,7 +91,7 @@ Every image is the same one there, so a working attack comes close to zero.
 """
 
 FAR_BELOW = 0.10
-"""How far AutoAttack may come below PGD.
+"""The largest gap from PGD down to AutoAttack without a flag.
 
 More than ten points is what the authors of AutoAttack report of defences whose own evaluation had
 failed (Croce & Hein 2020, abstract), and more than the 8.6 points between PGD and AutoAttack that
@@ -106,7 +106,7 @@ A grid has dozens of such pairs, nearly all of them far on the other side; 0.01 
 
 
 def explain(flag: str, flagged: Iterable[Result] = ()) -> str:
-    """What a footnote says about a flag, with the numbers where all that is ``flagged`` agrees."""
+    """The footnote of a flag, with its numbers where all that is ``flagged`` agrees."""
     meaning = MEANINGS.get(flag)
     sizes = {(one.n, one.counts.get(TEST_IMAGES)) for one in flagged if flag == SUBSET}
     if len(sizes) == 1:
