@@ -40,12 +40,12 @@ FIVE = outcome([0, 1, 2, 3, 4], [0, 1, 2, 3, 9], [0, 9, 9, 3, 4], [0.0, 0.25, 0.
     ],
 )
 def test_value(name, value):
-    assert Catalog().metric(name)(FIVE) == pytest.approx(value)
+    assert Catalog().component("metrics", name)(FIVE) == pytest.approx(value)
 
 
 @each_metric
 def test_it_is_a_number_that_does_not_depend_on_the_order_and_leaves_the_outcome(name):
-    metric, kept = Catalog().metric(name), dataclasses.astuple(FIVE)
+    metric, kept = Catalog().component("metrics", name), dataclasses.astuple(FIVE)
     turned = Outcome(*(getattr(FIVE, field.name)[::-1] for field in dataclasses.fields(FIVE)))
     assert metric(turned) == pytest.approx(metric(FIVE), rel=1e-12)
     assert type(metric(FIVE)) is float
@@ -54,8 +54,10 @@ def test_it_is_a_number_that_does_not_depend_on_the_order_and_leaves_the_outcome
 
 @each_metric
 def test_no_images_give_no_number_and_no_warning(name):
-    assert math.isnan(Catalog().metric(name)(outcome([], [], [], [])))
+    assert math.isnan(Catalog().component("metrics", name)(outcome([], [], [], [])))
 
 
 def test_an_attack_on_nothing_correct_has_no_success_rate():
-    assert math.isnan(Catalog().metric("attack-success")(outcome([1], [0], [0], [0.0])))
+    assert math.isnan(
+        Catalog().component("metrics", "attack-success")(outcome([1], [0], [0], [0.0]))
+    )
