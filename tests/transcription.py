@@ -91,24 +91,26 @@ def unit(point: Tensor) -> Tensor:
     return point / (point**2).sum().sqrt()  # Plain/models/normalize.py:11-14
 
 
-LOSSES = {"plain": one_direction, "uel": batch_criterion}
+def pair(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    return nt_xent([first, second], temperature)
+
+
+LOSSES = {"clae": pair, "simclr": pair, "plain": one_direction, "uel": batch_criterion}
 
 
 def two_views(
     weights: Weights, first: Tensor, second: Tensor, *, base: str, temperature: float
 ) -> Tensor:
-    """CLAE's branches without --adv, and RoCL's code without its adversary."""
-    if base == "rocl":  # both in one batch, keys constant: src/rocl_train.py:147-157, loss.py:55
-        joined = embed(weights, torch.cat([first, second]))
-        views = [joined[: len(first)], joined[len(first) :]]
-        return nt_xent(views, temperature, constant_keys=True)
-    views = [embed(weights, first), embed(weights, second)]
-    if base == "clae":  # SimCLR/main.py:71-80
-        return nt_xent(views, temperature)
-    return LOSSES[base](*views, temperature)
+    """SimCLR, CLAE's branches without --adv, and RoCL's code without its adversary."""
+    if base in ("simclr", "rocl"):  # both in one batch
+        views = list(embed(weights, torch.cat([first, second])).chunk(2))
+        # RoCL's keys are constant: src/rocl_train.py:147-157, loss.py:55
+        return nt_xent(views, temperature, constant_keys=base == "rocl")
+    # SimCLR/main.py:71-80, and the other branches' as below
+    return LOSSES[base](embed(weights, first), embed(weights, second), temperature)
 
 
-def clae_on(
+def clae(
     weights: Weights,
     first: Tensor,
     second: Tensor,
@@ -118,7 +120,10 @@ def clae_on(
     eps: float,
     alpha: float,
 ) -> tuple[Tensor, Tensor]:
-    """Plain/main.py:57-66 and 219-227, UEL/main.py:58-69 and 214-226: the loss, the adversary."""
+    """CLAE's loss and its adversary.
+
+    SimCLR/main.py:48-83; Plain/main.py:57-66 and 219-227; UEL/main.py:58-69 and 214-226.
+    """
     contrast = LOSSES[base]
     moved = first.clone().requires_grad_()
     constant = embed(weights, first, "adversarial.").detach()
@@ -128,33 +133,6 @@ def clae_on(
     anchor, other = embed(weights, first, "clean."), embed(weights, second, "clean.")
     attacked = embed(weights, adversary, "adversarial.")
     loss = contrast(anchor, other, temperature) + alpha * contrast(anchor, attacked, temperature)
-    return loss, adversary
-
-
-def plain(weights: Weights, first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """SimCLR: both views in one batch."""
-    joined = embed(weights, torch.cat([first, second]))
-    return nt_xent([joined[: len(first)], joined[len(first) :]], temperature)
-
-
-def clae(
-    weights: Weights,
-    first: Tensor,
-    second: Tensor,
-    *,
-    temperature: float,
-    eps: float,
-    alpha: float,
-) -> tuple[Tensor, Tensor]:
-    """CLAE's SimCLR branch, SimCLR/main.py:48-83: the loss and the adversary."""
-    anchor, other = embed(weights, first, "clean."), embed(weights, second, "clean.")
-    moved = first.clone().requires_grad_()
-    constant = embed(weights, first, "adversarial.").detach()
-    climbed = nt_xent([constant, embed(weights, moved, "adversarial.")], temperature)
-    (gradient,) = torch.autograd.grad(climbed, moved)
-    adversary = first + eps * gradient.sign()
-    attacked = embed(weights, adversary, "adversarial.")
-    loss = nt_xent([anchor, other], temperature) + alpha * nt_xent([anchor, attacked], temperature)
     return loss, adversary
 
 

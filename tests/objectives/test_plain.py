@@ -10,16 +10,8 @@ from robench.tensors.learners import instance_views, rocl_views, simclr_views
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
-def test_loss_and_gradients(build, views, fixed, weights, agree, temperature):
-    objective = fixed(build(Plain, temperature=temperature), views)
-    oracle = weights(objective)
-    loss = objective(batch_of(views[0], Generator()))
-    agree(objective, loss, oracle, transcription.plain(oracle, *views, temperature))
-
-
-@pytest.mark.parametrize("temperature", [0.1, 0.5])
-@pytest.mark.parametrize("base", ["rocl", "clae", "plain", "uel"])
-def test_loss_and_gradients_on_other_bases(build, views, fixed, weights, agree, base, temperature):
+@pytest.mark.parametrize("base", ["simclr", "rocl", "clae", "plain", "uel"])
+def test_loss_and_gradients(build, views, fixed, weights, agree, base, temperature):
     objective = fixed(build(Plain, temperature=temperature, base=base), views)
     oracle = weights(objective)
     loss = objective(batch_of(views[0], Generator()))
@@ -54,16 +46,6 @@ def test_with_no_output_there_is_no_projector(build, views, fixed):
     )
 
 
-def test_a_linear_projector_has_no_hidden_layer(build):
-    with pytest.raises(ValueError, match="hidden=64 must be 0"):
-        build(Plain, base="uel", hidden=64)
-
-
-def test_an_unknown_base_is_refused(build):
-    with pytest.raises(ValueError, match="base=moco is unknown; choose simclr, rocl, clae, plain"):
-        build(Plain, base="moco")
-
-
 def test_the_papers_numbers(build):
     objective = build(Plain)
     assert objective.temperature == 0.5
@@ -72,6 +54,14 @@ def test_the_papers_numbers(build):
     assert objective.augment.crop_scale == (0.08, 1.0)
 
 
-def test_a_temperature_of_zero_is_refused(build):
-    with pytest.raises(ValueError, match="temperature=0 must be positive"):
-        build(Plain, temperature=0)
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"temperature": 0}, "temperature=0 must be positive"),
+        ({"base": "uel", "hidden": 64}, "hidden=64 must be 0"),
+        ({"base": "moco"}, "base=moco is unknown; choose simclr, rocl, clae, plain"),
+    ],
+)
+def test_values_out_of_range_are_refused(build, given, words):
+    with pytest.raises(ValueError, match=words):
+        build(Plain, **given)
