@@ -73,7 +73,7 @@ def test_every_weight_is_reached_in_half_precision_too(make: Make, images: Tenso
             assert agreement > 0.5, name
 
 
-def test_its_dice_are_the_generator_alone(make: Make, images: Tensor) -> None:
+def test_it_draws_from_its_generator_alone(make: Make, images: Tensor) -> None:
     objectives = [make() for _ in range(3)]
     torch.manual_seed(99)
     losses = [
