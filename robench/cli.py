@@ -313,14 +313,14 @@ def compare(
     from robench import api
     from robench.engine.reporting import write_text
     from robench.report import compare as comparing
-    from robench.report.render import frame_csv, terminal, terminal_width
+    from robench.report.render import frame_csv, shown
 
     made = api.compare(
         method_a, method_b, worst_case=attacks, request=request, places=places, say=_note
     )
     if file is not None:
         write_text(file, frame_csv(comparing.frame(made)))
-    click.echo(terminal(comparing.table(made), terminal_width()), nl=False)
+    click.echo(shown(comparing.table(made)), nl=False)
 
 
 @cli.command("worst-case")
@@ -329,10 +329,10 @@ def compare(
 def worst_case(attacks: str, request: Request, places: Places) -> None:
     """Show the table with the worst case over ATTACKS, such as pgd,autoattack, image by image."""
     from robench import api
-    from robench.report.render import terminal, terminal_width
+    from robench.report.render import shown
 
     table = api.worst_case(attacks, request=request, places=places, say=_note)
-    click.echo(terminal(table, terminal_width()), nl=False)
+    click.echo(shown(table), nl=False)
 
 
 @cli.group(cls=Commands, invoke_without_command=True)

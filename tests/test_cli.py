@@ -1,5 +1,6 @@
 """The command line: bad input is one line and exit 2, an interruption costs nothing finished."""
 
+import csv
 import inspect
 import json
 import os
@@ -234,8 +235,8 @@ def test_a_report_keeps_to_the_size_of_the_latest_cell(elsewhere: Path) -> None:
     assert (done.code, done.err.count("\n")) == (0, 1)
     assert "reported 2 cells at 2 epochs of 192 images" in done.err
     assert "left out 2 at 1 epoch of 192 images" in done.err
-    rows = (elsewhere / "out" / "results.csv").read_text().splitlines()[1:]
-    assert {row.rpartition(",")[2] for row in rows} == keys
+    with (elsewhere / "out" / "results.csv").open(newline="") as file:
+        assert {row["key"] for row in csv.DictReader(file)} == keys
     assert all(path.exists() for path in old)
 
 

@@ -51,7 +51,7 @@ def test_the_command_shows_its_table_and_writes_every_promised_file(
     cells = sorted((out / "cells").glob("*.json"))
     assert len(cells) == 2 * 4
     assert all(cell.with_suffix(".npz").exists() for cell in cells)
-    for name in ("results.csv", "metrics.csv", "table.md", "table.csv", "table.tex"):
+    for name in ("results.csv", "table.md", "table.csv", "table.tex"):
         assert (out / name).stat().st_size > 100
     for name in ("trade_off", "eps_curve", "pretraining", "examples"):
         assert (out / "figures" / f"{name}.png").stat().st_size > 1000

@@ -5,7 +5,6 @@ values of different sources are never mixed in one place.
 """
 
 import csv
-import difflib
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import cache
@@ -15,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from robench.grid.spec import SpecError
+from robench.grid.spec import SpecError, nearest
 
 Percent = Annotated[Decimal, Field(ge=0, le=100)]
 Text = Annotated[str, Field(min_length=1)]
@@ -89,16 +88,12 @@ def listing(values: Sequence[Published], words: Sequence[str]) -> list[str]:
     Raises SpecError, with the nearest names, for a word that no value has.
     """
     lines = {value: _line(value) for value in values}
-    for word in words:
-        if not any(word.lower() in line.lower() for line in lines.values()):
-            names = {name for v in values for name in (v.method, v.paper, v.protocol, v.attack)}
-            close = difflib.get_close_matches(word.lower(), map(str.lower, names), cutoff=0.5)
-            hint = "name a method, a paper, a data set, an attack or a confidence, such as exact"
-            hint = f"did you mean {' or '.join(close)}?" if close else hint
-            raise SpecError(f"no published value has '{word}'; {hint}")
     found = [v for v, line in lines.items() if all(word.lower() in line.lower() for word in words)]
     if not found:
-        raise SpecError(f"no published value has all of {', '.join(words)}; give fewer words")
+        papers = sorted({value.paper.lower() for value in values})
+        raise SpecError(
+            f"no published value has {' and '.join(words)}; {nearest(words[0], papers)}"
+        )
     marks = {value.mark for value in found}
     notes = [f"{mark} {meaning}" for mark, meaning in MEANINGS.items() if mark in marks]
     count = f"{len(found)} of {len(values)} values; more words choose fewer"

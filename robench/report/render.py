@@ -15,7 +15,6 @@ from robench.report.table import TIED, Entry, Note, Number, Rank, Table
 MISSING = "–"
 WIDTH = 100
 """The widest a table is on a terminal, in characters."""
-_UNBROKEN = 10_000  # wider than any line
 
 _LATEX = str.maketrans(
     {character: f"\\{character}" for character in "{}$&#%_"}
@@ -147,8 +146,15 @@ def frame_csv(frame: pd.DataFrame) -> str:
     return escaped.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
-def terminal(table: Table, width: int | None = None) -> str:
-    """Aligned text: boxed and at most ``width`` characters wide, or plain where it is None.
+def shown(table: Table) -> str:
+    """The table as it goes to standard output: boxed on a terminal, Markdown in a pipe."""
+    if not sys.stdout.isatty():
+        return markdown(table)
+    return terminal(table, min(WIDTH, shutil.get_terminal_size().columns))
+
+
+def terminal(table: Table, width: int) -> str:
+    """A box of at most ``width`` characters across.
 
     Columns that do not fit beside each other follow below, under the same names.
     """
@@ -158,11 +164,10 @@ def terminal(table: Table, width: int | None = None) -> str:
     from rich.text import Text
 
     out = io.StringIO()
-    console = Console(file=out, width=width or _UNBROKEN, force_terminal=width is not None)
+    console = Console(file=out, width=width, force_terminal=True)
     console.print(Text(one_line(table.caption)), end="\n\n")
     for block in _blocks(table, width):
-        frame = box.ROUNDED if width else box.SIMPLE_HEAD
-        grid = Grid(box=frame, pad_edge=bool(width), show_edge=bool(width))
+        grid = Grid(box=box.ROUNDED)
         for name in table.names:
             grid.add_column(Text(one_line(name)), vertical="bottom", overflow="fold")
         for column, needed in block.items():
@@ -171,10 +176,9 @@ def terminal(table: Table, width: int | None = None) -> str:
         for group in table.groups:
             for row in group:
                 names = [Text(one_line(name)) for name in row.names]
-                shown = [Text(_plain(row.entries[column], table)) for column in block]
-                grid.add_row(*names, *shown, end_section=row is group[-1] and width is not None)
-        console.print(grid)
-        console.print()
+                entries = [Text(_plain(row.entries[column], table)) for column in block]
+                grid.add_row(*names, *entries, end_section=row is group[-1])
+        console.print(grid, end="\n\n")
     has_best = any(number.rank is Rank.BEST for number in table.numbers)
     best = [Note("*", "best of its column")] if has_best else []
     for note in [*best, *table.footnotes]:
@@ -182,24 +186,18 @@ def terminal(table: Table, width: int | None = None) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def terminal_width() -> int | None:
-    """The width for `terminal`: the terminal's, at most `WIDTH`; None where there is none."""
-    return min(WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
-
-
-def _blocks(table: Table, width: int | None) -> list[dict[int, int]]:
+def _blocks(table: Table, width: int) -> list[dict[int, int]]:
     """The columns and the width of each, in as many blocks as keep within ``width``.
 
     An entry is never broken; a long heading is, between words.
     """
     names = zip(table.names, *(row.names for row in table.rows), strict=True)
-    left = (width or _UNBROKEN) - 1 - sum(3 + min(24, max(map(len, column))) for column in names)
+    left = width - 1 - sum(3 + min(24, max(map(len, column))) for column in names)
     blocks: list[dict[int, int]] = []
     used = left
     for column, head in enumerate(map(one_line, table.columns)):
-        shortest = min(len(head), 16) if width else len(head)
         entries = (len(_plain(row.entries[column], table)) for row in table.rows)
-        needed = max([shortest, *map(len, head.split()), *entries])
+        needed = max([min(len(head), 16), *map(len, head.split()), *entries])
         if used + 3 + needed > left:
             blocks.append({})
             used = 0

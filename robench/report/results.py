@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -100,20 +101,25 @@ def ordered(results: Iterable[Result], methods: Iterable[str] = ()) -> list[Resu
 # --- frames
 
 
-def frame(results: Iterable[Result], methods: Sequence[str] = ()) -> pd.DataFrame:
-    """One row per result, ``methods`` first; accuracy and its 95% Wilson interval are fractions.
+def frame(
+    results: Iterable[Result],
+    methods: Sequence[str] = (),
+    metrics: Mapping[str, Metric] = MappingProxyType({}),
+) -> pd.DataFrame:
+    """One row per result, ``methods`` first, with a column for each of the ``metrics``.
 
-    Raises ValueError where there are no results.
+    Accuracy and its 95% Wilson interval are fractions. Raises ValueError where there are no
+    results.
     """
-    rows = [_row(result) for result in ordered(results, methods)]
+    rows = [_row(result, metrics) for result in ordered(results, methods)]
     if not rows:
         raise ValueError("there are no results to report; `robench run` makes some")
     return pd.DataFrame(rows)
 
 
-def _row(result: Result) -> dict[str, object]:
+def _row(result: Result, metrics: Mapping[str, Metric]) -> dict[str, object]:
     interval = wilson(result.correct, result.n)
-    return {
+    row = {
         **vars(result.labels),
         "norm": result.norm,
         "eps": result.eps,
@@ -126,13 +132,4 @@ def _row(result: Result) -> dict[str, object]:
         "seconds": result.cell.seconds,
         "key": result.cell.key,
     }
-
-
-def metric_frame(
-    results: Iterable[Result], metrics: Mapping[str, Metric], methods: Sequence[str] = ()
-) -> pd.DataFrame:
-    """One row per result, in the order of `frame`: its key, then each metric of its outcome."""
-    return pd.DataFrame(
-        {"key": one.cell.key, **{name: metric(one.outcome) for name, metric in metrics.items()}}
-        for one in ordered(results, methods)
-    )
+    return row | {name: of(result.outcome) for name, of in metrics.items() if name not in row}

@@ -12,7 +12,7 @@ from robench.grid.records import Curve, Result
 from robench.report.figures import eps_curve, examples, pretraining, style, trade_off, transfer
 from robench.report.figures.points import points, strongest
 from robench.report.render import comma_separated, frame_csv, latex, markdown
-from robench.report.results import frame, method_order, metric_frame, natural, ordered
+from robench.report.results import frame, method_order, natural, ordered
 from robench.report.table import pivot
 
 
@@ -29,12 +29,13 @@ def write(
     """Write the report on ``results`` into the folder ``out``, and return the paths of its files.
 
     ``curves`` go into the figure of pretrainings, ``scale`` into the table's caption; ``methods``
-    come first everywhere, in their order; each of the ``metrics`` is a column of ``metrics.csv``.
+    come first everywhere, in their order; each of the ``metrics`` is a column of ``results.csv``.
     Without ``redraw``, figures of a report whose text stays the same are left as they are.
 
     Raises ValueError where there are no results, or two for the same place in the table.
     """
-    tidy, table = frame(results, methods), pivot(results, scale=scale, methods=methods)
+    tidy = frame(results, methods, metrics)
+    table = pivot(results, scale=scale, methods=methods)
     curves = sorted(
         curves,
         key=lambda c: (method_order(c.method, methods), natural(c.source), c.encoder, c.seed),
@@ -45,8 +46,6 @@ def write(
         "table.csv": comma_separated(table),
         "table.tex": latex(table),
     }
-    if metrics:
-        texts["metrics.csv"] = frame_csv(metric_frame(results, metrics, methods))
     changed = [save(out / name, text.encode()) for name, text in texts.items()]
     figures = sorted((out / "figures").glob("*.p??"))
     if redraw or any(changed) or not figures:

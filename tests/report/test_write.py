@@ -47,16 +47,14 @@ def test_a_figure_with_nothing_to_show_goes_and_a_foreign_one_stays(tmp_path):
     }  # fmt: skip
 
 
-def test_a_metric_is_a_column_beside_the_key_in_the_order_of_the_table(tmp_path, monkeypatch):
+def test_a_metric_is_a_column_of_the_results(tmp_path, monkeypatch):
     monkeypatch.setattr("robench.report.write.save_figures", lambda *_: [])
-    metrics = {"accuracy": accuracy, "n": lambda outcome: 3.0}
+    metrics = {"accuracy": accuracy, "mine": lambda outcome: len(outcome.label) / 8}
     results = grid(methods=("plain", "rocl"), n=20)
     write(results, [], tmp_path, scale="", methods=("rocl", "plain"), metrics=metrics)
-    made, tidy = rows(tmp_path / "metrics.csv"), rows(tmp_path / "results.csv")
+    tidy = rows(tmp_path / "results.csv")
     assert tidy[0]["method"] == "rocl"
-    assert [row["key"] for row in made] == [row["key"] for row in tidy]
-    assert [float(row["accuracy"]) for row in made] == [float(row["accuracy"]) for row in tidy]
-    assert {row["n"] for row in made} == {"3"}
+    assert {row["mine"] for row in tidy} == {"2.5"}
 
 
 def test_nothing_to_report_is_refused_and_nothing_written(tmp_path):
