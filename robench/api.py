@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from robench import reproduction
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan, reach
-from robench.catalog.request import OPTIONS, PLACES, STORED, Names, Places, Request, keywords, specs
+from robench.catalog.request import OPTIONS, PLACES, STORED, Places, Request, keywords
 from robench.catalog.scale import schedules
+from robench.catalog.typed import Names, spec, specs
 from robench.contracts import Encoder, Progress
 from robench.engine.bench import Bench
 from robench.engine.local import reporting
@@ -29,7 +30,7 @@ from robench.engine.reporting import (
 )
 from robench.engine.restore import find_card, restore
 from robench.grid.questions import Pretraining, Probing
-from robench.grid.spec import Spec, SpecError, parse, parse_number
+from robench.grid.spec import Spec, SpecError, parse_number
 from robench.report import compare as comparing
 from robench.report import published
 from robench.report.table import Table, pivot
@@ -147,17 +148,18 @@ def evaluate(
     from robench.engine import imported
 
     bench = make_bench(places, Path("results", preset), progress, say, warn or say)
+    data, architecture = (spec("dataset", dataset),), spec("encoder", encoder)
     asked = replace(
         request,
         preset=preset,
         methods=(Spec("plain"),),
-        sources=(parse(dataset),),
-        targets=(parse(dataset),),
-        encoders=(parse(encoder),),
-        probes=() if probe is None else (parse(probe),),
+        sources=data,
+        targets=data,
+        encoders=(architecture,),
+        probes=() if probe is None else specs("probe", probe),
         seeds=(0,),
     )
-    loaded = imported.read_encoder(Path(checkpoint), parse(encoder), branch, bench.catalog)
+    loaded = imported.read_encoder(Path(checkpoint), architecture, branch, bench.catalog)
     own = imported.take_in(loaded, plan(asked, bench.catalog), bench)
     return answer(bench, own, reach(asked, bench.catalog))
 
@@ -275,9 +277,9 @@ def audit(
     if isinstance(source, Pretraining):
         images, dataset = source.recipe.images, source.dataset
     if target is not None:
-        dataset = catalog.resolve("datasets", parse(target))
+        dataset = catalog.resolve("datasets", target)
     if dataset is None:
         raise SpecError(f"{key} is imported: give the data set to audit it on with --target")
-    probing = Probing(source, catalog.resolve("probes", parse(probe)), dataset, images)
+    probing = Probing(source, catalog.resolve("probes", probe), dataset, images)
     say(f"{key}: probe {probe}, {limit} test images, linf, eps {eps}")
     return audit(bench, card, probing, limit, radius, () if autoattack else ("AutoAttack",))

@@ -11,12 +11,13 @@ from itertools import chain, groupby, pairwise, product
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import grid
 from robench.catalog.request import Request
+from robench.catalog.typed import specs
 from robench.engine.bench import Bench
 from robench.engine.estimate import cost, estimate
 from robench.engine.local import answers
 from robench.grid.questions import Evaluation
 from robench.grid.records import Result
-from robench.grid.spec import SpecError, nearest, parse
+from robench.grid.spec import SpecError, nearest
 from robench.papers import SCALES, PaperRow, PaperTable, Scale, find
 from robench.report.published import MEANINGS, Published
 from robench.report.render import comma_separated, markdown_escape
@@ -236,9 +237,9 @@ def planned(
     places = []
     for (source, target), row in product(table.transfers, table.rows):
         request = Request(
-            sources=(parse(source),),
-            targets=(parse(target),),
-            attacks=tuple(map(parse, table.columns.values())),
+            sources=specs("source", source),
+            targets=specs("target", target),
+            attacks=specs("attacks", [*table.columns.values()]),
             seeds=tuple(seeds),
         )
         here, full = (_grid(row, request, SCALES[one], catalog) for one in (scale, "full"))
@@ -263,8 +264,8 @@ def _grid(
         return ()
     request = dataclasses.replace(
         request,
-        methods=(parse(row.runs),),
-        probes=(parse(row.probe),) if row.probe else (),
+        methods=specs("method", row.runs),
+        probes=specs("probe", row.probe) if row.probe else (),
         epochs=scale.epochs,
         precision=scale.precision,
     )

@@ -18,11 +18,12 @@ import torch
 from robench.catalog import plugins
 from robench.catalog.arguments import Parameter, canonical, defaults, native, parameters
 from robench.catalog.revisions import digest
+from robench.catalog.typed import Names, spec, specs
 from robench.contracts import Attack, Encoder, Objective
 from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
 from robench.grid.records import Labels
-from robench.grid.spec import Spec, SpecError, nearest, parse, show
+from robench.grid.spec import Spec, SpecError, nearest, show
 from robench.presets import Preset, paper, paper_names
 from robench.tensors.modes import preserved_random_state
 
@@ -92,38 +93,37 @@ class Catalog:
         ]
         return f"{name}({', '.join(inside)})" if inside else ""
 
-    def resolve(self, kind: str, spec: Spec | str, preset: Sequence[Spec] = ()) -> Spec:
+    def resolve(self, kind: str, typed: Spec | str, preset: Names = ()) -> Spec:
         """The spec with every argument written out: as typed, else by ``preset``, else by default.
 
         Raises SpecError for an unknown name or argument, or a value of the wrong type or out of
         range.
         """
-        spec = _spec(spec)
-        for own in [one for one in preset if one.name == spec.name][:1]:
-            spec = spec.with_defaults(dict(own.arguments))
-        component = self._chosen(kind, spec)
+        full = spec(kind, typed)
+        for own in [one for one in specs(kind, preset) if one.name == full.name][:1]:
+            full = full.with_defaults(dict(own.arguments))
+        component = self._chosen(kind, full)
         takes = parameters(component)
-        for argument, _ in spec.arguments:
+        for argument, _ in full.arguments:
             if argument not in takes:
                 hint = nearest(argument, list(takes)) if takes else "it takes none"
-                raise SpecError(f"{spec.name} has no argument '{argument}'; {hint}")
+                raise SpecError(f"{full.name} has no argument '{argument}'; {hint}")
         for name, parameter in takes.items():
-            if parameter.required and not spec.has(name):
-                raise SpecError(
-                    f"{spec.name} needs {name}: write {self.signature(kind, spec.name)}"
-                )
-        full = spec.with_defaults(defaults(component))
-        values = ((n, canonical(value, takes[n], spec.name)) for n, value in full.arguments)
-        resolved = Spec(spec.name, tuple(values))
+            if parameter.required and not full.has(name):
+                form = self.signature(kind, full.name)
+                raise SpecError(f"{full.name} needs {name}: write {form}")
+        full = full.with_defaults(defaults(component))
+        values = ((n, canonical(value, takes[n], full.name)) for n, value in full.arguments)
+        resolved = Spec(full.name, tuple(values))
         self._try(kind, resolved)
         return resolved
 
-    def build(self, kind: str, spec: Spec | str, *given: Encoder) -> Any:
+    def build(self, kind: str, typed: Spec | str, *given: Encoder) -> Any:
         """Make the component that a resolved spec describes; a method is made around an encoder."""
-        spec = _spec(spec)
-        component = self._chosen(kind, spec)
+        full = spec(kind, typed)
+        component = self._chosen(kind, full)
         takes = parameters(component)
-        return component(*given, **{n: native(value, takes[n]) for n, value in spec.arguments})
+        return component(*given, **{n: native(value, takes[n]) for n, value in full.arguments})
 
     def build_objective(self, spec: Spec | str, encoder: Encoder) -> Objective:
         """Make the objective that a resolved spec describes, around an encoder."""
@@ -208,10 +208,6 @@ class Catalog:
 
 def _package(kind: str) -> str:
     return "objectives" if kind == "methods" else kind
-
-
-def _spec(given: Spec | str) -> Spec:
-    return parse(given) if isinstance(given, str) else given
 
 
 @cache

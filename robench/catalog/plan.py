@@ -1,16 +1,16 @@
-"""From names to questions: the grid that a run asks for, in an order that lets neighbours share
-work.
-"""
+"""From names to questions: the grid that a run asks for; evaluations that share work adjoin."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.request import Request
-from robench.catalog.settings import agrees, changed
+from robench.catalog.typed import agrees, spec, specs
 from robench.grid.questions import Evaluation, Pretraining, Probing
 from robench.grid.recipe import Recipe
-from robench.grid.spec import Spec, SpecError, Value, nearest, parse, parse_number, show
+from robench.grid.spec import Spec, SpecError, Value, nearest, parse_number, show
 from robench.presets import EPS, Pairing, Preset
 from robench.tensors.balls import BALLS
 
@@ -25,24 +25,24 @@ def plan(request: Request, catalog: Catalog) -> tuple[Evaluation, ...]:
 
 def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation, ...]:
     """The same, where ``preset`` stands for the one that the request names."""
-    own = tuple(parse(spec) for spec in preset.arguments)
+    own = specs("arguments", preset.arguments)
 
-    def resolved(kind: str, typed: tuple[Spec, ...], default: Sequence[str]) -> list[Spec]:
-        return [catalog.resolve(kind, spec, own) for spec in typed or map(parse, default)]
+    def resolved(kind: str, typed: Sequence[Spec | str]) -> list[Spec]:
+        return [catalog.resolve(kind, one, own) for one in typed]
 
     chosen = {}
-    for typed in request.methods or map(parse, preset.methods):
+    for typed in request.methods or preset.methods:
         pairing = paired(preset, catalog.resolve("methods", typed, own))
-        method = catalog.resolve("methods", typed, (*map(parse, pairing.arguments), *own))
+        method = catalog.resolve("methods", typed, (*pairing.arguments, *own))
         chosen[method] = (
-            resolved("encoders", request.encoders, pairing.encoders),
-            resolved("probes", request.probes, pairing.probes),
+            resolved("encoders", request.encoders or pairing.encoders),
+            resolved("probes", request.probes or pairing.probes),
             _recipe(request, pairing.recipe, catalog, method),
         )
     _check_settings(request, list(chosen))
-    sources = resolved("datasets", request.sources, preset.sources)
+    sources = resolved("datasets", request.sources or preset.sources)
     # Default targets: all sources, so transfer is included.
-    targets = resolved("datasets", request.targets or request.sources, preset.targets)
+    targets = resolved("datasets", request.targets or request.sources or preset.targets)
     attacks = list(_attacks(request, preset, catalog, own))
     evaluations = (
         Evaluation(
@@ -76,15 +76,15 @@ def paired(preset: Preset, method: Spec) -> Pairing:
     found = [
         pairing
         for pairing in preset.pairings
-        if any(agrees(parse(named), method) for named in pairing.methods)
+        if any(agrees(spec("pairing", named), method) for named in pairing.methods)
     ]
-    return Pairing(
-        (str(method),),
-        encoders=next((p.encoders for p in found if p.encoders), preset.encoders),
-        probes=next((p.probes for p in found if p.probes), preset.probes),
-        recipe=next((p.recipe for p in found if p.recipe), preset.recipe),
-        arguments=next((p.arguments for p in found if p.arguments), ()),
-    )
+    found.append(Pairing((), preset.encoders, preset.probes, preset.recipe))
+
+    def first(field: str) -> Any:
+        return next(filter(None, (getattr(one, field) for one in found)), None)
+
+    recipe, arguments = first("recipe"), first("arguments")
+    return Pairing((str(method),), first("encoders"), first("probes"), recipe, arguments or ())
 
 
 def _check_settings(request: Request, methods: Sequence[Spec]) -> None:
@@ -104,10 +104,36 @@ def _recipe(request: Request, given: Recipe | None, catalog: Catalog, method: Sp
             f"{name} has no schedule of its own, which this preset asks for; choose another "
             "--preset, type --epochs and --batch, or give its class recipe = Recipe(...)"
         )
+    if typed.get("schedule", "steps") != "steps":
+        typed = {"falls": (), **typed}
     try:
-        return changed(base, typed)
-    except SpecError as error:
+        if base is None:
+            made = Recipe(**typed)
+        else:
+            made = replace(resized(base, typed.get("epochs") or base.epochs), **typed)
+    except ValueError as error:
         raise SpecError(f"{name}: {error}") from None
+    if made.warmup >= made.epochs:
+        raise SpecError(f"{name}: warmup={made.warmup} is not less than epochs={made.epochs}")
+    if made.images is not None and made.images < made.batch:
+        raise SpecError(
+            f"{name}: images={made.images} is less than one batch of the pretraining; "
+            f"give at least {made.batch}"
+        )
+    return made
+
+
+def resized(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe at another number of epochs.
+
+    The warm-up leaves at least one epoch, and steps come at the same share of the training.
+    """
+    return replace(
+        recipe,
+        epochs=epochs,
+        warmup=min(recipe.warmup, epochs - 1),
+        falls=tuple((-(-at * epochs // recipe.epochs), share) for at, share in recipe.falls),
+    )
 
 
 def _attacks(
@@ -117,7 +143,7 @@ def _attacks(
     if unknown := [norm for norm in request.norms if norm not in BALLS]:
         raise SpecError(f"no norm '{unknown[0]}'; {nearest(unknown[0], list(BALLS))}")
     yield catalog.resolve("attacks", Spec("clean"))
-    for typed in request.attacks or map(parse, preset.attacks):
+    for typed in request.attacks or specs("attacks", preset.attacks):
         takes = catalog.parameters("attacks", typed.name)
         if "surrogate" in catalog.component("attacks", typed.name).needs:
             raise SpecError(f"{typed.name} needs a surrogate, which only `robench audit` makes")
@@ -133,9 +159,8 @@ def _attacks(
                 sizes = [parse_number(eps) for eps in request.eps or usual]
             for eps in sizes:
                 _check_radius(eps, norm)
-                spec = typed if norm is None else typed.with_defaults({"norm": norm})
-                spec = spec if eps is None else spec.with_defaults({"eps": eps})
-                yield catalog.resolve("attacks", spec, own)
+                ball = {name: v for name, v in (("norm", norm), ("eps", eps)) if v is not None}
+                yield catalog.resolve("attacks", typed.with_defaults(ball), own)
 
 
 def _check_radius(eps: Value, norm: Value) -> None:

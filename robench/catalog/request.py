@@ -10,64 +10,26 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from functools import partial, wraps
+from inspect import Parameter
 from pathlib import Path
 from typing import Any, TypeVar
 
-from robench.catalog.settings import Setting, agrees, recipe_value, settings, whole
-from robench.grid.spec import Spec, SpecError, exact, nearest, parse_list, show_number
+from robench.catalog.typed import (
+    Setting,
+    agrees,
+    each,
+    path,
+    paths,
+    radius,
+    recipe_value,
+    settings,
+    specs,
+    whole,
+    word,
+)
+from robench.grid.spec import Spec, nearest
 
 R = TypeVar("R")
-
-Names = str | Spec | Sequence[str | Spec]
-"""As typed: ``"plain,rocl(steps=5)"``, or a list of such."""
-
-
-def specs(name: str, value: Names) -> tuple[Spec, ...]:
-    """Read specs from a list between commas, or from several such lists.
-
-    Raises SpecError for an empty list, or an item that cannot be read.
-    """
-    items = _several(value, str | Spec)
-    return tuple(
-        s for item in items for s in ([item] if isinstance(item, Spec) else parse_list(item))
-    )
-
-
-def each(read: Callable[[str, Any], R]) -> Callable[[str, Any], tuple[R, ...]]:
-    """Read text between commas, a number, or several of either."""
-
-    def read_all(name: str, value: Any) -> tuple[R, ...]:
-        items = value.split(",") if isinstance(value, str) else _several(value, int | float)
-        found = tuple(read(name, item) for item in items if str(item).strip())
-        if items and not found:
-            raise SpecError(f"{name}: the list is empty; write items with commas between")
-        return found
-
-    return read_all
-
-
-def word(name: str, value: object) -> str:
-    """Read one word."""
-    return str(value).strip()
-
-
-def radius(name: str, value: str | float) -> str:
-    """Read ``"8/255"`` as typed, and Python's ``8 / 255`` as the fraction that it was."""
-    return value.strip() if isinstance(value, str) else show_number(exact(value))
-
-
-def path(name: str, value: Path | str) -> Path:
-    """Read a path."""
-    return Path(value)
-
-
-def paths(name: str, value: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
-    """Read paths."""
-    return tuple(map(Path, _several(value, str | Path)))
-
-
-def _several(value: Any, one: Any) -> Sequence[Any]:
-    return [value] if isinstance(value, one) else tuple(value)
 
 
 def _option(
@@ -91,7 +53,18 @@ def _of_recipe(help: str, metavar: str = "N") -> Any:  # noqa: A002
 
 
 @dataclass(frozen=True)
-class Request:
+class _Typed:
+    """Reads its values when it is made; None is the default."""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            read = one.default if value is None else one.metadata["read"](one.name, value)
+            object.__setattr__(self, one.name, read)
+
+
+@dataclass(frozen=True)
+class Request(_Typed):
     """A grid to be answered. None and empty leave a choice to the preset."""
 
     methods: tuple[Spec, ...] = _option('Objectives, such as plain,clae,"rocl(steps=10)".')
@@ -122,28 +95,17 @@ class Request:
         multiple=True,
     )
 
-    def __post_init__(self) -> None:
-        _read(self)
-        names = [str(setting) for setting in self._recipe()]
-        for name in names:
-            if names.count(name) > 1:
-                raise SpecError(f"{name} is given twice")
-
-    def _recipe(self) -> list[Setting]:
-        """All typed settings of a recipe, also those with an option of their own."""
-        own = [f.name for f in fields(self) if f.metadata["read"] is recipe_value]
-        typed = {name: getattr(self, name) for name in own}
-        return [Setting(*one) for one in typed.items() if one[1] is not None] + [*self.settings]
-
     def recipe(self, method: Spec) -> dict[str, Any]:
         """The typed fields of a method's recipe; settings for that method alone win."""
-        typed = [one for one in self._recipe() if one.method is None or agrees(one.method, method)]
-        typed.sort(key=lambda setting: setting.method is not None)
-        return {setting.key: setting.value for setting in typed}
+        own = [one.name for one in fields(self) if one.metadata["read"] is recipe_value]
+        typed = {name: getattr(self, name) for name in own if getattr(self, name) is not None}
+        typed |= {one.key: one.value for one in self.settings if one.method is None}
+        alone = (one for one in self.settings if one.method and agrees(one.method, method))
+        return typed | {one.key: one.value for one in alone}
 
 
 @dataclass(frozen=True)
-class Places:
+class Places(_Typed):
     """The folders of results, encoders and data, the device, and files with components."""
 
     out: Path | None = _option("Results folder.  [default: its own under results/]", path, None)
@@ -160,20 +122,10 @@ class Places:
         multiple=True,
     )
 
-    def __post_init__(self) -> None:
-        _read(self)
-
     @property
     def root(self) -> Path:
         """The folder of data sets: as given, else ``ROBENCH_DATA``, else ``data``."""
         return self.data or Path(os.environ.get("ROBENCH_DATA") or "data")
-
-
-def _read(made: Request | Places) -> None:
-    for one in fields(made):
-        value = getattr(made, one.name)
-        read = one.default if value is None else one.metadata["read"](one.name, value)
-        object.__setattr__(made, one.name, read)
 
 
 OPTIONS: Mapping[str, "Field[Any]"] = {
@@ -182,6 +134,7 @@ OPTIONS: Mapping[str, "Field[Any]"] = {
 PLACES = tuple(one.name for one in fields(Places))
 STORED = "preset", "out", "zoo", "plugins"
 """The options of whatever only reads results."""
+_MADE = {"request", "places"}
 
 
 def gathered(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,22 +156,18 @@ def keywords(*names: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """
 
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
-        taken = {"request", "places"}
-        own = inspect.signature(function).parameters
-        both = [one for name, one in own.items() if name not in taken]
-        for name in names:
-            default = OPTIONS[name].default or None
-            both.append(
-                inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
-            )
+        own = inspect.signature(function).parameters.values()
+        kind = Parameter.POSITIONAL_OR_KEYWORD
+        options = [Parameter(n, kind, default=OPTIONS[n].default or None) for n in names]
+        both = [*(one for one in own if one.name not in _MADE), *options]
         signature = inspect.Signature(sorted(both, key=lambda one: one.kind))
 
         @wraps(function)
         def called(*given: Any, **named: Any) -> R:
-            for name in named.keys() - taken - signature.parameters.keys():
+            for name in named.keys() - _MADE - signature.parameters.keys():
                 hint = nearest(name, list(signature.parameters))
                 raise TypeError(f"{function.__name__}() has no argument '{name}'; {hint}")
-            made = {name: named.pop(name) for name in taken & named.keys()}
+            made = {name: named.pop(name) for name in _MADE & named.keys()}
             values = signature.bind_partial(*given, **named).arguments
             return function(**gathered(names, values | made))
 

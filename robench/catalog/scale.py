@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.plan import paired
+from robench.catalog.plan import paired, resized
 from robench.catalog.request import Request
-from robench.catalog.settings import resized
 from robench.grid.questions import Evaluation, Imported
 from robench.grid.recipe import Recipe
 from robench.grid.spec import SpecError

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Literal
 
 from robench.grid.recipe import Recipe
-from robench.grid.spec import Spec, SpecError, nearest, parse
+from robench.grid.spec import SpecError, nearest
 from robench.presets import Preset
 
 
@@ -85,8 +85,8 @@ class Scale:
 
         def encoders(typed: Sequence[str]) -> tuple[str, ...]:
             # Another architecture keeps the arguments, such as the input's normalisation.
-            specs = [parse(spec) for spec in typed]
-            return tuple(str(Spec(self.encoder or spec.name, spec.arguments)) for spec in specs)
+            own = (one.partition("(") for one in typed)
+            return tuple(f"{self.encoder or name}{bracket}{rest}" for name, bracket, rest in own)
 
         pairings = [
             replace(one, encoders=encoders(one.encoders), recipe=self.recipe or one.recipe)

@@ -12,7 +12,7 @@ from torch import nn
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import grid, plan
 from robench.catalog.request import Request
-from robench.catalog.settings import recipe_value
+from robench.catalog.typed import recipe_value
 from robench.contracts import Encoder
 from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
