@@ -12,7 +12,6 @@ from robench.catalog.request import OPTIONS, PLACES, STORED, Places, Request, ke
 from robench.catalog.scale import schedules
 from robench.catalog.typed import Names, spec, specs
 from robench.contracts import Encoder, Progress
-from robench.engine.bench import Bench
 from robench.engine.local import reporting
 from robench.engine.places import Say, make_bench, open_store
 from robench.engine.progress import bar
@@ -26,7 +25,6 @@ from robench.engine.reporting import (
     stored,
     stored_method,
     write_report,
-    write_text,
 )
 from robench.engine.restore import find_card, restore
 from robench.grid.questions import Pretraining, Probing
@@ -35,6 +33,7 @@ from robench.report import compare as comparing
 from robench.report import published
 from robench.report.table import Table, pivot
 from robench.report.worst_case import worst_cases
+from robench.report.write import save
 from robench.store.store import Store
 
 if TYPE_CHECKING:
@@ -65,16 +64,14 @@ def run(
 
 
 @keywords(*OPTIONS)
-def dry_run(
-    request: Request, *, places: Places, progress: Progress = bar, warn: Say = print
-) -> Iterator[str]:
+def dry_run(request: Request, *, places: Places, warn: Say = print) -> Iterator[str]:
     """The plan of `run` in lines: schedules, what is cached, and rough times. Nothing is written.
 
     Raises SpecError as `run` does.
     """
     from robench.engine.estimate import estimate
 
-    bench = make_bench(places, Path("results", request.preset), progress, warn, warn)
+    bench = make_bench(places, Path("results", request.preset), bar, warn, warn)
     evaluations = plan(request, bench.catalog)
     yield from schedules(evaluations, request, bench.catalog)
     yield from estimate(bench, evaluations, reach(request, bench.catalog))
@@ -97,31 +94,27 @@ def reproduce(
     DataError or StoreError, before any compute, for what does not exist or cannot be read or
     written.
     """
-    task, bench = planned(table, scale, request, places, progress, say, warn or say)
+    bench = make_bench(places, _folder(table, scale), progress, say, warn or say)
+    task = reproduction.planned(table, scale, request.seeds, bench.catalog, published.values())
     made = reproduction.reproduce(task, bench)
     with reporting(bench):
         for name, text in reproduction.texts(made).items():
-            write_text(bench.store.out / name, text)
+            save(bench.store.out / name, text.encode())
     return made
 
 
-def planned(
-    table: str,
-    scale: str,
-    request: Request,
-    places: Places,
-    progress: Progress,
-    say: Say,
-    warn: Say,
-) -> tuple[reproduction.Reproduction, Bench]:
-    """A published table before it has run again, and the bench to run it on.
+@keywords("seeds", *PLACES)
+def dry_run_of(
+    table: str, scale: str, *, request: Request, places: Places, warn: Say = print
+) -> Iterator[str]:
+    """The plan of `reproduce` in lines. Nothing is written; raises SpecError as it does."""
+    bench = make_bench(places, _folder(table, scale), bar, warn, warn)
+    made = reproduction.planned(table, scale, request.seeds, bench.catalog, published.values())
+    yield from reproduction.dry_run(made, bench)
 
-    Raises SpecError for what does not exist or cannot be, before any compute.
-    """
-    folder = Path("results", "reproduce", f"{table}-{scale}")
-    bench = make_bench(places, folder, progress, say, warn)
-    values = published.values()
-    return reproduction.planned(table, scale, request.seeds, bench.catalog, values), bench
+
+def _folder(table: str, scale: str) -> Path:
+    return Path("results", "reproduce", f"{table}-{scale}")
 
 
 @keywords("attacks", "norms", "eps", "limit", *PLACES)
@@ -185,8 +178,7 @@ def worst_case(attacks: Names, *, request: Request, places: Places, say: Say = p
     """
     store, catalog = _stored_cells(request, places, say)
     results = latest(store, catalog, say)
-    names = [str(spec) for spec in specs("attacks", attacks)]
-    worst = worst_cases(results, names, catalog.attack)
+    worst = worst_cases(results, [*map(str, specs("attacks", attacks))], catalog.attack)
     return pivot(
         [*results, *worst],
         scale=scales(results, catalog),
@@ -215,7 +207,7 @@ def compare(
     methods = sorted({result.labels.method for result in results})
     a, b = (stored_method(typed, methods, catalog) for typed in (method_a, method_b))
     if worst_case is not None:
-        names = [str(spec) for spec in specs("attacks", worst_case)]
+        names = [*map(str, specs("attacks", worst_case))]
         results += worst_cases(results, names, catalog.attack)
     made = comparing.compare(results, a, b, sizes_in_words(results, (a, b), catalog))
     if line := left_out(made):

@@ -5,7 +5,7 @@ import json
 import platform
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -19,7 +19,6 @@ from robench.grid.spec import nearest
 
 if TYPE_CHECKING:
     from robench.api import Results
-    from robench.catalog.catalog import Catalog
 
 Command = Callable[..., Any]
 
@@ -44,6 +43,8 @@ def main() -> None:
         code = _complain("interrupted; the same command goes on from here", 130)
     except Terminated:
         code = _complain("stopped; the same command goes on from here", 143)
+    except OSError as error:
+        code = _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except Exception as error:
         # Compared by name: importing the classes would import torch.
         if type(error).__name__ not in ("SpecError", "DataError", "StoreError"):
@@ -75,15 +76,17 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
+def _say(line: str, error: bool = False) -> None:
+    # Lines quote files, and a terminal would obey the codes in them.
+    click.echo("".join(c if c.isprintable() else "?" for c in line), err=error)
+
+
 def _note(line: str) -> None:
-    # Messages quote files, and a terminal would obey the codes in them.
-    shown = "".join(c if c.isprintable() else "?" for c in line)
-    click.echo(f"robench: {shown}", err=True)
+    _say(f"robench: {line}", error=True)
 
 
-def _failed(failures: Iterable[str]) -> int:
+def _failed(failures: Sequence[str]) -> int:
     """Print each failure; the exit code."""
-    failures = list(failures)
     for failure in failures:
         _note(f"failed: {failure}")
     return 1 if failures else 0
@@ -157,14 +160,13 @@ def run(request: Request, places: Places, dry_run: bool) -> int:
     What is typed wins over the preset, the preset over a method's own schedule.
     """
     from robench import api
-    from robench.engine.progress import bar
 
     if dry_run:
-        for line in api.dry_run(request=request, places=places, progress=bar, warn=_note):
-            click.echo(line)
+        for line in api.dry_run(request=request, places=places, warn=_note):
+            _say(line)
         return 0
     keep_freed_memory()
-    return _shown(api.run(request=request, places=places, progress=bar, say=click.echo, warn=_note))
+    return _shown(api.run(request=request, places=places, say=_say, warn=_note))
 
 
 def _shown(results: "Results") -> int:
@@ -195,19 +197,15 @@ def reproduce(table: str, scale: str, request: Request, places: Places, dry_run:
     results/reproduce/TABLE-SCALE.
     """
     from robench import api
-    from robench.engine.progress import bar
-    from robench.reproduction import dry_run as lines
     from robench.reproduction import markdown
 
     places = replace(places, out=places.out or Path(f"results/reproduce/{table}-{scale}"))
     if dry_run:
-        for line in lines(*api.planned(table, scale, request, places, bar, click.echo, _note)):
-            click.echo(line)
+        for line in api.dry_run_of(table, scale, request=request, places=places, warn=_note):
+            _say(line)
         return 0
     keep_freed_memory()
-    made = api.reproduce(
-        table, scale, request=request, places=places, progress=bar, say=click.echo, warn=_note
-    )
+    made = api.reproduce(table, scale, request=request, places=places, say=_say, warn=_note)
     click.echo(f"\n{markdown(made)}\nThis table, as CSV too, and cells: {places.out}")
     return _failed(made.failures)
 
@@ -231,22 +229,11 @@ def list_(kind: str, words: tuple[str, ...], places: Places) -> None:
     if words:
         raise click.UsageError(f"unexpected '{words[0]}'; only `robench ls published` takes words")
     from robench.catalog.catalog import Catalog
+    from robench.engine.reporting import listed
 
     catalog = Catalog(places.plugins)
-    if kind == "results":
-        from robench.engine.reporting import listed
-
-        for line in listed(places, catalog, _note):
-            click.echo(line)
-        return
-    _list(kind, catalog)
-
-
-def _list(kind: str, catalog: "Catalog") -> None:
-    for name in catalog.names(kind):
-        click.echo(f"{name:17} {catalog.summary(kind, name)}")
-        if signature := catalog.signature(kind, name):
-            click.echo(f"{'':17} {signature}")
+    for line in listed(places, catalog, _note) if kind == "results" else catalog.listed(kind):
+        _say(line)
 
 
 @cli.group(cls=Commands, invoke_without_command=True)
@@ -254,9 +241,7 @@ def _list(kind: str, catalog: "Catalog") -> None:
 def presets(context: click.Context) -> None:
     """List presets, or show what one runs and where its settings come from."""
     if context.invoked_subcommand is None:
-        from robench.catalog.catalog import Catalog
-
-        _list("presets", Catalog())
+        context.invoke(list_, kind="presets")
 
 
 @presets.command()
@@ -285,7 +270,7 @@ def report(request: Request, places: Places) -> None:
     from robench import api
 
     for path in api.report(request=request, places=places, say=_note):
-        click.echo(str(path))
+        _say(str(path))
 
 
 @cli.command()
@@ -311,15 +296,15 @@ def compare(
 ) -> None:
     """Compare two methods image by image: difference, interval and p; nothing is computed."""
     from robench import api
-    from robench.engine.reporting import write_text
     from robench.report import compare as comparing
     from robench.report.render import frame_csv, shown
+    from robench.report.write import save
 
     made = api.compare(
         method_a, method_b, worst_case=attacks, request=request, places=places, say=_note
     )
     if file is not None:
-        write_text(file, frame_csv(comparing.frame(made)))
+        save(file, frame_csv(comparing.frame(made)).encode())
     click.echo(shown(comparing.table(made)), nl=False)
 
 
@@ -395,18 +380,10 @@ def evaluate(
     goes into the zoo, and its results stand beside those of runs with the same preset.
     """
     from robench import api
-    from robench.engine.progress import bar
 
+    places = replace(places, data=root)
     return _shown(
-        api.evaluate(
-            checkpoint,
-            request=request,
-            places=replace(places, data=root),
-            progress=bar,
-            say=click.echo,
-            warn=_note,
-            **settings,
-        )
+        api.evaluate(checkpoint, request=request, places=places, say=_say, warn=_note, **settings)
     )
 
 
@@ -426,7 +403,6 @@ def audit(
     """
     from robench import api
     from robench.engine.audit import Verdict, summary
-    from robench.engine.progress import bar
 
     checks = api.audit(
         key,
@@ -435,15 +411,14 @@ def audit(
         autoattack=not no_autoattack,
         request=request,
         places=places,
-        progress=bar,
-        say=click.echo,
+        say=_say,
         warn=_note,
     )
     findings = []
     for finding in checks:
         findings.append(finding)
-        click.echo(str(finding))
-    click.echo(summary(findings))
+        _say(str(finding))
+    _say(summary(findings))
     return 0 if all(finding.verdict is Verdict.OK for finding in findings) else 1
 
 
@@ -454,4 +429,4 @@ def doctor(places: Places) -> None:
     from robench.engine.doctor import examine
 
     for line in examine(places.root):
-        click.echo(line)
+        _say(line)

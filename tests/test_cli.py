@@ -125,14 +125,14 @@ def test_a_damaged_cell_is_set_aside_computed_again_and_reported(elsewhere: Path
 def test_a_stopped_run_says_how_to_go_on_and_goes_on(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, sent: int, code: int, word: str, at: str
 ) -> None:
-    def progress(items: Sequence[Any], label: str) -> Iterator[Any]:
+    def progress(items: Sequence[Any], desc: str, **rest: Any) -> Iterator[Any]:
         for item in items:
-            if at in label:
+            if at in desc:
                 os.kill(os.getpid(), sent)
             yield item
 
     words = (*TOY_RUN, *toys_in(elsewhere))
-    monkeypatch.setattr("robench.engine.progress.bar", progress)
+    monkeypatch.setattr("robench.engine.progress.tqdm", progress)
     done = robench(*words)
     assert done.code == code
     assert done.err.strip() == f"robench: {word}; the same command goes on from here"

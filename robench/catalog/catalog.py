@@ -7,7 +7,7 @@ the component. Nothing is registered anywhere.
 
 import importlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -75,6 +75,13 @@ class Catalog:
     def parameters(self, kind: str, name: str) -> dict[str, Parameter]:
         """The arguments that a spec of this component takes, in the order of its signature."""
         return parameters(self.component(kind, name))
+
+    def listed(self, kind: str) -> Iterator[str]:
+        """A line for each component of a kind, and one for its arguments with their defaults."""
+        for name in self.names(kind):
+            yield f"{name:17} {self.summary(kind, name)}"
+            if signature := self.signature(kind, name):
+                yield f"{'':17} {signature}"
 
     def summary(self, kind: str, name: str) -> str:
         """The first paragraph of what the component says of itself."""

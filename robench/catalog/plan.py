@@ -159,7 +159,8 @@ def _attacks(
                 sizes = [parse_number(eps) for eps in request.eps or usual]
             for eps in sizes:
                 _check_radius(eps, norm)
-                ball = {name: v for name, v in (("norm", norm), ("eps", eps)) if v is not None}
+                ball: dict[str, Value] = {"norm": norm} if norm is not None else {}
+                ball |= {"eps": eps} if eps is not None else {}
                 yield catalog.resolve("attacks", typed.with_defaults(ball), own)
 
 

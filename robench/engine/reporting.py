@@ -19,8 +19,8 @@ from robench.grid.records import Curve, Result
 from robench.grid.spec import SpecError, nearest
 from robench.report.compare import Comparison
 from robench.report.results import frame, latest_last, one_each
-from robench.report.write import save, write
-from robench.store.store import Store, StoreError
+from robench.report.write import write
+from robench.store.store import Store
 from robench.trust.review import review
 
 
@@ -167,7 +167,7 @@ def write_report(
     """Write tables and figures on the results into the store's results folder; returns the paths.
 
     ``methods`` come first, in their order. Without ``redraw``, figures of a report whose text stays
-    the same are left as they are. Raises StoreError where they cannot be written.
+    the same are left as they are.
     """
     results = sorted(results, key=lambda result: result.cell.key)
     first = {result.cell.evaluation.probing.source: result for result in results}
@@ -177,26 +177,15 @@ def write_report(
         for one, card in cards
         if card is not None and card.losses
     ]
-    try:
-        return write(
-            results,
-            curves,
-            store.out,
-            scale=scales(results, catalog),
-            methods=methods,
-            metrics={name: catalog.component("metrics", name) for name in catalog.names("metrics")},
-            redraw=redraw,
-        )
-    except OSError as error:
-        raise StoreError(f"cannot write the report to {store.out}: {error}") from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file. Raises StoreError where that cannot be done."""
-    try:
-        save(path, text.encode())
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
+    return write(
+        results,
+        curves,
+        store.out,
+        scale=scales(results, catalog),
+        methods=methods,
+        metrics={name: catalog.component("metrics", name) for name in catalog.names("metrics")},
+        redraw=redraw,
+    )
 
 
 def listed(places: Places, catalog: Catalog, warn: Callable[[str], None]) -> Iterator[str]:
