@@ -1,30 +1,27 @@
 """A plan in lines: what is cached, what would be computed, and roughly how long that takes.
 
-Operations are counted once for each architecture and method, on two images. Seconds come from one
-rate for all of them: that of encoders trained on this device before, or else of a timed batch.
+An image is timed once for each architecture and method, in a batch on the device of the plan.
 """
 
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache, partial
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch import Generator
 
-from robench.contracts import Attack, Batch, Encoder
+from robench.contracts import Attack, Batch
 from robench.engine.bench import Bench
+from robench.engine.pretrain import loss_of
 from robench.grid.questions import Evaluation, Pretraining, Probing, Source
 from robench.grid.spec import Spec
-from robench.store.provenance import describe
-from robench.tensors.modes import evaluating, preserved_random_state
+from robench.tensors.modes import preserved_random_state
 
 _TRAINING, _TEST = 50_000, 10_000  # images where all are used: CIFAR's
 _CLASSES = 10  # where an attack's budget depends on them; more change it little
-_BATCH = 32  # of the timed pass
-_LONG = 10.0  # seconds of past trainings that give a rate worth using
+_BATCH = {"cpu": 32, "cuda": 256}  # of the timed step
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,8 @@ def estimate(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None)
         yield "nothing to compute"
         return
     unfitted = [p for p in dict.fromkeys(e.probing for e in missing) if not bench.known.fitted(p)]
-    counts, parts = _Counts(bench, _sources(evaluations)), list[Cost]()
-    for name, part in _parts(counts, untrained, unfitted, missing, limit):
+    parts = list[Cost]()
+    for name, part in _parts(bench, untrained, unfitted, missing, limit):
         parts.append(part)
         yield f"  {name}: {part}"
     yield f"in all {_total(parts)}, on {bench.device}"
@@ -61,128 +58,75 @@ def estimate(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None)
 
 def cost(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Cost:
     """The cost of the evaluations with nothing cached."""
-    probings, sources = dict.fromkeys(one.probing for one in evaluations), _sources(evaluations)
-    parts = _parts(_Counts(bench, sources), sources, probings, evaluations, limit)
+    probings = dict.fromkeys(one.probing for one in evaluations)
+    parts = _parts(bench, _sources(evaluations), probings, evaluations, limit)
     return _total([part for _, part in parts])
 
 
 def _parts(
-    counts: "_Counts",
+    bench: Bench,
     sources: Iterable[Source],
     probings: Iterable[Probing],
     evaluations: Iterable[Evaluation],
     limit: int | None,
 ) -> Iterator[tuple[str, Cost]]:
     """Each part with its cost; feature-based probes are fast and omitted."""
-    bench = counts.bench
+    seconds = cache(partial(_seconds, bench))
     for source in sources:
         if isinstance(source, Pretraining):
             method = bench.catalog.label("methods", source.objective)
             data = bench.catalog.label("datasets", source.dataset)
-            name = f"pretrain {method} on {data}, seed {source.seed}"
-            yield name, counts.cost(counts.training(source))
+            recipe = source.recipe
+            images = (recipe.images or _TRAINING) // recipe.batch * recipe.batch * recipe.epochs
+            step = seconds(source.encoder, source.dataset, source.objective, recipe.precision)
+            yield (
+                f"pretrain {method} on {data}, seed {source.seed}",
+                Cost(images * step, images * step),
+            )
     for probing in probings:
         passes = bench.probe(probing).passes() * (probing.images or _TRAINING)
         if passes:
             labels = bench.store.labels(Evaluation(probing, Spec("clean")))
             name = f"fit {labels.probe} on {labels.target}, {labels.method} {labels.source}"
-            yield name, counts.cost(passes * counts.image(probing.source.encoder, probing.dataset))
+            unit = passes * seconds(probing.source.encoder, probing.dataset)
+            yield name, Cost(unit, unit)
     for one in evaluations:
         attack, images = bench.catalog.build("attacks", one.attack), limit or _TEST
         assert isinstance(attack, Attack)
-        unit = images * counts.image(one.probing.source.encoder, one.probing.dataset)
-        low, high = attack.passes(_CLASSES)
-        yield f"{bench.title(one)}, {images} images", counts.cost(unit * low, unit * high)
+        unit = images * seconds(one.probing.source.encoder, one.probing.dataset)
+        yield (
+            f"{bench.title(one)}, {images} images",
+            Cost(*(unit * n for n in attack.passes(_CLASSES))),
+        )
 
 
-class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts floating-point operations, as torch's FlopCounterMode does, also within ascents."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.number = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if func.overloadpacket in flop_registry:
-            self.number += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=out)
-        return out
-
-
-class _Counts:
-    """Operations, counted once for each architecture and method, and their rate."""
-
-    def __init__(self, bench: Bench, sources: Sequence[Source]) -> None:
-        self.bench = bench
-        self._known: dict[object, float] = {}
-        self._rate = self._past_rate(sources) or self._timed_rate(sources[0])
-
-    def cost(self, low: float, high: float | None = None) -> Cost:
-        """The seconds of so many operations."""
-        return Cost(low / self._rate, (high or low) / self._rate)
-
-    def training(self, question: Pretraining) -> float:
-        """Operations of a whole pretraining."""
-        recipe = question.recipe
-        images = (recipe.images or _TRAINING) // recipe.batch * recipe.batch
-        image = self.image(question.encoder, question.dataset, question.objective)
-        return image * images * recipe.epochs
-
-    def image(self, spec: Spec, dataset: Spec, objective: Spec | None = None) -> float:
-        """Operations of one image forward and back, through an objective or an encoder alone."""
-        catalog, size = self.bench.catalog, self._size(dataset)
-        if (spec, size, objective) not in self._known:
-            with preserved_random_state():
-                encoder = catalog.build("encoders", spec)
-                method = None
-                if objective is not None:
-                    method = catalog.build_objective(objective, encoder)
-            with _Operations() as counted:
-                if method is None:
-                    _pass(encoder, size, 2)
-                else:
-                    index, draws = torch.arange(2), torch.Generator().manual_seed(0)
-                    images = torch.rand(2, 3, size, size, generator=draws)
-                    labels = index if method.uses_labels else None
-                    method(Batch(images, index, labels, 0, 1, 0.0, draws)).backward()
-            self._known[spec, size, objective] = counted.number / 2
-        return self._known[spec, size, objective]
-
-    def _past_rate(self, sources: Iterable[Source]) -> float | None:
-        """Operations a second of earlier trainings on this device, if they took long enough."""
-        device, operations, seconds = describe(self.bench.device), 0.0, 0.0
-        for source in sources:
-            card = self.bench.store.card(source)
-            if isinstance(source, Pretraining) and card and card.provenance.device == device:
-                operations += self.training(source)
-                seconds += card.seconds
-        return operations / seconds if seconds > _LONG else None
-
-    def _timed_rate(self, source: Source) -> float:
-        """Operations a second of a batch that is passed through an encoder now."""
-        device = self.bench.device
-        data = source.dataset if isinstance(source, Pretraining) else Spec("cifar10")
-        with preserved_random_state():
-            encoder = self.bench.catalog.build("encoders", source.encoder).to(device)
-        taken = []
-        for _ in range(3):
+def _seconds(
+    bench: Bench,
+    spec: Spec,
+    dataset: Spec,
+    objective: Spec | None = None,
+    precision: str = "fp32",
+) -> float:
+    """Seconds of one image forward and back, through an objective or an encoder alone."""
+    device, size = bench.device, getattr(bench.catalog.build("datasets", dataset), "size", 32)
+    images = torch.zeros(_BATCH[device.type], 3, size, size, device=device, requires_grad=True)
+    index, taken = torch.arange(len(images), device=device), list[float]()
+    with preserved_random_state():
+        encoder = bench.catalog.build("encoders", spec).to(device)
+        if objective is not None:
+            method = bench.catalog.build_objective(objective, encoder).to(device)
+            labels = index % 2 if method.uses_labels else None
+            batch = Batch(images.detach(), index, labels, 0, 1, 0.0, Generator(device))
+        for _ in range(2):  # the first one is slower
             start = time.perf_counter()
-            _pass(encoder, self._size(data), _BATCH)
+            if objective is not None:
+                torch.autograd.backward(loss_of(method, batch, precision))
+            else:
+                encoder.eval()(images).sum().backward()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             taken.append(time.perf_counter() - start)
-        return _BATCH * self.image(source.encoder, data) / min(taken)
-
-    def _size(self, dataset: Spec) -> int:
-        return int(getattr(self.bench.catalog.build("datasets", dataset), "size", 32))
-
-
-def _pass(encoder: Encoder, size: int, count: int) -> None:
-    """So many images forward and back."""
-    device = next(encoder.parameters()).device
-    images = torch.zeros(count, 3, size, size, device=device, requires_grad=True)
-    with evaluating(encoder):
-        torch.autograd.grad(encoder(images).sum(), images)
+    return min(taken) / len(images)
 
 
 def _sources(evaluations: Iterable[Evaluation]) -> list[Source]:

@@ -47,8 +47,7 @@ def pretrain(
         recipe.weight_decay,
     )
     objective.train()
-    half = recipe.precision == "bf16"
-    if half:
+    if recipe.precision == "bf16":
         # Channels-last is the layout that bfloat16 convolutions are fast in.
         objective.to(memory_format=torch.channels_last)
     losses = torch.zeros(recipe.epochs, count, dtype=torch.float64, device=run.device)
@@ -85,12 +84,8 @@ def pretrain(
         batch = Batch(images, rows, labels, epoch, recipe.epochs, done, generator)
         descent.zero_grad()
         try:
-            with (
-                quick_convolutions(objective),
-                torch.autocast(run.device.type, dtype=torch.bfloat16, enabled=half),
-            ):
-                loss = objective(batch)
-            loss.backward()
+            loss = loss_of(objective, batch, recipe.precision)
+            torch.autograd.backward(loss)
             descent.step()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -105,6 +100,14 @@ def pretrain(
         if step == count - 1:
             _check(losses, recipe, label)
     return [float(mean) for mean in losses.mean(1)]
+
+
+def loss_of(objective: Objective, batch: Batch, precision: str) -> Tensor:
+    """The loss of a batch, in "bf16" where autocast computes in it, or in "fp32"."""
+    half = torch.autocast(batch.images.device.type, torch.bfloat16, enabled=precision == "bf16")
+    with quick_convolutions(objective), half:
+        loss: Tensor = objective(batch)
+    return loss
 
 
 def _restore(objective: Objective, found: Mapping[str, Tensor]) -> None:
