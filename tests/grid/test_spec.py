@@ -67,7 +67,7 @@ def test_python_s_numbers_become_the_ones_that_were_meant(number: float, meant: 
         "linear-sgd",
         "pgd(eps=8/255, norm=linf, restarts=1, step_size=none, steps=20)",
         "npz(path='/data/my set.npz')",
-        "x(a=true, b=false, c='true', d='it\\'s', e='a,b(c')",
+        "x(a=true, b=false, c='true', d=\"it's\", e='a,b(c')",
     ],
 )
 def test_a_spec_is_written_as_it_is_read(text: str) -> None:
@@ -148,32 +148,24 @@ def test_the_nearest_come_first_and_all_are_told() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "'a'+" + "-" * 4000 + "1",
-        "'a'" + "+1" * 1900,
-        "'a'+" + "(" * 190 + "1" + ")" * 190,
-        "'a'" + "if 1else'a'" * 300,
         "'a' 'b'",
-        "'a'[0]",
+        "'a'+1",
         "'a\x00'",
+        "'a\n'",
         "99e99",
         "12345678901234567890123e-99",
         f"{'1' * 60}.{'3' * 35}",
-        "'" + "\x01" * 1500 + "'",
     ],
 )
-def test_what_could_not_be_read_back_or_is_a_program_is_refused(value: str) -> None:
-    """Python's parser recurses through such texts, and warns of some."""
+def test_what_could_not_be_read_back_is_refused(value: str) -> None:
     with pytest.raises(SpecError) as refused:
         parse(f"x(a={value})")
     assert len(str(refused.value)) < 300
 
 
-@pytest.mark.parametrize("value", [r"C:\\data", r"a\'b", 'say "x"', "a\nb", "ü"])
-def test_a_quoted_text_may_hold_anything(value: str) -> None:
+@pytest.mark.parametrize("value", [r"C:\data", "it's", 'say "x"', "a=b, c(d", "ü"])
+def test_a_quoted_text_stands_for_itself(value: str) -> None:
     spec = Spec("x", (("a", value),))
     assert parse(str(spec)) == spec
-    assert parse(f"x(a={value!r})") == spec
-
-
-def test_an_unknown_escape_stands_for_itself() -> None:
-    assert parse(r"x(a='C:\data')").get("a") == r"C:\data"
+    quote = '"' if "'" in value else "'"
+    assert parse(f"x(a={quote}{value}{quote})") == spec
