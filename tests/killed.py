@@ -168,9 +168,5 @@ def end_state(folder: Path) -> dict[str, str]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """What a finished run should not leave: states, torn and damaged files."""
-    return [
-        str(path.relative_to(folder))
-        for path in folder.rglob("*")
-        if path.name in ("unfinished",) or path.name.endswith(".damaged")
-    ]
+    """What a finished run should not leave: the states of unfinished work."""
+    return [str(path.relative_to(folder)) for path in folder.rglob("unfinished")]

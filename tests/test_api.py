@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from commands import PLUGINS, files, finished, without_figures
+from commands import PLUGINS, finished, without_figures
 
 import robench
 from robench import api
@@ -108,14 +108,11 @@ def test_an_encoder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         robench.load_encoder(folder.name)  # the plug-in is not at hand
     weights = folder / "encoder.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    before = files(tmp_path)
     with pytest.raises(SpecError, match=r"is damaged .*hash differs"):
         robench.load_encoder(folder.name, plugins=TOYS)
     weights.unlink()
     with pytest.raises(SpecError, match="weights are missing"):
         robench.load_encoder(folder.name, plugins=TOYS)
-    weights.write_bytes(before[str(weights.relative_to(tmp_path))][0])
-    assert files(tmp_path).keys() == before.keys()  # nothing is set aside by looking
 
 
 def test_a_name_that_is_not_there_is_an_error() -> None:

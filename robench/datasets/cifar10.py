@@ -9,7 +9,7 @@ from robench.data.cifar import CIFAR10, load
 
 @dataclass(frozen=True)
 class Cifar10(Dataset):
-    """CIFAR-10, from torchvision's files, the published archive, or Hugging Face's Parquet."""
+    """CIFAR-10, from the published files or Hugging Face's Parquet."""
 
     def load(self, root: Path, progress: Progress) -> Data:
         return load(CIFAR10, root, progress)

@@ -9,7 +9,7 @@ from robench.data.cifar import CIFAR100, load
 
 @dataclass(frozen=True)
 class Cifar100(Dataset):
-    """CIFAR-100, fine labels, from torchvision's files, the published archive, or Parquet."""
+    """CIFAR-100, fine labels, from the published files or Hugging Face's Parquet."""
 
     def load(self, root: Path, progress: Progress) -> Data:
         return load(CIFAR100, root, progress)

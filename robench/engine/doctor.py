@@ -26,7 +26,7 @@ def examine(root: Path) -> Iterator[str]:
     yield "  shapes10, shapes100: embedded, always there"
     for name in ("cifar10", "cifar100"):
         try:
-            files = locate(named(name), root).files
+            files = locate(named(name), root)
             yield f"  {name}: {', '.join(str(file.relative_to(root)) for file in files)}"
         except DataError as error:
             yield f"  {name}: missing; {error}"

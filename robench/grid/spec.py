@@ -79,7 +79,7 @@ def show(value: Value) -> str:
         return show_number(value)
     if isinstance(value, str):
         plain = _NAME.match(value) and _word(value) == value
-        return value if plain else f"\"{value}\"" if "'" in value else f"'{value}'"
+        return value if plain else f'"{value}"' if "'" in value else f"'{value}'"
     return str(value)
 
 

@@ -11,17 +11,7 @@ import torch
 
 from robench.grid.records import Provenance
 
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "torchattacks",
-    "pyautoattack",
-    "numpy",
-    "scipy",
-    "pandas",
-    "matplotlib",
-    "safetensors",
-)
+PACKAGES = "torch torchvision torchattacks pyautoattack numpy scipy pandas matplotlib safetensors"
 
 
 def gather(device: torch.device, precision: str) -> Provenance:
@@ -43,7 +33,7 @@ def versions() -> dict[str, str]:
     installed.
     """
     found = {}
-    for package in PACKAGES:
+    for package in PACKAGES.split():
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -8,7 +8,7 @@ ZOO or OUT/unfinished/<key>/                     checkpoints, until the answer i
 ZOO or OUT/.locks/<key>.lock                     held by the process that computes the answer
 ```
 
-Files appear whole or not at all, the JSON last. A damaged file is set aside, and computed again.
+Files appear whole or not at all, the JSON last. A damaged answer is left out, and computed again.
 """
 
 import hashlib
@@ -72,7 +72,6 @@ class Store:
     ) -> None:
         self.out, self.zoo, self._warn, self._labels = out, zoo, cache(warn), cache(labels)
         self._folders = [out] if shelf is None else [out, shelf]
-        self._shelf, self._writing = shelf, False
         self._read: dict[Path, tuple[object, Any]] = {}
 
     def prepare(self) -> None:
@@ -84,7 +83,6 @@ class Store:
             with _written(folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 tempfile.TemporaryFile(dir=folder).close()
-        self._writing = True
         for _ in self.results():
             pass
 
@@ -237,22 +235,15 @@ class Store:
             return read(path)
         except FileNotFoundError:
             return None
-        except OlderError:
-            self._warn(f"{root} holds answers of an older robench, which are not read")
-            return None
         except StoreError:
             raise
+        except OlderError:
+            line = f"{root} holds answers of an older robench, which are not read"
         except Exception as error:  # damaged bytes make readers raise nearly anything
             if isinstance(error, OSError) and not isinstance(error, FileTooLarge):
                 raise StoreError(f"cannot read {path}: {error.strerror or error}") from None
-            damage = f"{path} is damaged ({' '.join(str(error).split())[:200]})"
-        if not self._writing or root == self._shelf:
-            self._warn(f"{damage} and left out")
-            return None
-        for file in (path, path.with_suffix(".npz")):
-            with suppress(FileNotFoundError):
-                file.replace(file.with_name(f"{file.name}.damaged"))
-        self._warn(f"{damage}; set aside as {path.name}.damaged")
+            line = f"{path} is damaged ({' '.join(str(error).split())[:200]}) and left out"
+        self._warn(line)
         return None
 
 

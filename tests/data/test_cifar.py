@@ -8,7 +8,7 @@ import pytest
 from cifar_files import TEST, TRAIN, archived, batches, publish, same, write_batches, write_split
 
 from robench.contracts import DataError, Split
-from robench.data.cifar import CIFAR10, CIFAR100, CIFARS, Cifar, fetch, load, locate, verify
+from robench.data.cifar import CIFAR10, CIFAR100, CIFARS, Cifar, fetch, load, locate
 from robench.data.splits import in_three
 from robench.engine.progress import silent
 
@@ -26,10 +26,6 @@ def folder(root: Path, cifar: Cifar, train: Split = TRAIN, test: Split = TEST) -
     write_batches(root, cifar, batches(train, test))
 
 
-def archive(root: Path, cifar: Cifar, train: Split = TRAIN, test: Split = TEST) -> None:
-    (root / cifar.published.filename).write_bytes(archived(cifar, batches(train, test)))
-
-
 def parquet(
     root: Path, cifar: Cifar, train: Split = TRAIN, test: Split = TEST, form: str = "PNG"
 ) -> None:
@@ -42,7 +38,7 @@ def webp(root: Path, cifar: Cifar, train: Split = TRAIN, test: Split = TEST) -> 
     parquet(root, cifar, train, test, "WEBP")
 
 
-LAYOUTS = pytest.mark.parametrize("lay", [folder, archive, parquet, webp])
+LAYOUTS = pytest.mark.parametrize("lay", [folder, parquet, webp])
 
 
 @LAYOUTS
@@ -52,7 +48,6 @@ def test_every_layout_gives_the_same_data_twice(tmp_path: Path, lay: Lay) -> Non
     expected = in_three(TRAIN, TEST, CIFAR10.classes)
     for _ in range(2):
         assert same(load(CIFAR10, tmp_path, silent), expected)
-    assert not list(tmp_path.rglob("data_batch_1")) or lay is folder
 
 
 @LAYOUTS
@@ -82,7 +77,9 @@ def test_classes_are_numbered_by_the_alphabet_as_in_the_published_sets() -> None
 def test_parquet_is_found_in_the_folders_where_copies_have_it(tmp_path: Path, inside: str) -> None:
     for part, split in (("train", TRAIN), ("test", TEST)):
         write_split(tmp_path / inside / f"{part}-00000-of-00001.parquet", split)
-    assert locate(CIFAR10, tmp_path).layout == "parquet"
+    found = [str(path.relative_to(tmp_path)) for path in locate(CIFAR10, tmp_path)]
+    stem = "" if inside == "." else f"{inside}/"
+    assert found == [f"{stem}{part}-00000-of-00001.parquet" for part in ("train", "test")]
 
 
 def test_parquet_in_several_shards_is_one_set(tmp_path: Path) -> None:
@@ -115,10 +112,10 @@ def test_a_missing_shard_is_seen_by_the_names(
 
 
 @pytest.mark.usefixtures("patch")
-def test_batches_go_before_the_archive_and_that_before_parquet(tmp_path: Path) -> None:
-    for lay, name in ((parquet, "parquet"), (archive, "archive"), (folder, "batches")):
-        lay(tmp_path, CIFAR10)
-        assert locate(CIFAR10, tmp_path).layout == name
+def test_batches_go_before_parquet(tmp_path: Path) -> None:
+    parquet(tmp_path, CIFAR10)
+    folder(tmp_path, CIFAR10)
+    assert [path.name for path in locate(CIFAR10, tmp_path)] == list(batches())
 
 
 @pytest.mark.parametrize("cifar", CIFARS.values())
@@ -140,18 +137,15 @@ def test_nothing_there_names_what_where_and_the_way_out(
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("lay", [folder, archive])
 @pytest.mark.usefixtures("patch")
 def test_damage_is_named_with_both_checksums_before_anything_is_opened(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    lay: Lay,
 ) -> None:
-    lay(tmp_path, CIFAR10)
-    path = max(tmp_path.rglob("*[hz]"))  # test_batch, or the archive
+    folder(tmp_path, CIFAR10)
+    (path,) = tmp_path.rglob("test_batch")
     path.write_bytes(path.read_bytes()[:-7])
-    for opener in ("tarfile.open", "pickle.load"):
-        monkeypatch.setattr(opener, lambda *args, **options: pytest.fail("it was opened"))
+    monkeypatch.setattr("pickle.load", lambda *args, **options: pytest.fail("it was opened"))
     message = rf"{path} has MD5 \w{{32}}, expected \w{{32}}: .*`robench data fetch`"
     with pytest.raises(DataError, match=message):
         load(CIFAR10, tmp_path, silent)
@@ -187,34 +181,13 @@ def test_batches_pickled_by_python_2_are_read_without_a_warning(
     assert same(data, in_three(TRAIN, TEST, CIFAR10.classes))
 
 
-@LAYOUTS
-@pytest.mark.usefixtures("patch")
-def test_verify_counts_images_and_classes(tmp_path: Path, lay: Lay) -> None:
-    lay(tmp_path, CIFAR10)
-    whole, line = verify("cifar10", tmp_path, silent)
-    assert not whole  # the test part has four of the ten classes
-    assert "20 of 50,000 train images (2 to 2 of each class)" in line
-    assert "8 of 10,000 test images (0 to 2 of each class)" in line
-    assert ("MD5 as published" in line) == (lay in (folder, archive))
-
-
-def test_verify_says_what_is_whole_damaged_or_missing(tmp_path: Path) -> None:
-    parquet(tmp_path, CIFAR10, TRAIN, TRAIN)
-    assert verify("cifar10", tmp_path, silent)[0]
-    (tmp_path / "cifar10/test-00000-of-00001.parquet").write_bytes(b"damaged")
-    for name, reason in (("cifar10", "truncated or not"), ("cifar100", "cifar100 is not in")):
-        whole, line = verify(name, tmp_path, silent)
-        assert not whole
-        assert reason in line
-
-
-@pytest.mark.parametrize("use", [verify, fetch])
-def test_another_name_is_an_error(tmp_path: Path, use: Callable[..., object]) -> None:
+def test_another_name_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'imagenet' .* choose one of cifar10, cifar100"):
-        use("imagenet", tmp_path, silent)
+        fetch("imagenet", tmp_path, silent)
 
 
-def test_fetch_leaves_an_archive_that_is_whole(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
+def test_fetch_unpacks_an_archive_that_is_whole(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr("robench.data.download.urlopen", lambda *_, **__: pytest.fail("asked for"))
-    archive(tmp_path, CIFAR10)
-    assert fetch("cifar10", tmp_path, silent) == tmp_path / "cifar-10-python.tar.gz"
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(archived(CIFAR10, batches()))
+    assert fetch("cifar10", tmp_path, silent) == tmp_path / "cifar-10-batches-py"
+    assert same(load(CIFAR10, tmp_path, silent), in_three(TRAIN, TEST, CIFAR10.classes))

@@ -23,9 +23,9 @@ def images_of(cifar: Cifar) -> Split:
         found = locate(cifar, ROOT)
     except DataError as error:
         pytest.skip(f"set ROBENCH_DATA to a folder with {cifar.name} ({error})")
-    if found.layout != "parquet":
+    if found[0].suffix != ".parquet":
         return read(cifar, found, silent)[1]
-    (path,) = (path for path in found.files if path.name.startswith("test"))
+    (path,) = (path for path in found if path.name.startswith("test"))
     return parquet.read(path, cifar.column, len(cifar.classes), silent, "Decoding")
 
 
