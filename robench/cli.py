@@ -1,7 +1,6 @@
 """The command line. Heavy modules are imported inside the commands, so that ``--help`` is quick."""
 
 import ctypes
-import json
 import platform
 import signal
 import sys
@@ -246,21 +245,16 @@ def presets(context: click.Context) -> None:
 
 @presets.command()
 @click.argument("name")
-@click.option("--json", "structured", is_flag=True, help="One JSON object, for programs.")
-def show(name: str, structured: bool) -> None:
+def show(name: str) -> None:
     """Show all that the preset NAME sets: its sources, and where it parts from paper and code."""
     from robench.catalog.catalog import Catalog
     from robench.catalog.plan import plan
     from robench.catalog.scale import schedules
-    from robench.report.preset import as_text, shown
+    from robench.report.preset import as_text
 
     catalog, request = Catalog(), Request(preset=name)
-    preset = shown(name, catalog)
-    if structured:
-        click.echo(json.dumps(preset, indent=1, ensure_ascii=False))
-    else:
-        click.echo(as_text(preset), nl=False)
-        click.echo("\n".join(["", *schedules(plan(request, catalog), request, catalog)]))
+    click.echo(as_text(name, catalog))
+    click.echo("\n".join(schedules(plan(request, catalog), request, catalog)))
 
 
 @cli.command()

@@ -39,7 +39,7 @@ FULL = (
 _ONE = "95% interval: Wilson's, over test images; another training would differ by more."
 _SEVERAL = "±: standard deviation over seeds. 95% interval: of one more training, by Student's t."
 _P = "p: exact McNemar on the same images, not corrected for the number of comparisons."
-_NO_RANKING = "There is no ranking of methods: no two methods were measured alike."
+_NO_RANKING = "No two of the measured methods have published values, so no ranking can hold."
 
 
 class Position(Enum):
@@ -133,9 +133,8 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class RankingCheck:
-    """Two neighbours in the ``published`` ranking, or else in the measured one; higher first."""
+    """Two neighbours in the published ranking of a column's methods; the higher value first."""
 
-    published: bool
     higher: Place
     lower: Place
 
@@ -155,7 +154,7 @@ class RankingCheck:
         """The measured values against this ranking."""
         if self.higher.doubtful or self.lower.doubtful:
             return Verdict.FLAGGED
-        if self.published and _published(self.higher) == _published(self.lower):
+        if _published(self.higher) == _published(self.lower):
             return Verdict.EQUAL
         if self.p is None or self.p > SIGNIFICANT:
             return Verdict.TIED
@@ -183,18 +182,13 @@ class Reproduction:
 
     @cached_property
     def rankings(self) -> tuple[RankingCheck, ...]:
-        """Neighbours in the published and in the measured ranking of each column's methods."""
+        """Neighbours in the published ranking of each column's methods."""
         columns: dict[tuple[str, str, str], list[Place]] = {}
         for place in self.places:
-            if place.results:
+            if place.results and place.published:
                 columns.setdefault((place.source, place.target, place.column), []).append(place)
-        found = []
-        for group in columns.values():
-            known = [place for place in group if place.published]
-            for value, places in ((_published, known), (_mean, group)):
-                ranked = sorted(places, key=value, reverse=True)
-                found += [RankingCheck(value is _published, *two) for two in pairwise(ranked)]
-        return tuple(found)
+        ranked = (sorted(group, key=_published, reverse=True) for group in columns.values())
+        return tuple(RankingCheck(*two) for group in ranked for two in pairwise(group))
 
 
 def _mean(place: Place) -> float:
@@ -392,32 +386,24 @@ def _bullets(head: str, items: Iterable[str]) -> list[str]:
 
 
 def rankings(made: Reproduction) -> Table:
-    """Each two neighbours in a ranking, with what they were found to be."""
+    """Each two neighbours in the published ranking, with what they were found to be."""
     rows = []
     for check in made.rankings:
-        higher, lower = (
-            f"{one.row.method} {one.published if check.published else f'{_mean(one):.1f}'}"
-            for one in (check.higher, check.lower)
-        )
-        found = check.verdict.value + ("" if check.verified else " ?")
-        if not check.published:
-            found = "distinguished" if check.verdict is Verdict.HELD else check.verdict.value
-        ranking = "published" if check.published else "measured"
+        two = (f"{one.row.method} {one.published}" for one in (check.higher, check.lower))
         p = None if check.p is None else f"{check.p:.2g}"
+        found = check.verdict.value + ("" if check.verified else " ?")
         transfer = f"{check.higher.source} → {check.higher.target}"
-        rows.append(Row((transfer, check.higher.column), (ranking, higher, lower, p, found)))
+        rows.append(Row((transfer, check.higher.column), (*two, p, found)))
     return Table(
-        caption=_summary([check for check in made.rankings if check.published]),
+        caption=_summary(made.rankings),
         names=("source → target", "attack"),
-        columns=("ranking", "higher", "lower", "p", "found here"),
+        columns=("higher as published", "lower", "p", "found here"),
         groups=tuple(tuple(group) for _, group in groupby(rows, lambda row: row.names)),
         notes=(Note("", _P),),
     )
 
 
 def _summary(checks: Sequence[RankingCheck]) -> str:
-    if not checks:
-        return "No two of these methods have published values, so no ranking can hold."
     verdicts = [check.verdict for check in checks if check.verified]
     counts = [f"{verdicts.count(one)} {one.value}" for one in Verdict if one in verdicts]
     first = f"{len(verdicts)} published rankings rest on two checked values: {', '.join(counts)}."

@@ -65,7 +65,7 @@ def test_it_prints_both_values_and_writes_them(root: tuple[Path, Done]) -> None:
     assert "| SimCLR | shapes10 → shapes10 | clean | 61.25 |" in text
     assert "| RoCL | shapes10 → shapes10 | clean | 52.50‡ |" in text
     assert "| RoCL | shapes10 → shapes10 | pgd linf 2/255 | 41.50? |" in text
-    assert "| published | SimCLR 61.25 | RoCL 52.50‡ |" in text
+    assert "| SimCLR 61.25 | RoCL 52.50‡ |" in text
     assert "exact: table 1, the toy's box" in text
     assert "All numbers flagged: subset (12 of " in text  # it forbids no statement
     assert "no statement, a measured value is flagged" not in text
