@@ -3,7 +3,6 @@
 import csv
 import inspect
 import json
-import os
 import re
 import signal
 from collections.abc import Iterator, Sequence
@@ -127,7 +126,7 @@ def test_a_stopped_run_says_how_to_go_on_and_goes_on(
     def progress(items: Sequence[Any], desc: str, **rest: Any) -> Iterator[Any]:
         for item in items:
             if at in desc:
-                os.kill(os.getpid(), sent)
+                signal.raise_signal(sent)
             yield item
 
     words = (*TOY_RUN, *toys_in(elsewhere))
