@@ -15,7 +15,7 @@ def steps(
     epochs: int,
     optimizer: Optimizer,
     tensors: Callable[[], Mapping[str, Tensor]],
-    restore: Callable[[Mapping[str, Tensor]], None],
+    restore: Callable[[Mapping[str, Tensor]], object],
     generator: Generator,
     run: Run,
     label: str,
@@ -31,10 +31,11 @@ def steps(
     order, done = torch.empty(0, dtype=torch.int64, device=run.device), 0
     found = run.checkpoints.load()
     if found is not None:
-        order, done = found.tensors["order"].to(run.device), found.values["done"]
-        generator.set_state(found.tensors["generator"])
-        _restore(optimizer, found.tensors)
-        restore(found.tensors)
+        kept, done = dict(found.tensors), found.values["done"]
+        order = kept.pop("order").to(run.device)
+        generator.set_state(kept.pop("generator"))
+        _restore(optimizer, kept)
+        restore(kept)
 
     def state() -> State:
         changing = {**tensors(), "order": order, "generator": generator.get_state()}
@@ -53,11 +54,11 @@ def steps(
         run.checkpoints.save_if_due(state)
 
 
-def _restore(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def _restore(optimizer: Optimizer, kept: dict[str, Tensor]) -> None:
+    """Move the optimizer's state out of ``kept`` and into it."""
     slots: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, slot = name.split(".", 2)
-            slots.setdefault(int(index), {})[slot] = value
+    for name in [name for name in kept if name.startswith("optimizer.")]:
+        _, index, slot = name.split(".", 2)
+        slots.setdefault(int(index), {})[slot] = kept.pop(name)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": slots, "param_groups": groups})

@@ -212,7 +212,6 @@ PROBES = (
     "alf(epochs=4, batch=16, decay='2,3')",
     "robust-linear(epochs=4, batch=16)",
     "aff(epochs=2, batch=16)",
-    "aff(epochs=2, batch=16, select=true)",
 )
 
 

@@ -128,7 +128,7 @@ class OfficialAttack(Attack):
 
         model, classes = target.model, target.classes
         # FAB calls backward(), which would write gradients into parameters that are not frozen.
-        with evaluating(model), frozen(model), preserved_random_state(), _fresh_checks():
+        with evaluating(model), frozen(model), preserved_random_state():
             quick, norm = fast_copy(model, check_on=images), NORMS[self.norm]
             package: Any = AutoAttack(
                 quick, norm=norm, eps=self.eps, seed=seed, device=images.device
@@ -146,27 +146,14 @@ def _classified(model: nn.Module, images: Tensor, labels: Tensor, logger: "_Warn
     """Mark the images that the model classifies correctly, [B], after the package's checks."""
     from pyautoattack import checks
 
-    logits = model(images)
-    if not torch.equal(model(images), logits):  # the same bits twice are not random
-        checks.check_randomized(model, images, labels, bs=len(images), logger=logger)
-    checks.check_range_output(lambda _: logits, images, logger=logger)
-    with torch.enable_grad():
-        checks.check_dynamic(model, images, logger=logger)
-    classified: Tensor = logits.argmax(1) == labels
-    return classified
-
-
-@contextmanager
-def _fresh_checks() -> Iterator[None]:
-    """Start the package's call counters at zero, and give tracers such as a debugger back.
-
-    The counters outlive a call, and check_dynamic ends with ``sys.settrace(None)``.
-    """
-    from pyautoattack import checks
-
+    checks.check_randomized(model, images, labels, bs=len(images), logger=logger)
+    checks.check_range_output(model, images, logger=logger)
+    checks.funcs.update(dict.fromkeys(checks.funcs, 0))  # its counters outlive a call
     trace = sys.gettrace()
-    checks.funcs.update(dict.fromkeys(checks.funcs, 0))
     try:
-        yield
+        with torch.enable_grad():
+            checks.check_dynamic(model, images, logger=logger)
     finally:
-        sys.settrace(trace)
+        sys.settrace(trace)  # it leaves none, not even a debugger's
+    classified: Tensor = model(images).argmax(1) == labels
+    return classified

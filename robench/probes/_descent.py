@@ -1,7 +1,7 @@
 """Minimising a loss over shuffled batches, and the linear layer that it starts from."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,35 +73,26 @@ class Descending(Probe):
         generator: Generator,
         run: Run,
         smallest: int = 1,
-        kept: Mapping[str, Tensor] | None = None,
-        after_epoch: Callable[[], None] = lambda: None,
     ) -> None:
         """Train in place on the ``loss`` of batches of row numbers, int64 [B], out of ``rows``.
 
-        A last batch of fewer than ``smallest`` rows is omitted. ``kept`` are what ``after_epoch``
-        changes in place. Raises ProbeError for a loss that is not finite.
+        A last batch of fewer than ``smallest`` rows is omitted. Raises ProbeError for a loss that
+        is not finite.
         """
-        label, batch = f"{type(self).__name__} probe", min(self.batch, rows)
-        optimizer, last = self.optimizer(trained.parameters()), max(rows - smallest, 0) // batch
-        changing = {**trained.state_dict(), **(kept or {})}
-
-        def restore(found: Mapping[str, Tensor]) -> None:
-            for name, tensor in changing.items():
-                tensor.copy_(found[name])
-
+        label, optimizer = f"{type(self).__name__} probe", self.optimizer(trained.parameters())
         work = steps(
             rows,
-            batch,
+            min(self.batch, rows),
             self.epochs,
             optimizer,
-            lambda: changing,
-            restore,
+            trained.state_dict,
+            trained.load_state_dict,
             generator,
             run,
             label,
             min(smallest, rows),
         )
-        for epoch, step, batch_rows in work:
+        for epoch, _, batch_rows in work:
             for group in optimizer.param_groups:
                 group["lr"] = self.rate(epoch)
             optimizer.zero_grad()
@@ -113,5 +104,3 @@ class Descending(Probe):
                 )
             value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            if step == last:
-                after_epoch()

@@ -122,17 +122,17 @@ class OnAdversaries(OnImages):
     def seen(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
     ) -> Tensor:
-        return self.attacked(model, crop_and_flip(images, generator), labels, generator, self.steps)
+        return self.attacked(model, crop_and_flip(images, generator), labels, generator)
 
     def attacked(
-        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator, steps: int
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
     ) -> Tensor:
         """Adversaries of ``images`` [B, 3, H, W]; ``model`` maps images to logits."""
         return ascend(
             lambda attacked: cross_entropy(model(attacked), labels, reduction="sum"),
             images,
             ball("linf", self.eps),
-            steps=steps,
+            steps=self.steps,
             step_size=self.step_size,
             generator=generator,
         )

@@ -1,6 +1,5 @@
 """Adversarial full finetuning (AFF): the whole network by TRADES, from the pretrained encoder."""
 
-import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
-from robench.contracts import Encoder, ProbeData, ProbeError, Run, Split
+from robench.contracts import Encoder, ProbeData, ProbeError, Run
 from robench.probes._descent import joined, linear_layer
 from robench.probes._on_images import OnAdversaries, crop_and_flip, pixels
 from robench.tensors.ascend import ascend
@@ -17,7 +16,6 @@ from robench.tensors.batchnorm import CLEAN, adopt_branch
 from robench.tensors.modes import evaluating, frozen
 
 _NOISE = 0.001  # where the climb starts: at the image itself the divergence has no gradient
-_TEST_STEPS = 20  # of the attack that epochs are compared by
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,9 @@ class AFF(OnAdversaries):
     utils.py:820-824). ``branch`` "adversarial" starts from that BatchNorm branch, as ACL does
     (train_trades.py:377-381).
 
-    The last epoch counts, and the held-out part is trained on too. ``select`` keeps it out, and the
-    epoch that withstands PGD-20 best on it counts, as in ACL's code (train_trades.py:317-363).
+    The last epoch counts, as in DynACL's code (test_AFF.py:280-300), and nothing is selected, so
+    the held-out part is trained on too. ACL's code keeps the epoch that withstands PGD-20 best on a
+    part that it holds out (train_trades.py:317-363).
     """
 
     finetunes: ClassVar[bool] = True
@@ -42,7 +41,6 @@ class AFF(OnAdversaries):
     decay: str = "15,20"
     beta: float = 6.0
     branch: str = CLEAN
-    select: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,29 +60,16 @@ class AFF(OnAdversaries):
             raise ProbeError(f"aff(branch={self.branch}): {error}") from None
         layer = linear_layer(encoder.width, data.classes, run.device)
         model = nn.Sequential(encoder, layer)
-        images, labels = pixels(data.train if self.select else joined(data), run.device)
-        best = torch.tensor(-1.0, dtype=torch.float64, device=run.device)
-        best_model = copy.deepcopy(model)
-        kept = {f"best.{name}": weights for name, weights in best_model.state_dict().items()}
-        kept["accuracy"] = best
+        images, labels = pixels(joined(data), run.device)
 
         def loss(rows: Tensor) -> Tensor:
             views = crop_and_flip(images[rows].float().div_(255), generator)
             adversary = self.adversary(model, views, generator)
             return trades(model, views, adversary, labels[rows], self.beta)
 
-        def keep_the_best() -> None:
-            accuracy = self._withstood(model, data.held_out, generator)
-            if accuracy > best:
-                best.fill_(accuracy)
-                best_model.load_state_dict(model.state_dict())
-
         model.train()
-        selecting = (kept, keep_the_best) if self.select else ()
         # BatchNorm in train mode has no variance of one image: hence 2.
-        self.descend(model, loss, len(labels), generator, run, 2, *selecting)
-        if self.select:
-            model.load_state_dict(best_model.state_dict())
+        self.descend(model, loss, len(labels), generator, run, smallest=2)
         model.eval().requires_grad_(False)
         return layer
 
@@ -105,18 +90,6 @@ class AFF(OnAdversaries):
                 step_size=self.step_size,
                 start=images + _NOISE * noise,
             )
-
-    def _withstood(self, model: nn.Module, split: Split, generator: Generator) -> float:
-        """The accuracy on a split under PGD."""
-        images, labels = pixels(split, next(model.parameters()).device)
-        right = 0
-        with evaluating(model), frozen(model):
-            for rows in torch.split(torch.arange(len(labels), device=labels.device), self.batch):
-                batch = images[rows].float().div_(255)
-                attacked = self.attacked(model, batch, labels[rows], generator, _TEST_STEPS)
-                with torch.no_grad():
-                    right += int((model(attacked).argmax(1) == labels[rows]).sum())
-        return right / len(labels)
 
 
 def trades(

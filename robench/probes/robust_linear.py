@@ -34,4 +34,4 @@ class RobustLinear(OnAdversaries):
     def seen(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
     ) -> Tensor:
-        return self.attacked(model, images, labels, generator, self.steps)
+        return self.attacked(model, images, labels, generator)

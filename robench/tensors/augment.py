@@ -7,7 +7,7 @@ so would treat a whole batch alike. Images are [B, 3, H, W], float32 or float64 
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -46,12 +46,9 @@ class Augment:
     ``crop_scale`` is the crop's share of the image's area and ``crop_ratio`` its width / height;
     the crop is resized to the image's own H x W. ``jitter`` is the strength of brightness,
     contrast, saturation and hue. ``flip``, ``jitter_probability`` and ``grayscale`` are
-    probabilities. ``order`` is crop, flip, jitter, grayscale ("crop-first", as in CLAE's
-    simclr.py:11-26), jitter, grayscale, flip, crop ("colour-first", as in RoCL's
-    src/data_loader.py:8-23) or crop, jitter, grayscale, flip ("flip-last", as in CLAE's
-    Plain/main.py:128-133).
+    probabilities. ``order`` has the names of the four steps.
 
-    Raises ValueError for values outside their range.
+    Raises ValueError for a crop or jitter outside its range.
     """
 
     crop_scale: tuple[float, float] = (0.08, 1.0)
@@ -60,58 +57,38 @@ class Augment:
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
     jitter_probability: float = 0.8
     grayscale: float = 0.2
-    order: Literal["crop-first", "colour-first", "flip-last"] = "crop-first"
+    order: tuple[str, ...] = ("crop", "flip", "jitter", "grayscale")
 
     def __post_init__(self) -> None:
-        for name in ("crop_scale", "crop_ratio"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ValueError(
-                    f"{name} is ({low}, {high}); it must be (low, high), 0 < low <= high"
-                )
-        for name in ("flip", "jitter_probability", "grayscale"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}; a probability is between 0 and 1"
-                )
+        low, high = self.crop_scale
+        if not 0 < low <= high:
+            raise ValueError(f"crop={low} should be a share of the area, over 0 and at most {high}")
         if min(self.jitter) < 0 or self.jitter[3] > 0.5:
             raise ValueError(
                 f"jitter is {self.jitter}; no strength is negative, the hue's at most 0.5"
             )
-        if self.order not in ("crop-first", "colour-first", "flip-last"):
-            raise ValueError(
-                f"order is '{self.order}'; choose 'crop-first', 'colour-first' or 'flip-last'"
-            )
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """One view of each image, in [0, 1]; ``generator`` lives on the images' device."""
-        if self.order == "crop-first":
-            steps = (self._crop, self._flip, self._jitter, self._grayscale)
-        elif self.order == "colour-first":
-            steps = (self._jitter, self._grayscale, self._flip, self._crop)
-        else:
-            steps = (self._crop, self._jitter, self._grayscale, self._flip)
+        count, size = len(images), (images.shape[2], images.shape[3])
         with torch.autocast(images.device.type, enabled=False):  # pixels keep their precision
-            for step in steps:
-                images = step(images, generator)
+            for step in self.order:
+                match step:
+                    case "crop":
+                        scale, ratio = self.crop_scale, self.crop_ratio
+                        boxes = random_boxes(count, size, scale, ratio, generator)
+                        images = resized_crop(images, boxes)
+                    case "flip":
+                        images = random_hflip(images, generator, self.flip)
+                    case "jitter":
+                        probability = self.jitter_probability
+                        jitter = random_jitter(count, self.jitter, probability, generator)
+                        images = color_jitter(images, jitter)
+                    case "grayscale":
+                        grey = _chosen(count, self.grayscale, generator).nonzero().squeeze(1)
+                        luma = rgb_to_grayscale(images[grey]).expand(-1, 3, -1, -1)
+                        images = images.index_copy(0, grey, luma)
         return images
-
-    def _crop(self, images: Tensor, generator: Generator) -> Tensor:
-        size = (images.shape[2], images.shape[3])
-        boxes = random_boxes(len(images), size, self.crop_scale, self.crop_ratio, generator)
-        return resized_crop(images, boxes)
-
-    def _flip(self, images: Tensor, generator: Generator) -> Tensor:
-        flipped = _chosen(len(images), self.flip, generator).nonzero().squeeze(1)
-        return images.index_copy(0, flipped, hflip(images[flipped]))
-
-    def _jitter(self, images: Tensor, generator: Generator) -> Tensor:
-        jitter = random_jitter(len(images), self.jitter, self.jitter_probability, generator)
-        return color_jitter(images, jitter)
-
-    def _grayscale(self, images: Tensor, generator: Generator) -> Tensor:
-        grey = _chosen(len(images), self.grayscale, generator).nonzero().squeeze(1)
-        return images.index_copy(0, grey, rgb_to_grayscale(images[grey]).expand(-1, 3, -1, -1))
 
 
 def random_boxes(
@@ -160,10 +137,10 @@ def random_crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
     return padded[each, rows, columns].permute(0, 3, 1, 2).contiguous()
 
 
-def random_hflip(images: Tensor, generator: Generator) -> Tensor:
-    """Half of the images, drawn one by one, with left and right exchanged."""
-    flipped = _chosen(len(images), 0.5, generator)
-    return torch.where(flipped.view(-1, 1, 1, 1), hflip(images), images)
+def random_hflip(images: Tensor, generator: Generator, probability: float = 0.5) -> Tensor:
+    """The images, left and right exchanged in those that are drawn with ``probability``."""
+    flipped = _chosen(len(images), probability, generator).nonzero().squeeze(1)
+    return images.index_copy(0, flipped, images[flipped].flip(-1))
 
 
 def random_jitter(
@@ -190,11 +167,6 @@ def resized_crop(images: Tensor, boxes: Boxes) -> Tensor:
     columns = _enlarge(boxes.left, boxes.width, images.shape[3], images.dtype)
     wide = (images.flatten(1, 2) @ columns.mT).view_as(images)
     return (rows.unsqueeze(1) @ wide).clamp_(0, 1)
-
-
-def hflip(images: Tensor) -> Tensor:
-    """Left becomes right."""
-    return images.flip(-1)
 
 
 def rgb_to_grayscale(images: Tensor) -> Tensor:

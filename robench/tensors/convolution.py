@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d, pad
 # A CPU's kernels work along the rows of a map, and a short row leaves most of a matrix unit idle;
 # they are slowest for the weights' gradient (docs/performance.md).
 _TINY = 16
-"""Pixels of the output map, up to which all three products are faster."""
+"""Pixels of the output map, up to which all products are faster, but a strided one backwards."""
 _SMALL = 64
 """Pixels of the output map, up to which the one for the weights' gradient is."""
 _BYTES = 24 * 2**20
@@ -93,9 +93,7 @@ class _Convolution(Function):
 
 def _images_gradient(gradient: Tensor, images: Tensor, kernel: Tensor, stride: int) -> Tensor:
     size = kernel.shape[2]
-    if _pixels(images, stride) <= _TINY:
-        if stride > 1:
-            return _spread(gradient, images, kernel, stride)
+    if stride == 1 and _pixels(images, stride) <= _TINY:
         # It is a convolution itself, with the kernel turned around.
         turned = torch.cat(kernel.permute(2, 3, 0, 1).flatten(0, 1).unbind()[::-1])
         return _times(gradient, turned, size, 1)
@@ -113,29 +111,6 @@ def _images_gradient(gradient: Tensor, images: Tensor, kernel: Tensor, stride: i
         [True, False, False],
     )[0]
     return result
-
-
-def _spread(gradient: Tensor, images: Tensor, kernel: Tensor, stride: int) -> Tensor:
-    """The images' gradient as one product, each part of it added where the kernel saw it."""
-    outputs, inputs, size, _ = kernel.shape
-    half = size // 2
-    _, _, height, width = gradient.shape
-    matrix = kernel.permute(0, 2, 3, 1).flatten(1)
-    wide = torch.promote_types(images.dtype, torch.float32)
-    count, _, rows, columns = images.shape
-    total = torch.zeros(count, rows + 2 * half, columns + 2 * half, inputs, dtype=wide)
-    bytes_each = height * width * matrix.shape[1] * matrix.element_size()
-    for part, some in zip(
-        _split(total, bytes_each), _split(gradient.permute(0, 2, 3, 1), bytes_each), strict=True
-    ):
-        seen = (some.reshape(-1, outputs) @ matrix).view(-1, height, width, size, size, inputs)
-        for y in range(size):
-            for x in range(size):
-                down = slice(y, y + stride * height, stride)
-                right = slice(x, x + stride * width, stride)
-                part[:, down, right] += seen[:, :, :, y, x]
-    inside = total[:, half : half + rows, half : half + columns]
-    return inside.to(images.dtype).permute(0, 3, 1, 2)
 
 
 def _weights_gradient(gradient: Tensor, images: Tensor, kernel: Tensor, stride: int) -> Tensor:

@@ -12,32 +12,28 @@ from robench.tensors.contrast import info_nce, instance_spreading, nt_xent
 
 
 def simclr_views(colour: float, crop: float) -> Augment:
-    """Crop, flip, colour distortion of strength ``colour``, grayscale.
+    """Crop, flip, colour distortion of strength ``colour``, grayscale (CLAE's simclr.py:11-26).
 
-    SimCLR, appendix A; CLAE's simclr.py:11-26. ``crop`` is the smallest share of the area that
-    is shown. Raises ValueError for values out of range.
+    ``crop`` is the smallest share of the area that is shown. Raises ValueError for values out of
+    range, as the other views do.
     """
-    return Augment(crop_scale=(crop, 1.0), jitter=_jitter(colour), order="crop-first")
+    # SimCLR, appendix A: strength s is a jitter of (0.8 s, 0.8 s, 0.8 s, 0.2 s), applied to 80%.
+    return Augment((crop, 1.0), jitter=(0.8 * colour, 0.8 * colour, 0.8 * colour, 0.2 * colour))
 
 
 def rocl_views(colour: float, crop: float) -> Augment:
-    """The same in RoCL's order: colour, grayscale, flip, crop (src/data_loader.py:8-23)."""
-    return Augment(crop_scale=(crop, 1.0), jitter=_jitter(colour), order="colour-first")
+    """The same in RoCL's order (src/data_loader.py:8-23)."""
+    return replace(simclr_views(colour, crop), order=("jitter", "grayscale", "flip", "crop"))
 
 
 def instance_views(colour: float, crop: float) -> Augment:
-    """Crop, jitter, grayscale, flip: every image is jittered, all four strengths are ``colour``.
+    """The views of CLAE's Plain and UEL branches (Plain/main.py:128-133).
 
-    CLAE's Plain and UEL branches (Plain/main.py:128-133). Raises ValueError for values out of
-    range.
+    Every image is jittered, and all four strengths are ``colour``.
     """
+    order = ("crop", "jitter", "grayscale", "flip")
     jitter = (colour, colour, colour, colour)
-    return Augment(crop_scale=(crop, 1.0), jitter=jitter, jitter_probability=1.0, order="flip-last")
-
-
-def _jitter(colour: float) -> tuple[float, float, float, float]:
-    # SimCLR, appendix A: strength s is a jitter of (0.8 s, 0.8 s, 0.8 s, 0.2 s), applied to 80%.
-    return (0.8 * colour, 0.8 * colour, 0.8 * colour, 0.2 * colour)
+    return Augment((crop, 1.0), jitter=jitter, jitter_probability=1.0, order=order)
 
 
 def projector(width: int, hidden: int, output: int) -> nn.Module:

@@ -2,12 +2,18 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, nn
+
+_SHORTCUTS = {
+    "cuda": ("matmul",),
+    "cudnn": ("conv", "rnn"),
+    "mkldnn": ("matmul", "conv", "rnn"),
+}
 
 
 @contextmanager
@@ -71,32 +77,20 @@ def full_precision() -> Iterator[None]:
     Within, read no ``allow_tf32``: newer torch refuses to answer it beside ``fp32_precision``.
     """
     backends: Any = torch.backends  # its type stubs lag behind
-    if hasattr(backends, "fp32_precision"):  # where it exists, the older switches may warn
-        switches = [
-            backends.cuda.matmul,
-            backends.cudnn.conv,
-            backends.cudnn.rnn,
-            backends.mkldnn.matmul,
-            backends.mkldnn.conv,
-            backends.mkldnn.rnn,
-        ]
-        before = [switch.fp32_precision for switch in switches]
-        for switch in switches:
-            switch.fp32_precision = "ieee"
-        try:
-            yield
-        finally:
-            for switch, precision in zip(switches, before, strict=True):
-                switch.fp32_precision = precision
-    else:
-        matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-        torch.set_float32_matmul_precision("highest")
-        torch.backends.cudnn.allow_tf32 = False
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(matmul)
-            torch.backends.cudnn.allow_tf32 = cudnn
+    with ExitStack() as after:
+        if hasattr(backends, "fp32_precision"):  # where it exists, the older switches may warn
+            for library, kinds in _SHORTCUTS.items():
+                for kind in kinds:
+                    switch = getattr(getattr(backends, library), kind)
+                    after.callback(setattr, switch, "fp32_precision", switch.fp32_precision)
+                    switch.fp32_precision = "ieee"
+        else:
+            matmul = torch.get_float32_matmul_precision()
+            after.callback(torch.set_float32_matmul_precision, matmul)
+            after.callback(setattr, backends.cudnn, "allow_tf32", backends.cudnn.allow_tf32)
+            torch.set_float32_matmul_precision("highest")
+            backends.cudnn.allow_tf32 = False
+        yield
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """LARS, and the learning-rate schedules."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
+
+_TRUST, _EPS = 0.001, 1e-8  # of torchlars 0.1.2, as RoCL's code uses it
 
 
 class LARS(Optimizer):
@@ -24,34 +26,22 @@ class LARS(Optimizer):
         lr: float,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
-        trust: float = 0.001,
-        eps: float = 1e-8,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-            "trust": trust,
-            "eps": eps,
-        }
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(parameters, defaults)
 
     @torch.no_grad()
-    def step(  # type: ignore[override]
-        self, closure: Callable[[], float] | None = None
-    ) -> float | None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
-        loss = None if closure is None else closure()
         for group in self.param_groups:
             for weights in group["params"]:
                 if weights.grad is not None:
                     self._update(weights, weights.grad, group)
-        return loss
 
     def _update(self, weights: Tensor, gradient: Tensor, group: dict[str, float]) -> None:
         decay = group["weight_decay"]
         weight_size, gradient_size = weights.norm(), gradient.norm()
-        scale = group["trust"] * weight_size / (gradient_size + decay * weight_size + group["eps"])
+        scale = _TRUST * weight_size / (gradient_size + decay * weight_size + _EPS)
         scale = torch.where((weight_size > 0) & (gradient_size > 0), scale, torch.ones_like(scale))
         if "velocity" not in self.state[weights]:
             self.state[weights]["velocity"] = torch.zeros_like(weights)

@@ -164,23 +164,28 @@ def test_it_counts_the_images_behind_a_warning(monkeypatch: pytest.MonkeyPatch) 
     assert without_dlr["square"] > 0
 
 
-@pytest.mark.parametrize(("count", "notes"), [(400, ("square-beats-whitebox",)), (500, ())])
-def test_square_is_noted_from_over_two_in_a_thousand_images(
-    monkeypatch: pytest.MonkeyPatch, count: int, notes: tuple[str, ...]
-) -> None:
-    labels = torch.zeros(count, dtype=torch.int64)
-    by = torch.where(torch.arange(count) == 7, list(MEMBERS).index("square"), -1)
-    made = Attacked(IMAGES, fooled_by=by)
-    monkeypatch.setattr(OfficialAttack, "__call__", lambda *given: made)
-    images = IMAGES[:1].expand(count, -1, -1, -1)
-    found = call(AutoAttack(), flimsy(), images, labels)
-    assert (found.notes, found.counts["square"]) == (notes, 1)
-
-
 def test_a_random_model_is_noted() -> None:
     model = Noisy()
     # Where the noise flips an image for Square alone, that is noted as well.
     assert "randomized" in run(model, predict(model.model, IMAGES)).notes
+
+
+@pytest.mark.parametrize("number", range(3, 8))
+def test_each_of_the_package_s_five_answers_is_asked_for(number: int) -> None:
+    """After two calls before the checks, another answer in any of their first five is noted."""
+
+    class Once(Wrapped):
+        calls = 0
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.calls += 1
+            logits: Tensor = self.model(images)
+            return logits.flip(1) if self.calls == number else logits
+
+    model = Once()
+    wrong = (predict(model.model, IMAGES) + 1) % 4
+    assert "randomized" in call(AutoAttack(), model, IMAGES, wrong).notes
+    assert model.calls == 2 + 5 + 3
 
 
 def test_a_warning_of_another_kind_is_noted_in_its_own_words(

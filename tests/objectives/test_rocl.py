@@ -79,7 +79,7 @@ def test_the_authors_numbers(build):
     assert [tuple(objective.projector[i].weight.shape) for i in (0, 2)] == [(2048, 5), (128, 2048)]
     assert objective.augment.jitter == (0.4, 0.4, 0.4, 0.1)
     assert objective.augment.crop_scale == (0.08, 1.0)
-    assert objective.augment.order == "colour-first"
+    assert objective.augment.order == ("jitter", "grayscale", "flip", "crop")
     assert RoCL.recipe == Recipe(
         epochs=1000,
         batch=512,

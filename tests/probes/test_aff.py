@@ -1,4 +1,4 @@
-"""aff: TRADES in plain words, the modes and branches of BatchNorm, and the epoch that counts."""
+"""aff: TRADES in plain words, and the modes and branches of BatchNorm."""
 
 import copy
 import dataclasses
@@ -93,9 +93,6 @@ def test_batchnorm_is_in_eval_mode_for_the_adversary_and_in_train_mode_for_the_l
     assert probe.passes() == 0.5 + 4 + 2 * 1.5
 
 
-# --- branches
-
-
 def test_the_adversarial_branch_can_be_the_start(encoder: Encoder, data: Data) -> None:
     add_branch(encoder, "adversarial", momentum=0.01)
     adversarial = encoder.eval().layers[1].adversarial
@@ -119,54 +116,3 @@ def test_the_adversarial_branch_can_be_the_start(encoder: Encoder, data: Data) -
 def test_a_branch_that_is_not_there_is_refused(encoder: Encoder, data: Data) -> None:
     with pytest.raises(ProbeError, match="no BatchNorm branch 'adversarial'; this encoder has cle"):
         fitted(AFF(branch="adversarial"), encoder, data, dice(), RUN)
-
-
-# --- which epoch
-
-
-def test_the_best_epoch_on_the_held_out_part_is_kept(
-    encoder: Encoder, data: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fit(epochs: int, scores: list[float]) -> str:
-        script = iter(scores)
-        monkeypatch.setattr(AFF, "_withstood", lambda *_: next(script))
-        probe = AFF(epochs=epochs, batch=45, steps=1, select=True)
-        found = fingerprint(fitted(probe, encoder, data, dice(), RUN))
-        assert next(script, None) is None
-        return found
-
-    second = fit(2, [0.1, 0.5])
-    assert fit(3, [0.1, 0.5, 0.5]) == second
-    assert fit(3, [0.1, 0.5, 0.2]) == second
-    assert fit(3, [0.1, 0.5, 0.6]) != second
-
-
-def test_selecting_keeps_the_held_out_part_out_of_training(
-    encoder: Encoder, data: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(AFF, "_withstood", lambda *_: 0.5)
-    other = dataclasses.replace(data, held_out=data.test)
-    found = {
-        select: {
-            fingerprint(
-                fitted(AFF(epochs=1, batch=45, steps=1, select=select), encoder, one, dice(), RUN)
-            )
-            for one in (data, other)
-        }
-        for select in (True, False)
-    }
-    assert len(found[True]) == 1
-    assert len(found[False]) == 2
-
-
-def test_withstanding_is_accuracy_under_pgd(encoder: Encoder, data: Data) -> None:
-    probe = AFF(epochs=2, batch=40, steps=2)
-    model = fitted(probe, encoder, data, dice(), RUN)
-    images, labels = to_images(data.test.images, "cpu"), torch.tensor(data.test.labels)
-    clean = (model(images).argmax(1) == labels).float().mean().item()
-    model.train()
-    attacked = probe._withstood(model, data.test, dice())
-    assert model.training
-    assert attacked <= clean
-    large = dataclasses.replace(probe, eps=1.0, step_size=0.1)
-    assert large._withstood(model, data.test, dice()) < 0.1

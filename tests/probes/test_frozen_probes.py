@@ -42,7 +42,7 @@ def test_pgd_is_the_climb_in_plain_words(encoder: Encoder) -> None:
     images = torch.rand(6, 3, 6, 6, generator=Generator().manual_seed(2), dtype=torch.float64)
     labels = torch.arange(6) % 3
     dice, same = (Generator().manual_seed(3) for _ in range(2))
-    ours = ALF().attacked(model, images, labels, dice, 10)
+    ours = ALF().attacked(model, images, labels, dice)
     assert torch.equal(dice.get_state(), same.get_state()) is False
     expected = climb(model, images, labels, EPS, STEP, 10, same)
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)

@@ -2,15 +2,14 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 from batches import RUN, both_parts, probe_data
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
-from robench.contracts import Data, Encoder, ProbeData, Split
-from robench.probes._on_features import OnFeatures, features
+from robench.contracts import Data, Encoder
+from robench.probes._on_features import OnFeatures
 from robench.probes.linear_adam import LinearAdam
 from robench.probes.linear_sgd import LinearSGD
 from robench.tensors.features import extract
@@ -81,41 +80,3 @@ def test_the_generator_and_the_held_out_part_matter(
         for one, seed in ((data, 0), (data, 1), (other, 0))
     )
     assert not any(torch.equal(first, weight) for weight in others)
-
-
-# --- when memory runs out
-
-
-class Hungry(Encoder):
-    """No machine has the memory for more than ``fits`` images at a time."""
-
-    def __init__(self, fits: int) -> None:
-        super().__init__()
-        self.width, self.fits = 12, fits
-        self.layer = torch.nn.Linear(12, 12)
-
-    def forward(self, images: Tensor) -> Tensor:
-        if len(images) > self.fits:
-            torch.empty(2**50, dtype=torch.uint8)
-        found: Tensor = self.layer(images.flatten(1))
-        return found
-
-
-IMAGES = np.random.default_rng(0).integers(0, 256, (14, 3, 2, 2), dtype=np.uint8)
-PARTS = (Split(part, np.zeros(len(part), int)) for part in (IMAGES[:9], IMAGES[9:]))
-DATA = ProbeData(*PARTS, 1)
-
-
-@pytest.mark.parametrize("fits", [2, 5])
-def test_halves_have_the_same_features(fits: int) -> None:
-    encoder = Hungry(10)
-    whole, _ = features(encoder, DATA, 10, RUN)  # without a warning
-    encoder.fits = fits
-    with pytest.warns(UserWarning, match=r"out of memory: features are made \d images"):
-        again, _ = features(encoder, DATA, 10, RUN)
-    torch.testing.assert_close(again, whole, rtol=0, atol=1e-6)
-
-
-def test_one_image_too_many_is_an_error() -> None:
-    with pytest.warns(UserWarning, match="memory"), pytest.raises(RuntimeError, match="allocate"):
-        features(Hungry(0), DATA, 10, RUN)

@@ -22,7 +22,6 @@ KILLS = {
     "alf(epochs=3, batch=50, decay='2', steps=2)": 9,
     "robust-linear(epochs=3, batch=50, decay='1,2', steps=2)": 9,
     "aff(epochs=3, batch=50, decay='2', steps=2)": 9,
-    "aff(epochs=3, batch=50, decay='2', steps=2, select=True)": 6,
 }
 """Probes whose fits are short, and in how many places each is killed."""
 

@@ -60,16 +60,12 @@ def test_lars_leaves_parameters_without_gradient_and_gradients_alone() -> None:
     assert torch.equal(used.grad, torch.ones(2))
 
 
-def test_lars_obeys_a_changed_learning_rate_and_returns_the_closure_s_loss() -> None:
+def test_lars_obeys_a_changed_learning_rate() -> None:
     weights = nn.Parameter(torch.ones(2))
     descent = LARS([weights], lr=1.0)
     descent.param_groups[0]["lr"] = 0.0
-
-    def closure() -> float:
-        weights.grad = torch.ones(2)
-        return 1.5
-
-    assert descent.step(closure) == 1.5
+    weights.grad = torch.ones(2)
+    descent.step()
     assert torch.equal(weights, torch.ones(2))
 
 
@@ -84,11 +80,6 @@ def test_optimizers_by_name() -> None:
             assert made.param_groups[0]["momentum"] == 0.8
     with pytest.raises(ValueError, match="no optimizer 'adamw'; choose sgd, adam or lars"):
         optimizer("adamw", weights, lr=1, momentum=0, weight_decay=0)
-
-
-def test_lars_has_rocl_s_constants() -> None:
-    group = LARS([nn.Parameter(torch.ones(1))], lr=1.0).param_groups[0]
-    assert (group["trust"], group["eps"], group["momentum"]) == (0.001, 1e-8, 0.9)
 
 
 @pytest.mark.parametrize(
