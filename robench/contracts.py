@@ -103,6 +103,14 @@ class DataError(Exception):
 class Dataset(ABC):
     """A source of labelled images. Subclasses are frozen dataclasses."""
 
+    def files(self, root: Path) -> Sequence[Path] | None:
+        """The files that `load` reads; () for a set that is drawn, and None if not known.
+
+        A finished grid compares their names, sizes and times, and the images of a set whose files
+        are not known. Decoded files are cached. Raises DataError for missing files.
+        """
+        return None
+
     @abstractmethod
     def load(self, root: Path, progress: Progress) -> Data:
         """Read the data set from the folder ``root``. Raises DataError where that fails."""

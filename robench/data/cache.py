@@ -1,8 +1,8 @@
 """Decoded data sets on disk, so that images are decoded once and then memory-mapped.
 
 A cache is a folder with an ``.npy`` file for each array and an ``index.json``, written last, that
-has their checksums. Its name ends in a digest of the source files' names, sizes and times: a
-changed source is another cache.
+has their checksums. Its name ends in the state of what it was made from: a changed source is
+another cache.
 """
 
 import hashlib
@@ -16,55 +16,48 @@ from pathlib import Path
 import numpy as np
 
 from robench.contracts import Data, Split
-from robench.data.checks import unreadable
 from robench.files import atomic_write
 
-_FORMAT = 2  # raise it when what is stored, or the rule for the split, changes
 _INDEX = "index.json"
 _PARTS = [(part, what) for part in ("train", "held_out", "test") for what in ("images", "labels")]
 _FILES = [f"{part}-{what}.npy" for part, what in _PARTS]
 
 
 def cached(
-    kind: str, source: Path, files: Sequence[Path], root: Path, build: Callable[[], Data]
+    name: str, state: str, files: Sequence[Path], root: Path, build: Callable[[], Data]
 ) -> Data:
-    """Return what ``build`` makes of ``files``, from the cache where it is there and whole.
+    """Return what ``build`` makes of ``files`` in this ``state``, from the cache if that is whole.
 
-    ``kind`` and ``source`` name the cache; an older one of the same two is removed. Images are
+    ``name``, a spec, and the files' folder name the cache; its older states are removed. Images are
     memory-mapped, read-only. The cache is in ``root/.robench-cache``, or, where that cannot be
     written, in ``$XDG_CACHE_HOME/robench``; where neither can, the data set stays in memory.
-    Raises DataError where a file cannot be read, and what ``build`` raises.
+    Raises what ``build`` raises.
     """
-    label = f"{kind}-{_digest([_name(source, root)])[:8]}"
-    name = f"{label}-{_digest([_FORMAT, *(_facts(path, root) for path in sorted(files))])}"
+    place = name_in(root, Path(os.path.commonpath(files)))
+    label = f"{name.partition('(')[0]}-{digest_of([name, place])[:8]}"
+    here = f"{label}-{state}"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folders = (root / ".robench-cache", home / "robench" / _digest([str(root.resolve())]))
+    folders = (root / ".robench-cache", home / "robench" / digest_of([str(root.resolve())]))
     for folder in folders:
-        if (data := _read(folder / name)) is not None:
+        if (data := _read(folder / here)) is not None:
             return data
     built = build()
     for folder in folders:
         with suppress(OSError):
-            _write(folder / name, built)
-            for older in set(folder.glob(f"{label}-*")) - {folder / name}:
+            _write(folder / here, built)
+            for older in set(folder.glob(f"{label}-*")) - {folder / here}:
                 shutil.rmtree(older, ignore_errors=True)
-            return _read(folder / name) or built
+            return _read(folder / here) or built
     return built
 
 
-def _facts(path: Path, root: Path) -> list[object]:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise unreadable(path, error) from None
-    return [_name(path, root), status.st_size, status.st_mtime_ns]
-
-
-def _name(path: Path, root: Path) -> str:
+def name_in(root: Path, path: Path) -> str:
+    """A path as seen from ``root``, so that a cache moves with it."""
     return (path.relative_to(root) if path.is_relative_to(root) else path.resolve()).as_posix()
 
 
-def _digest(facts: list[object]) -> str:
+def digest_of(facts: Sequence[object]) -> str:
+    """The first 16 digits of the SHA-256 of facts that JSON can hold."""
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from robench.contracts import Data, DataError, Progress, Split
 from robench.data import parquet
-from robench.data.cache import cached
 from robench.data.checks import check_md5
 from robench.data.download import download
 from robench.data.splits import in_three
@@ -110,17 +109,12 @@ def locate(cifar: Cifar, root: Path) -> tuple[Path, ...]:
 
 
 def load(cifar: Cifar, root: Path, progress: Progress) -> Data:
-    """Load the set from the files in ``root``; Parquet is decoded once.
+    """Load the set from the files in ``root``.
 
     Both layouts give the same images in the same order. Raises DataError where files are missing or
     damaged.
     """
-    files = locate(cifar, root)
-
-    def build() -> Data:
-        return in_three(*read(cifar, files, progress), cifar.classes)
-
-    return cached(cifar.name, root, files, root, build)
+    return in_three(*read(cifar, locate(cifar, root), progress), cifar.classes)
 
 
 def read(cifar: Cifar, files: Sequence[Path], progress: Progress) -> tuple[Split, Split]:

@@ -1,10 +1,10 @@
 """Any folder of images with one folder a class."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from robench.contracts import Data, Dataset, Progress
-from robench.data.cache import cached
 from robench.data.checks import existing
 from robench.data.folder import read, scan
 
@@ -25,9 +25,9 @@ class Folder(Dataset):
         if not 8 <= self.size <= 512:
             raise ValueError(f"folder: size={self.size} is out of range, expected 8 to 512 pixels")
 
+    def files(self, root: Path) -> Sequence[Path]:
+        parts = scan(existing(self.path, root))
+        return [file for part in parts.values() for inside in part.values() for file in inside]
+
     def load(self, root: Path, progress: Progress) -> Data:
-        path = existing(self.path, root)
-        parts = scan(path)
-        files = [file for part in parts.values() for inside in part.values() for file in inside]
-        kind = f"folder{self.size}"
-        return cached(kind, path, files, root, lambda: read(parts, self.size, progress))
+        return read(scan(existing(self.path, root)), self.size, progress)

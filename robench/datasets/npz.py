@@ -1,11 +1,11 @@
 """Any ``.npz`` file with MedMNIST's keys (Yang et al. 2023, arXiv 2110.14795)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from robench.contracts import Data, Dataset, Progress
 from robench.data import npz
-from robench.data.cache import cached
 from robench.data.checks import existing
 
 
@@ -18,6 +18,8 @@ class Npz(Dataset):
 
     path: str
 
+    def files(self, root: Path) -> Sequence[Path]:
+        return (existing(self.path, root),)
+
     def load(self, root: Path, progress: Progress) -> Data:
-        path = existing(self.path, root)
-        return cached("npz", path, (path,), root, lambda: npz.read(path))
+        return npz.read(existing(self.path, root))

@@ -1,5 +1,6 @@
 """Ten kinds of drawn objects: a small set that needs no download."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,9 @@ class Shapes10(Dataset):
 
     def __post_init__(self) -> None:
         shapes.check_size(self.size)
+
+    def files(self, root: Path) -> Sequence[Path]:
+        return ()
 
     def load(self, root: Path, progress: Progress) -> Data:
         return shapes.make(KINDS, self.size, 10, train=4500, held_out=500, test=1000)

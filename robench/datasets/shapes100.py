@@ -1,5 +1,6 @@
 """A hundred kinds of drawn objects: ten outlines, each in ten materials."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,9 @@ class Shapes100(Dataset):
 
     def __post_init__(self) -> None:
         shapes.check_size(self.size)
+
+    def files(self, root: Path) -> Sequence[Path]:
+        return ()
 
     def load(self, root: Path, progress: Progress) -> Data:
         return shapes.make(KINDS, self.size, 100, train=9000, held_out=1000, test=2000)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from robench.contracts import (
     Target,
     TrainingSet,
 )
-from robench.data.checks import check_data
+from robench.data.sources import Sources
 from robench.engine.evaluate import EvaluationError, evaluate
 from robench.engine.known import Known, training_set
 from robench.engine.pretrain import TrainingError, pretrain
@@ -67,18 +68,20 @@ class Bench:
     _encoders: dict[Source, Encoder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.known = Known(self.catalog, self.store, self.say)
+        build, code = (
+            partial(self.catalog.build, "datasets"),
+            partial(self.catalog.code, "datasets"),
+        )
+        memory = self.store.zoo / "data.json"
+        self.sources = Sources(build, code, self.root, self.progress, memory)
+        self.known = Known(self.catalog, self.store, self.say, self.sources)
 
     def data(self, name: Spec) -> Data:
         """The data set that a resolved spec describes, read once.
 
         Raises DataError where it cannot be read.
         """
-        if name not in self.known.data:
-            data = self.catalog.build("datasets", name).load(self.root, self.progress)
-            check_data(data, self.catalog.label("datasets", name))
-            self.known.data[name] = data
-        return self.known.data[name]
+        return self.sources.load(name)
 
     def encoder(self, source: Source) -> Encoder:
         """The encoder, in eval mode, on its evaluated branch; trained if need be.

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from robench.catalog.catalog import Catalog
 from robench.catalog.revisions import PACKAGE, digest
 from robench.contracts import Data
 from robench.data import splits
+from robench.data.sources import Sources
 from robench.engine.subset import training_subset
 from robench.grid.questions import (
     Evaluation,
@@ -24,7 +25,6 @@ from robench.grid.questions import (
     parents,
 )
 from robench.grid.records import Card, Identity, Result
-from robench.grid.spec import Spec
 from robench.store.formats import Fitted, Weights
 from robench.store.store import Store
 from robench.trust.flags import TEST_IMAGES
@@ -34,16 +34,12 @@ A = TypeVar("A", bound=Card | Fitted | Result)
 
 @dataclass
 class Known:
-    """Reads answers and compares their identity; ``say`` gets a line for each reason against one.
-
-    ``data`` are the data sets that are loaded so far: what others hold is not known.
-    """
+    """Reads answers and compares their identity; ``say`` gets the reasons against each."""
 
     catalog: Catalog
     store: Store
     say: Callable[[str], None]
-    data: dict[Spec, Data] = field(default_factory=dict)
-    _digests: dict[object, str] = field(default_factory=dict)
+    sources: Sources
     _said: set[tuple[str, ...]] = field(default_factory=set)
 
     def encoder(self, source: Source) -> tuple[Card, Weights] | None:
@@ -62,7 +58,7 @@ class Known:
         return result if result is not None and _reaches(result, limit) else None
 
     def identity(self, question: Question) -> Identity:
-        """The identity of an answer made now; data are unknown until they are loaded."""
+        """The identity of an answer made now; data are unknown where their files are missing."""
         weights = tuple(self._weights_sha256(parent) for parent in parents(question))
         return Identity(self._code(question), self._data_sha256(question), weights)
 
@@ -90,22 +86,19 @@ class Known:
         return own
 
     def _data_sha256(self, question: Question) -> str:
-        """The SHA-256 of what is used of the data; "" until they are loaded."""
+        """The SHA-256 of what is used of the data; "" where their files are missing."""
         match question:
             case Pretraining(dataset=name, recipe=recipe):
                 method = self.catalog.component("methods", question.objective.name)
-                used: tuple[Any, ...] = (_of_training, recipe.images, method.uses_labels)
+                used: tuple[object, ...] = recipe.images, method.uses_labels
+                of: Callable[..., str] = _of_training
             case Probing(dataset=name, images=images):
-                used = _of_probing, images
+                used, of = (images,), _of_probing
             case Evaluation(probing=Probing(dataset=name)):
-                used = (_of_test,)
+                used, of = (), _of_test
             case Imported():
                 return ""
-        if name not in self.data:
-            return ""
-        if (name, used) not in self._digests:
-            self._digests[name, used] = used[0](self.data[name], *used[1:])
-        return self._digests[name, used]
+        return self.sources.digest(name, f"{of.__name__}{used}", lambda data: of(data, *used))
 
     def _weights_sha256(self, parent: Question) -> str:
         """The SHA-256 of a parent's weights; "" if there are none, "outdated" if they are stale."""

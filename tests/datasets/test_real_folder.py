@@ -74,18 +74,6 @@ def test_the_centre_square_is_kept(tmp_path: Path) -> None:
     assert (images == 90).mean() > 0.99
 
 
-def test_each_size_and_folder_has_a_cache_of_its_own(tmp_path: Path) -> None:
-    fill(tmp_path / "one/pets", 4)
-    fill(tmp_path / "two/pets", 6)
-    for path, size in (("one/pets", 8), ("one/pets", 16), ("two/pets", 8)):
-        before = Folder(path, size).load(tmp_path, silent)
-    assert len(list((tmp_path / ".robench-cache").iterdir())) == 3
-    again = Folder("one/pets", 16).load(tmp_path, lambda items, label: pytest.fail("decoded again"))
-    assert again.train.images.shape[2:] == (16, 16)
-    fill(tmp_path / "two/pets", 9)
-    assert len(Folder("two/pets", 8).load(tmp_path, silent).train) > len(before.train)
-
-
 def test_a_class_that_test_or_val_lacks_does_not_shift_the_labels_after_it(tmp_path: Path) -> None:
     for part, names in (("train", "abcd"), ("test", "acd"), ("val", "bd")):
         for name in names:

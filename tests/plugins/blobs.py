@@ -16,6 +16,9 @@ class Blobs(Dataset):
 
     contrast: int = 90
 
+    def files(self, root: Path) -> tuple[Path, ...]:
+        return ()
+
     def load(self, root: Path, progress: Progress) -> Data:
         rng = np.random.Generator(np.random.PCG64(7))
         return Data(self._split(rng, 192), self._split(rng, 64), self._split(rng, 48), CLASSES)

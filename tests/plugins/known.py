@@ -22,6 +22,9 @@ class Known(Dataset):
     wrong: int = 75
     weak: int = 48
 
+    def files(self, root: Path) -> tuple[Path, ...]:
+        return ()
+
     def load(self, root: Path, progress: Progress) -> Data:
         images, labels = _quarters(self.test)
         order = np.random.Generator(np.random.PCG64(self.test)).permutation(self.test)
