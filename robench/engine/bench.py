@@ -68,12 +68,14 @@ class Bench:
     _encoders: dict[Source, Encoder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        build, code = (
-            partial(self.catalog.build, "datasets"),
-            partial(self.catalog.code, "datasets"),
+        build, code = self.catalog.build, self.catalog.code
+        self.sources = Sources(
+            partial(build, "datasets"),
+            partial(code, "datasets"),
+            self.root,
+            self.progress,
+            memory=self.store.zoo / "data.json",
         )
-        memory = self.store.zoo / "data.json"
-        self.sources = Sources(build, code, self.root, self.progress, memory)
         self.known = Known(self.catalog, self.store, self.say, self.sources)
 
     def data(self, name: Spec) -> Data:
