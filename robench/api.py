@@ -120,13 +120,16 @@ def _folder(table: str, scale: str) -> Path:
 @keywords("attacks", "norms", "eps", "limit", *PLACES)
 def evaluate(
     checkpoint: Path | str,
-    encoder: str,
     dataset: str,
+    encoder: str | None = None,
     *,
     request: Request,
     places: Places,
     preset: str = "cifar",
     probe: str | None = None,
+    stem: str | None = None,
+    normalize: str | None = None,
+    prefix: str | None = None,
     branch: str | None = None,
     progress: Progress = bar,
     say: Say = print,
@@ -134,27 +137,34 @@ def evaluate(
 ) -> Results:
     """Attack somebody else's model: a checkpoint in safetensors, or as torch.save writes it.
 
-    Its encoder goes into the zoo, and its results stand beside those of runs with the preset. The
-    probe ``own`` is the checkpoint's own classifier. Raises SpecError, DataError or StoreError,
-    before any compute, for what does not exist or cannot be read or written.
+    Its encoder goes into the zoo, and its results stand beside those of runs with the preset. What
+    is not given of encoder, ``stem`` and ``normalize`` is read from the file, and so is its own
+    classifier where no ``probe`` is given. ``prefix`` chooses one of several encoders, ``branch``
+    one of two BatchNorm branches. Raises SpecError, DataError or StoreError, before any compute,
+    for what does not exist or cannot be read or written.
     """
     from robench.engine import imported
 
-    bench = make_bench(places, Path("results", preset), progress, say, warn or say)
-    data, architecture = (spec("dataset", dataset),), spec("encoder", encoder)
+    warn = warn or say
+    bench = make_bench(places, Path("results", preset), progress, say, warn)
+    data, typed = (spec("dataset", dataset),), imported.typed_encoder(encoder, stem, normalize)
+    loaded = imported.read_encoder(Path(checkpoint), typed, bench.catalog, branch, prefix)
     asked = replace(
         request,
         preset=preset,
         methods=(Spec("plain"),),
         sources=data,
         targets=data,
-        encoders=(architecture,),
+        encoders=(loaded.question.encoder,),
         probes=() if probe is None else specs("probe", probe),
         seeds=(0,),
     )
-    loaded = imported.read_encoder(Path(checkpoint), architecture, branch, bench.catalog)
-    own = imported.take_in(loaded, plan(asked, bench.catalog), bench)
-    return answer(bench, own, reach(asked, bench.catalog))
+    planned = plan(asked, bench.catalog)
+    own = imported.take_in(loaded, planned, bench, typed=probe is not None)
+    answered = answer(bench, own, reach(asked, bench.catalog))
+    for line in imported.doubts(loaded, answered):
+        warn(line)
+    return answered
 
 
 @keywords(*STORED)

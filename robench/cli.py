@@ -335,7 +335,13 @@ def fetch(name: str, places: Places) -> None:
 
 @cli.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--encoder", required=True, help="The architecture, such as resnet18.")
+@click.option("--encoder", help="The architecture, such as resnet18.  [default: by the shapes]")
+@click.option(
+    "--normalize",
+    help="Pixels' mean and deviation: cifar10, cifar100, imagenet, half, none, or 'MEAN:STD'.",
+)
+@click.option("--stem", help="cifar or imagenet, or changed, such as cifar-pad2 or cifar-pool.")
+@click.option("--prefix", help="Of several encoders: where one's names begin, such as encoder_q.")
 @click.option("--data", "dataset", required=True, help="The data set, such as cifar10.")
 @click.option(
     "--root",
@@ -345,7 +351,7 @@ def fetch(name: str, places: Places) -> None:
 )
 @options("attacks", "norms", "eps", "limit")
 @click.option("--preset", default="cifar", show_default=True, help="For all that is not typed.")
-@click.option("--probe", help="The classifier on features; `own` is the checkpoint's.")
+@click.option("--probe", help="The classifier on features.  [default: the file's own, or preset's]")
 @click.option("--bn", "branch", help="Of two BatchNorm branches: clean or adversarial.")
 @options("out", "zoo", "device", "plugins")
 def evaluate(

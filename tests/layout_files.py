@@ -81,7 +81,7 @@ kuangliu = partial(write, "pytorch-cifar", None, "kuangliu")
 net = {"entry": "net", "wrapper": "module.", "beside": {"acc": 1.0, "epoch": 1}}
 deep = {"depths": (3, 4, 6, 3)}
 large = {"stem": 7, "padding": 3, "encoder": "resnet18(stem=imagenet, width=4)"}
-optimizer = {"optimizer_state": {"param_groups": [{"lr": 0.1}]}, "rng_state": torch.zeros(3)}
+optimizer = {"optimizer_state": {"param_groups": [{"lr": 0.1}]}, "rng_state": torch.get_rng_state()}
 
 SINGLE: dict[str, Callable[[], Written]] = {
     "rocl": partial(
@@ -108,7 +108,7 @@ SINGLE: dict[str, Callable[[], Written]] = {
     ),
     "solo_older": partial(solo, prefix="encoder.", padding=2, heads=["classifier"]),
     # solo-learn changes torchvision's stem for CIFAR alone.
-    "solo_large": partial(solo, prefix="backbone.", heads=["projector.0"], **large),
+    "solo_large": partial(solo, prefix="backbone.", heads=["classifier", "projector.0"], **large),
     "lightly": partial(lightly, heads=["projection_head.layers.0"]),
     # lightly's Sequential of children has lost the ReLU that its forward pass applies by hand.
     "lightly_own": partial(

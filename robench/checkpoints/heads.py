@@ -17,37 +17,39 @@ DynACL's is ``fc`` (ACL models/resnet.py:158), pytorch-cifar's ``linear`` (model
 
 
 class Head(NamedTuple):
-    """A linear layer, and its names in the checkpoint."""
+    """A linear layer, and its place and names in the checkpoint."""
 
     layer: nn.Linear
+    place: str
     names: tuple[str, ...]
 
 
 def own_head(
     state: Mapping[str, Tensor], trunk: Trunk, width: int, classes: int | None = None
 ) -> Head:
-    """The checkpoint's linear head on ``width`` features.
+    """The checkpoint's linear head on ``width`` features, for that many ``classes`` (None: any).
 
-    Raises SpecError for a checkpoint without one, or with one for other ``classes``.
+    Raises SpecError for a checkpoint without one.
     """
-    places = [place for name in HEADS for place in (name, f"{trunk.prefix}{name}")]
-    for place in dict.fromkeys(places):
+    parts = trunk.prefix.split(".")
+    above = [".".join([*parts[:depth], ""]) for depth in range(1, len(parts))]
+    other = ""
+    for place in [f"{at}{name}" for name in HEADS for at in ("", *above)]:
         weight, bias = state.get(f"{place}.weight"), state.get(f"{place}.bias")
-        if weight is None or weight.ndim != 2 or weight.shape[1] != width:
+        if weight is None or weight.shape[1:] != (width,):
             continue
-        if classes not in (None, weight.shape[0]):
-            raise SpecError(
-                f"the checkpoint's head {place} has {weight.shape[0]} outputs and the data "
-                f"{classes} classes; use another probe, which fits one"
-            )
+        if bias is not None and bias.shape != weight.shape[:1]:
+            continue
+        if classes not in (None, len(weight)):
+            other = other or f"{place} has {len(weight)} outputs and the data {classes} classes"
+            continue
         layer = nn.Linear(width, len(weight), device="meta").to_empty(device="cpu")
         layer.weight.data.copy_(weight)
         layer.bias.data.zero_()
         if bias is not None:
             layer.bias.data.copy_(bias)
         names = (f"{place}.{name}" for name in ("weight", "bias") if f"{place}.{name}" in state)
-        return Head(layer.requires_grad_(False).eval(), tuple(names))
+        return Head(layer.requires_grad_(False).eval(), place, tuple(names))
     raise SpecError(
-        f"the checkpoint has no linear head of {width} features (looked for {', '.join(HEADS)}); "
-        "use another probe, which fits one"
+        other or f"the checkpoint has no linear head of {width} features ({', '.join(HEADS)})"
     )

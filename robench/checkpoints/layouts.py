@@ -1,15 +1,16 @@
 """The code that wrote a checkpoint, recognised by names; its input, stem and evaluated branch."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from robench.checkpoints.naming import Trunk, place
+from robench.checkpoints.naming import PIXELS, Trunk, place
 from robench.checkpoints.reading import Checkpoint
 from robench.grid.spec import SpecError, show
 from robench.tensors.batchnorm import ADVERSARIAL, CLEAN
-from robench.tensors.resnet import CIFAR, IMAGENET, LINEAR, NORMALIZATIONS, PADDED
+from robench.tensors.resnet import CIFAR, NORMALIZATIONS
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,14 @@ ADVCL = Layout(
 )
 SOLO = Layout(
     "solo-learn",
-    hint="solo-learn's depends on the data set: cifar10 for CIFAR-10 "
-    "(solo/data/pretrain_dataloader.py:206-212)",
-    stem=PADDED,  # solo/methods/base.py:198-202
+    hint="solo-learn's is cifar10 or cifar100 for these data sets, and imagenet for others "
+    "(solo/data/pretrain_dataloader.py:206-216, 265-266)",
+    stem="cifar-pad2",  # solo/methods/base.py:198-202
 )
 LIGHTLY = Layout("lightly", hint="lightly's default is imagenet: lightly/transforms/utils.py:1")
 # Its forward pass has the stem's ReLU as a function (lightly/models/resnet.py:236), which is lost
 # where the children become a Sequential (cifar10_benchmark.py:365-367).
-LIGHTLY_CHILDREN = replace(LIGHTLY, name="lightly-benchmark", stem=LINEAR)
+LIGHTLY_CHILDREN = replace(LIGHTLY, name="lightly-benchmark", stem="cifar-no-relu")
 TORCHVISION = Layout("torchvision", hint="for ImageNet it is usually imagenet")
 KUANGLIU = Layout(
     "pytorch-cifar",
@@ -72,10 +73,8 @@ KUANGLIU = Layout(
 
 def recognise(checkpoint: Checkpoint, trunk: Trunk) -> Layout:
     """The layout of a checkpoint, by the names in it."""
-    inside = set(trunk.names.values())
-    beside = {name.partition(".")[0] for name in checkpoint.state.keys() - trunk.names.keys()}
-    beside |= {name.partition(".")[0] for name in inside}
-    text = " ".join(inside)
+    text = " ".join(trunk.names.values())
+    beside = {part for name in checkpoint.state for part in name.split(".")}
     if "bn_list" in text:
         # AdvCL's heads: models/resnet_cifar_multibn_ensembleFC.py:258-286.
         return ADVCL if "head_proj" in beside else ACL
@@ -83,12 +82,12 @@ def recognise(checkpoint: Checkpoint, trunk: Trunk) -> Layout:
         return ACL  # converted for its own linear evaluation: models/resnet.py:131-132
     if "shortcut_bn" in text:
         # SimCLR/modules/simclr_BN.py:29 against Plain/models/resnet_cifar.py:142-154.
-        return CLAE if trunk.prefix == "encoder." else CLAE_PLAIN
+        return CLAE if trunk.last == "encoder" else CLAE_PLAIN
     # lightly's names: examples/pytorch/simclr.py:20-21,
     # benchmarks/imagenet/resnet50/simclr.py:29-33.
-    if trunk.numbers == "012345":
+    if trunk.first == 2:
         return LIGHTLY_CHILDREN
-    if trunk.numbers or {"projection_head", "online_classifier"} & beside:
+    if trunk.first is not None or {"projection_head", "online_classifier"} & beside:
         return LIGHTLY
     if "shortcut" in text:
         if {"head_proj", "head_pred"} <= beside:
@@ -99,42 +98,56 @@ def recognise(checkpoint: Checkpoint, trunk: Trunk) -> Layout:
             return ROCL
         return KUANGLIU
     # solo-learn's names: solo/methods/base.py:193, 210, 643; older ones say encoder
-    # (main_linear.py:75-82).
-    solo = {"classifier", "projector", "predictor"} & beside
-    if trunk.prefix in ("backbone.", "encoder.") and (
-        solo or any(name.startswith("momentum_") for name in beside)
+    # (main_linear.py:75-82). Its files have a classifier, unlike SimSiam's with the other names.
+    if trunk.last in ("backbone", "encoder") and any(
+        part == "classifier" or part.startswith("momentum_") for part in beside
     ):
         return SOLO
     return TORCHVISION
 
 
-def stem(layout: Layout, state: Mapping[str, Tensor], trunk: Trunk) -> str:
-    """The encoder's ``stem``: torchvision's for a 7x7 convolution, or else the layout's."""
-    kernels = {inner: state[name].shape[2:] for name, inner in trunk.names.items()}
-    return IMAGENET if kernels.get("conv1.weight") == (7, 7) else layout.stem
+def usual_stem(layout: Layout, kernel: str, trunk: Trunk) -> str:
+    """The encoder's ``stem``: of the usual one for its ``kernel``, the one of the layout.
+
+    Stride, padding and pooling have no names, but a Sequential's numbers leave none for a pooling.
+    """
+    if kernel == CIFAR:
+        return layout.stem
+    without = {None: "", 4: "", 3: "-no-pool", 2: "-no-relu-no-pool"}
+    return kernel + without[trunk.first]
 
 
 def normalization(
     layout: Layout, state: Mapping[str, Tensor], trunk: Trunk
 ) -> tuple[str | None, str]:
-    """The encoder's ``normalize``, by the checkpoint's own layer or else its layout; its source.
+    """The encoder's ``normalize``, by the checkpoint's own numbers or else its layout; its source.
 
     Raises SpecError if neither says it.
     """
-    own = {inner: state[name] for name, inner in trunk.names.items()}
     # The buffers of ACL's and DynACL's first layer: utils.py:20-28, models/resnet_multi_bn.py:232.
-    if {"normalize.mean", "normalize.std"} <= own.keys():
-        text = _text(own[f"normalize.{name}"].flatten().numpy() for name in ("mean", "std"))
-        named = {_text(numbers): name for name, numbers in NORMALIZATIONS.items()}
-        return named.get(text, text), "the checkpoint's own first layer"
+    if names := pixel_names(state, trunk):
+        numbers = [state[name].flatten().tolist() for name in names]
+        scale = 255 if max(numbers[0]) > 1 else 1  # of pixels up to 255
+        text = ":".join(",".join(f"{one / scale:.6g}" for one in part) for part in numbers)
+        named = {_text(known): name for name, known in NORMALIZATIONS.items()}
+        return named.get(text, text), f"{' and '.join(names)} in the checkpoint"
     if not layout.source:
         choices = ", ".join([show(None), *NORMALIZATIONS])
         raise SpecError(
-            f"the input normalization of a {layout.name} checkpoint is not in its names; give it, "
-            f"such as --encoder 'resnet18(normalize=cifar10)': one of {choices}, or "
-            f"'MEAN:STD' ({layout.hint})"
+            f"the input normalization of a {layout.name} checkpoint is not in its names; give it "
+            f"with --normalize: one of {choices}, or 'MEAN:STD' ({layout.hint})"
         )
-    return layout.normalize, layout.source
+    return layout.normalize, f"the layout's: {layout.source}"
+
+
+def pixel_names(state: Mapping[str, Tensor], trunk: Trunk) -> tuple[str, ...]:
+    """The names of the mean and standard deviation of pixels; none where there are none."""
+    for name in sorted(state, key=lambda name: name not in trunk.names):
+        found = re.fullmatch(r"(.*?)(mean|mu)", name)
+        twin = f"{found[1]}{PIXELS[found[2]]}" if found else ""
+        if twin in state and {state[name].numel(), state[twin].numel()} <= {1, 3}:
+            return name, twin
+    return ()
 
 
 def _text(numbers: Iterable[Iterable[float]]) -> str:

@@ -9,69 +9,98 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from robench.checkpoints.reading import unwrapped
 from robench.grid.spec import SpecError
 from robench.tensors.batchnorm import ADVERSARIAL, CLEAN
 
 _STAGES = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
-_FIRST_BLOCK: Mapping[str, str] = {
-    "layer1.0.conv1.weight": "",
-    # lightly's own ResNet (lightly/models/resnet.py:192-208) as a Sequential of its children
-    # (docs/source/getting_started/benchmarks/cifar10_benchmark.py:364-367).
-    "2.0.conv1.weight": "012345",
-    # torchvision's ResNet in the same way (lightly, examples/pytorch/simclr.py:29-30): 2 is a ReLU
-    # and 3 the max-pooling.
-    "4.0.conv1.weight": "014567",
-}
-"""The first block's first convolution, and the numbers in place of the stages' names."""
+PIXELS = {"mean": "std", "mu": "sigma"}
+"""Names of the numbers that pixels are normalized by: of a mean, its standard deviation's."""
 
-_KEPT = ("", "backbone.", "encoder.")
-"""Prefixes of the encoder, the first come first: momentum encoders and teachers have others."""
+_FIRST_BLOCK = re.compile(r"((?:.*\.)?)(layer1|[2-4])\.0\.conv1\.weight")
+_LAYER = re.compile(
+    r"(conv|bn|norm|normalizer?|layer|stem|block|stage|p?relu|act|se|(max|avg|attn)?pool)"
+    r"\d*(_adv)?\."
+)
 
 
 @dataclass(frozen=True)
 class Trunk:
     """The part of a checkpoint that is a residual network: where it lies, and its names there.
 
-    ``numbers`` stand for conv1, bn1 and the four layers in a Sequential; "" where they have names.
+    ``first`` is the number of the first stage where a Sequential of its children was saved:
+    4 for torchvision's (lightly, examples/pytorch/simclr.py:29-30), whose 2 is a ReLU and 3 the
+    max-pooling, 3 without the pooling, and 2 for lightly's own ResNet (lightly/models/resnet.py:
+    192-208, docs/source/getting_started/benchmarks/cifar10_benchmark.py:364-367). It is None where
+    layers have names. ``others`` are the prefixes of further networks in the checkpoint.
     """
 
     prefix: str
-    numbers: str
+    first: int | None
     names: dict[str, str]
     """Every name that begins with the prefix, as the file has it: without prefix and numbers."""
+    others: tuple[str, ...] = ()
+
+    @property
+    def last(self) -> str:
+        """The last part of the prefix, such as "backbone"; "" if there is none."""
+        return self.prefix.rstrip(".").rpartition(".")[2]
+
+    def is_layer(self, name: str) -> bool:
+        """Whether the name is of the network itself, and not of a head or a sibling."""
+        inner = self.names.get(name, "")
+        return _LAYER.match(inner) is not None and inner.rpartition(".")[2] not in {
+            *PIXELS,
+            *PIXELS.values(),
+        }
 
 
-def trunk(state: Mapping[str, Tensor]) -> Trunk:
-    """Find the residual network in a checkpoint.
+def trunk(state: Mapping[str, Tensor], prefix: str | None = None) -> Trunk:
+    """Find the residual network in a checkpoint: the one at ``prefix``, or the one that is there.
 
-    Raises SpecError where there is none, or more than one and nothing says which is meant.
+    A momentum encoder's (solo-learn, lightly) is not taken where there is another, as their code
+    evaluates the other. Raises SpecError where there is none, or more than one.
     """
-    found: dict[str, str] = {}
-    for first, numbers in _FIRST_BLOCK.items():
-        for name in state:
-            prefix = name.removesuffix(first)
-            if name.endswith(first) and (not prefix or prefix.endswith(".")):
-                found.setdefault(prefix, numbers)
-    # DynACL's momentum model is used and saved through its encoder_k
-    # (models/resnet_multi_bn.py:512-529, train_DynACL.py:235-238).
-    kept = (*_KEPT, "encoder_k.") if any("bn_list" in name for name in state) else _KEPT
-    candidates = [prefix for prefix in kept if prefix in found] or list(found)
-    if not candidates:
+    found: dict[str, int | None] = {}
+    for name in state:
+        if match := _FIRST_BLOCK.fullmatch(name):
+            at, first = match.groups()
+            number = None if first == "layer1" else int(first)
+            if at not in found or (number or 0) < (found[at] or 0):
+                found[at] = number
+    if not found:
         raise SpecError(
             "no residual network in the checkpoint: expected conv1, bn1, layer1.0.conv1, ...; "
             f"its weights begin with {', '.join(list(state)[:4])}"
         )
-    chosen, *others = candidates
-    if others and chosen not in kept:
-        lie = ", ".join(sorted(found))
-        raise SpecError(f"several encoders in the checkpoint ({lie}); save the one you mean")
-    stages = dict(zip(found[chosen], _STAGES, strict=False))  # none where they have names
+    listed = ", ".join(at.rstrip(".") or "''" for at in sorted(found))
+    chosen = list(found)
+    if prefix is not None:
+        typed = unwrapped(prefix.rstrip("."))
+        exact = [at for at in found if at.rstrip(".") == typed]
+        chosen = exact or [at for at in found if typed and f".{at}".endswith(f".{typed}.")]
+        if len(chosen) != 1:
+            raise SpecError(f"no encoder at prefix '{prefix}' in the checkpoint; it has {listed}")
+    elif len(found) > 1:
+        # DynACL's momentum model is used and saved through its encoder_k
+        # (models/resnet_multi_bn.py:512-529, train_DynACL.py:235-238).
+        dynacl = any("bn_list" in name for name in state)
+        chosen = [at for at in found if dynacl and at.endswith("encoder_k.")]
+        chosen = chosen or [at for at in found if "momentum" not in at]
+        if len(chosen) != 1:
+            raise SpecError(f"several encoders in the checkpoint; choose with --prefix: {listed}")
+    (at,) = chosen
+    first = found.pop(at)
+    inside = [other for other in found if other.startswith(at)]
+    stages = {} if first is None else {"0": "conv1", "1": "bn1"}
+    if first is not None:
+        stages |= {str(first + i): stage for i, stage in enumerate(_STAGES[2:])}
     names = {}
     for name in state:
-        if name.startswith(chosen):
-            head, dot, rest = name.removeprefix(chosen).partition(".")
+        if name.startswith(at) and not name.startswith(tuple(inside)):
+            head, dot, rest = name.removeprefix(at).partition(".")
             names[name] = stages.get(head, head) + dot + rest
-    return Trunk(chosen, found[chosen], names)
+    return Trunk(at, first, names, tuple(found))
 
 
 _BRANCH = re.compile(r"_adv(?=\.)|\.bn_list(?:\.(\d+))?(?=\.)")

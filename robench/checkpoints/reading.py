@@ -5,8 +5,9 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,18 @@ from torch import Tensor
 from robench.files import first_line
 from robench.grid.spec import SpecError
 
-CONTAINERS = ("state_dict", "model", "net", "P_state", "model_state_dict")
-"""Entries that hold the weights, the first come first: solo-learn, lightly, ACL and DynACL save
-``state_dict``, RoCL (src/utils.py:169-175) and AdvCL (pretraining_advCL.py:291-295) ``model``,
-pytorch-cifar (main.py:140-144) and CLAE's Plain (Plain/main.py:267-271) ``net``; ACL reads
-``P_state`` as well (train_trades.py:249-254).
-"""
-
 WRAPPERS = {"module", "_orig_mod"}
 """Parts of names that DataParallel and torch.compile add."""
+
+_DEEPEST = 8  # entries within entries; nobody nests more
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """The tensors of a file by name, and the names of the file's own entries.
 
-    ``state`` also has what lies beside the weights, such as ``classifier.fc.weight``.
+    A name begins with the entries that its tensor lies in, such as ``state_dict_ema.conv1.weight``,
+    but for those that all tensors lie in.
     """
 
     state: dict[str, Tensor]
@@ -63,10 +60,12 @@ def read(path: Path) -> Checkpoint:
         loaded = _torch(path, zipped=begin.startswith(b"PK\x03\x04"))
     if not isinstance(loaded, Mapping):
         raise SpecError(f"{path} holds a {type(loaded).__name__}, expected named weights")
-    state = {
-        ".".join(part for part in name.split(".") if part not in WRAPPERS): tensor
-        for name, tensor in _tensors(loaded).items()
-    }
+    state: dict[str, Tensor] = {}
+    for name, tensor in _tensors(loaded):
+        short = unwrapped(name)
+        if short in state:
+            raise SpecError(f"{path}: two weights are named {short}, such as {name}")
+        state[short] = tensor
     for name, tensor in state.items():
         strided = tensor.layout == torch.strided and tensor.device.type == "cpu"
         if not strided or tensor.is_quantized or tensor.is_complex():
@@ -79,24 +78,28 @@ def read(path: Path) -> Checkpoint:
     return Checkpoint(state, frozenset(str(name) for name in loaded), sha256)
 
 
-def _tensors(loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
-    chosen = [name for name in CONTAINERS if isinstance(loaded.get(name), Mapping)]
-    if not chosen:
-        return _named(loaded)
-    found = _named(loaded[chosen[0]])
-    for name, entry in loaded.items():
-        # A classifier saved beside its encoder, and no optimiser's state.
-        if name != chosen[0] and isinstance(entry, Mapping) and len(_named(entry)) == len(entry):
-            found |= {f"{name}.{inner}": tensor for inner, tensor in _named(entry).items()}
-    return found
+def unwrapped(name: str) -> str:
+    """The name without the parts that wrappers add."""
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
-def _named(entries: Mapping[Any, Any]) -> dict[str, Tensor]:
-    return {
-        name: value
-        for name, value in entries.items()
-        if isinstance(name, str) and isinstance(value, Tensor)
-    }
+def _tensors(loaded: Mapping[Any, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Every named tensor at any depth, but for states of random generators, which are bytes."""
+    found: list[tuple[tuple[str, ...], str, Tensor]] = []
+    left: list[tuple[tuple[str, ...], Mapping[Any, Any]]] = [((), loaded)]
+    seen = {id(loaded)}  # a file may hold the same entry twice, or within itself
+    for place, entries in left:
+        for name, entry in entries.items():
+            if not isinstance(name, str):  # an optimizer's
+                continue
+            if isinstance(entry, Tensor) and entry.dtype != torch.uint8:
+                found.append((place, name, entry))
+            elif isinstance(entry, Mapping) and len(place) < _DEEPEST and id(entry) not in seen:
+                seen.add(id(entry))
+                left.append(((*place, name), entry))
+    levels = zip(*(place for place, _, _ in found), strict=False)
+    shared = len(list(takewhile(lambda level: len(set(level)) == 1, levels)))
+    return ((".".join((*place[shared:], name)), tensor) for place, name, tensor in found)
 
 
 def _safetensors(path: Path) -> Any:

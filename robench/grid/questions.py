@@ -36,13 +36,15 @@ class Pretraining:
 class Imported:
     """An encoder from a checkpoint: the file's SHA-256, and the layout and branch that are read.
 
-    Normalisation, stem padding and pooling are arguments of the ``encoder``.
+    Normalisation, stem padding and pooling are arguments of the ``encoder``. ``prefix`` is where
+    its names begin in a file of several.
     """
 
     sha256: str
     layout: str
     branch: str
     encoder: Spec
+    prefix: str = ""
 
 
 Source = Pretraining | Imported
@@ -120,7 +122,7 @@ def generator(question: Question, purpose: str, on: device | str = "cpu") -> Gen
 
 
 _RECIPE = {field.name: field.default for field in fields(Recipe)}
-_LATER = {"teacher": None, "surrogate": None}
+_LATER = {"teacher": None, "surrogate": None, "prefix": ""}
 """Fields left out of keys at these values, so that old keys outlive new fields."""
 
 

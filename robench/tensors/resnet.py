@@ -1,7 +1,8 @@
 """Residual networks (He et al. 2016), for small images by default: a 3x3 stem, no max-pooling."""
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, cast
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ NORMALIZATIONS: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     # Its deviations are means over single images: kuangliu/pytorch-cifar, main.py:34.
     "pytorch-cifar": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    # solo-learn's and others': solo/data/pretrain_dataloader.py:208-212.
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 """Mean and standard deviation of pixels in [0, 1], for all channels or for each."""
@@ -110,14 +113,53 @@ class UnitLength(nn.Module):
         return normalize(features, dim=1)
 
 
-CIFAR, IMAGENET = "cifar", "imagenet"
-PADDED, LINEAR = "cifar-pad2", "cifar-no-relu"
-STEMS = (CIFAR, IMAGENET, PADDED, LINEAR)
-"""Stems by name.
+class Stem(NamedTuple):
+    """The layers before the stages: a convolution, BatchNorm, ReLU, and 3x3 max-pooling.
 
-"cifar", a 3x3 convolution, keeps the resolution; "imagenet", torchvision's 7x7 convolution and
-max-pooling, quarters it. The others are "cifar" with a padding of 2, and without its ReLU.
-"""
+    ``stride`` and ``padding`` are the convolution's; the pooling halves the resolution.
+    """
+
+    kernel: int
+    stride: int
+    padding: int
+    rectified: bool
+    pooled: bool
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kernel}x{self.kernel}, stride {self.stride}, padding {self.padding}, "
+            f"{'' if self.rectified else 'no ReLU, '}{'max-' if self.pooled else 'no '}pooling"
+        )
+
+
+CIFAR, IMAGENET = "cifar", "imagenet"
+_STEMS = {CIFAR: Stem(3, 1, 1, True, False), IMAGENET: Stem(7, 2, 3, True, True)}
+_STEM = re.compile(
+    r"(cifar|imagenet)(?:-stride([12]))?(?:-pad(\d))?(-no-relu)?(-pool|-no-pool)?", re.ASCII
+)
+
+
+def stem(name: str) -> Stem:
+    """The stem of a name: "cifar" keeps the resolution, "imagenet" (torchvision's) quarters it.
+
+    "-stride1", "-pad2", "-no-relu", "-pool" and "-no-pool" change them, in this order, as in
+    "cifar-pad2-pool". Raises ValueError for another name.
+    """
+    found = _STEM.fullmatch(name)
+    if found is None:
+        raise ValueError(
+            f"stem={name} is unknown; choose cifar or imagenet, changed by -stride1, -pad2, "
+            "-no-relu, -pool or -no-pool in this order, such as cifar-pad2-pool"
+        )
+    base, stride, padding, linear, pooling = found.groups()
+    usual = _STEMS[base]
+    return Stem(
+        usual.kernel,
+        int(stride or usual.stride),
+        int(padding or usual.padding),
+        not linear,
+        pooling == "-pool" if pooling else usual.pooled,
+    )
 
 
 class ResidualEncoder(nn.Module):
@@ -126,9 +168,9 @@ class ResidualEncoder(nn.Module):
     Stage i has ``depths[i]`` blocks of ``width * 2**i`` channels; each stage but the first halves
     the resolution. ``normalize`` is the first layer (`Normalize`); the default is that of CLAE's
     SimCLR (SimCLR/modules/transformations/simclr.py:11-26), and RoCL has none
-    (src/data_loader.py:17-23). ``stem`` is one of `STEMS`. An ``embedding`` of more than 0 ends the
-    network in a linear layer to so many features, scaled to length 1: what CLAE's Plain and UEL
-    evaluate (Plain/models/resnet_cifar.py:154-155, eval.py:195-197).
+    (src/data_loader.py:17-23). ``stem`` is a name as in `stem`. An ``embedding`` of more than 0
+    ends the network in a linear layer to so many features, scaled to length 1: what CLAE's Plain
+    and UEL evaluate (Plain/models/resnet_cifar.py:154-155, eval.py:195-197).
 
     Raises ValueError for arguments outside these.
     """
@@ -165,14 +207,10 @@ class ResidualEncoder(nn.Module):
         return cast(Tensor, self.network(self.normalize(images)))
 
 
-def _stem(stem: str, width: int) -> list[nn.Module]:
-    if stem not in STEMS:
-        raise ValueError(f"stem={stem} is unknown; choose {', '.join(STEMS)}")
-    if stem == IMAGENET:
-        convolution = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-    else:
-        convolution = nn.Conv2d(3, width, 3, padding=2 if stem == PADDED else 1, bias=False)
+def _stem(name: str, width: int) -> list[nn.Module]:
+    kernel, stride, padding, rectified, pooled = stem(name)
+    convolution = nn.Conv2d(3, width, kernel, stride, padding, bias=False)
     # Numbers are the names of weights, so a ReLU that is missing leaves its place.
-    activation = nn.Identity() if stem == LINEAR else nn.ReLU(inplace=True)
-    pooling = [nn.MaxPool2d(3, stride=2, padding=1)] if stem == IMAGENET else []
+    activation = nn.ReLU(inplace=True) if rectified else nn.Identity()
+    pooling = [nn.MaxPool2d(3, stride=2, padding=1)] if pooled else []
     return [convolution, nn.BatchNorm2d(width), activation, *pooling]

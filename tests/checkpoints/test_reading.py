@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -126,16 +127,42 @@ def test_missing_and_damaged_files(tmp_path: Path, name: str, content: bytes | N
 def test_wrappers_are_taken_from_names_and_optimisers_left(tmp_path: Path) -> None:
     one = torch.ones(1)
     entries = {
-        "net": {"conv1.weight": one, "epoch": 1},  # another container: only the first is taken
+        "net": {"conv1.weight": one, "epoch": 1},
         "model": {"module.encoder.module.conv1.weight": one},
         "classifier": {"_orig_mod.fc.weight": one},
-        "optimizer": {"state": {0: one}, "param_groups": []},
-        "rng_state": one,
+        "optimizer": {"state": {0: {"exp_avg": one}}, "param_groups": []},
+        "rng_state": torch.get_rng_state(),
     }
     torch.save(entries, tmp_path / "a.pt")
     checkpoint = read(tmp_path / "a.pt")
-    assert set(checkpoint.state) == {"encoder.conv1.weight", "classifier.fc.weight"}
+    names = {"net.conv1.weight", "model.encoder.conv1.weight", "classifier.fc.weight"}
+    assert set(checkpoint.state) == names
     assert checkpoint.entries == set(entries)
+
+
+def test_entries_that_hold_everything_are_no_part_of_names(tmp_path: Path) -> None:
+    inner = {"params": {"conv1.weight": torch.ones(1)}, "step": 3}
+    # Nobody means one entry twice, or within itself.
+    torch.save({"ckpt": {"model": inner, "again": inner}, "ckpt2": inner}, tmp_path / "a.pt")
+    inner["params"]["itself"] = inner
+    torch.save({"ckpt": inner}, tmp_path / "b.pt")
+    for name in "ab":
+        assert set(read(tmp_path / f"{name}.pt").state) == {"conv1.weight"}
+    beside = {"state_dict": {"conv1.weight": torch.ones(1)}, "mu": torch.ones(3)}
+    torch.save(beside, tmp_path / "a.pt")
+    assert set(read(tmp_path / "a.pt").state) == {"state_dict.conv1.weight", "mu"}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"conv1.weight": torch.ones(1), "module.conv1.weight": torch.zeros(1)},
+        {"net.conv1.weight": torch.ones(1), "net": {"conv1.weight": torch.zeros(1)}},
+    ],
+)
+def test_two_weights_of_one_name_are_refused(state: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "a.pt")
+    assert re.search("two weights are named (net.)?conv1.weight, ", refusal(tmp_path / "a.pt"))
 
 
 def test_safetensors_are_read_as_such_under_any_name(tmp_path: Path) -> None:

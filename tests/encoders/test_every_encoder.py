@@ -76,6 +76,7 @@ def test_gradients_reach_the_pixels_and_every_weight(encoder: Encoder) -> None:
         ("half", (0.5,), (0.5,)),
         ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         ("cifar10", (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)),
+        ("cifar100", (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
         ("pytorch-cifar", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
         ("'0.1, 0.2,0.3:0.5'", (0.1, 0.2, 0.3), (0.5,)),
     ],
@@ -122,6 +123,8 @@ def test_the_papers_networks_have_the_papers_size(name: str, width: int, paramet
         ("resnet18(stem=imagenet)", (7, 2, 3), True, (3, 2, 1)),
         ("resnet18(stem=cifar-pad2)", (3, 1, 2), True, None),
         ("resnet18(stem=cifar-no-relu)", (3, 1, 1), False, None),
+        ("resnet18(stem=cifar-stride2-pad0-pool)", (3, 2, 0), True, (3, 2, 1)),
+        ("resnet18(stem=imagenet-stride1-no-relu-no-pool)", (7, 1, 3), False, None),
     ],
 )
 def test_stems(
@@ -159,7 +162,8 @@ def test_an_embedding_is_the_linear_layer_after_the_pool_at_length_one() -> None
         ("normalize=wide", "normalize=wide should be none, half"),
         ("normalize='0:0.2,0,0.2'", "std must be positive"),
         ("normalize='0.5:-0.5'", "std must be positive"),
-        ("stem=large", "stem=large is unknown; choose cifar, imagenet"),
+        ("stem=cifar-pool-pad2", "in this order, such as cifar-pad2-pool"),
+        ("stem=large", "stem=large is unknown; choose cifar or imagenet, changed"),
         ("embedding=-1", "embedding=-1 must be positive, or 0 for none"),
         ("width=0", "width=0 must be positive"),
     ],
