@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from robench.checkpoints.naming import Trunk
 from robench.grid.spec import SpecError
 
-HEADS = ("classifier.fc", "classifier", "fc", "linear")
+HEADS = ("classifier.fc", "classifier", "head.fc", "head", "fc", "linear")
 """Names of linear heads, the first come first. AdvCL saves its trained one beside the model, which
 has an untrained ``linear`` too (finetuning_advCL_SLF.py:323-328, models/resnet_cifar.py:84);
 solo-learn's online one is ``classifier`` (solo/methods/base.py:210); torchvision's, ACL's and

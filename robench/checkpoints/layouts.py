@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from robench.checkpoints.naming import PIXELS, Trunk, place
+from robench.checkpoints.naming import Trunk, place
 from robench.checkpoints.reading import Checkpoint
 from robench.grid.spec import SpecError, show
 from robench.tensors.batchnorm import ADVERSARIAL, CLEAN
@@ -87,7 +87,8 @@ def recognise(checkpoint: Checkpoint, trunk: Trunk) -> Layout:
     # benchmarks/imagenet/resnet50/simclr.py:29-33.
     if trunk.first == 2:
         return LIGHTLY_CHILDREN
-    if trunk.first is not None or {"projection_head", "online_classifier"} & beside:
+    lightly = trunk.last == "backbone" and {"projection_head", "online_classifier"} & beside
+    if trunk.first or lightly:
         return LIGHTLY
     if "shortcut" in text:
         if {"head_proj", "head_pred"} <= beside:
@@ -113,7 +114,7 @@ def usual_stem(layout: Layout, kernel: str, trunk: Trunk) -> str:
     """
     if kernel == CIFAR:
         return layout.stem
-    without = {None: "", 4: "", 3: "-no-pool", 2: "-no-relu-no-pool"}
+    without = {0: "", 4: "", 3: "-no-pool", 2: "-no-relu-no-pool"}
     return kernel + without[trunk.first]
 
 
@@ -144,7 +145,7 @@ def pixel_names(state: Mapping[str, Tensor], trunk: Trunk) -> tuple[str, ...]:
     """The names of the mean and standard deviation of pixels; none where there are none."""
     for name in sorted(state, key=lambda name: name not in trunk.names):
         found = re.fullmatch(r"(.*?)(mean|mu)", name)
-        twin = f"{found[1]}{PIXELS[found[2]]}" if found else ""
+        twin = f"{found[1]}{'std' if found[2] == 'mean' else 'sigma'}" if found else ""
         if twin in state and {state[name].numel(), state[twin].numel()} <= {1, 3}:
             return name, twin
     return ()

@@ -13,14 +13,12 @@ from robench.checkpoints.reading import unwrapped
 from robench.grid.spec import SpecError
 from robench.tensors.batchnorm import ADVERSARIAL, CLEAN
 
-_STAGES = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
-PIXELS = {"mean": "std", "mu": "sigma"}
-"""Names of the numbers that pixels are normalized by: of a mean, its standard deviation's."""
-
+_STAGES = ("layer1", "layer2", "layer3", "layer4")
 _FIRST_BLOCK = re.compile(r"((?:.*\.)?)(layer1|[2-4])\.0\.conv1\.weight")
+# Layers of the network itself, and no head's; numbers that pixels are normalized by are no weights.
 _LAYER = re.compile(
     r"(conv|bn|norm|normalizer?|layer|stem|block|stage|p?relu|act|se|(max|avg|attn)?pool)"
-    r"\d*(_adv)?\."
+    r"\d*(_adv)?\.(?!(.*\.)?(mean|std|mu|sigma)$)"
 )
 
 
@@ -31,15 +29,15 @@ class Trunk:
     ``first`` is the number of the first stage where a Sequential of its children was saved:
     4 for torchvision's (lightly, examples/pytorch/simclr.py:29-30), whose 2 is a ReLU and 3 the
     max-pooling, 3 without the pooling, and 2 for lightly's own ResNet (lightly/models/resnet.py:
-    192-208, docs/source/getting_started/benchmarks/cifar10_benchmark.py:364-367). It is None where
+    192-208, docs/source/getting_started/benchmarks/cifar10_benchmark.py:364-367). It is 0 where
     layers have names. ``others`` are the prefixes of further networks in the checkpoint.
     """
 
     prefix: str
-    first: int | None
+    first: int
     names: dict[str, str]
     """Every name that begins with the prefix, as the file has it: without prefix and numbers."""
-    others: tuple[str, ...] = ()
+    others: tuple[str, ...]
 
     @property
     def last(self) -> str:
@@ -48,59 +46,55 @@ class Trunk:
 
     def is_layer(self, name: str) -> bool:
         """Whether the name is of the network itself, and not of a head or a sibling."""
-        inner = self.names.get(name, "")
-        return _LAYER.match(inner) is not None and inner.rpartition(".")[2] not in {
-            *PIXELS,
-            *PIXELS.values(),
-        }
+        return _LAYER.match(self.names.get(name, "")) is not None
 
 
 def trunk(state: Mapping[str, Tensor], prefix: str | None = None) -> Trunk:
     """Find the residual network in a checkpoint: the one at ``prefix``, or the one that is there.
 
-    A momentum encoder's (solo-learn, lightly) is not taken where there is another, as their code
-    evaluates the other. Raises SpecError where there is none, or more than one.
+    Raises SpecError where there is none, or more than one and nothing says which is meant.
     """
-    found: dict[str, int | None] = {}
-    for name in state:
-        if match := _FIRST_BLOCK.fullmatch(name):
-            at, first = match.groups()
-            number = None if first == "layer1" else int(first)
-            if at not in found or (number or 0) < (found[at] or 0):
-                found[at] = number
+    found: dict[str, int] = {}
+    for match in filter(None, map(_FIRST_BLOCK.fullmatch, state)):
+        at, stage = match.groups()
+        first = 0 if stage == "layer1" else int(stage)
+        found[at] = min(first, found.get(at, first))
     if not found:
         raise SpecError(
             "no residual network in the checkpoint: expected conv1, bn1, layer1.0.conv1, ...; "
             f"its weights begin with {', '.join(list(state)[:4])}"
         )
-    listed = ", ".join(at.rstrip(".") or "''" for at in sorted(found))
-    chosen = list(found)
-    if prefix is not None:
-        typed = unwrapped(prefix.rstrip("."))
-        exact = [at for at in found if at.rstrip(".") == typed]
-        chosen = exact or [at for at in found if typed and f".{at}".endswith(f".{typed}.")]
-        if len(chosen) != 1:
-            raise SpecError(f"no encoder at prefix '{prefix}' in the checkpoint; it has {listed}")
-    elif len(found) > 1:
-        # DynACL's momentum model is used and saved through its encoder_k
-        # (models/resnet_multi_bn.py:512-529, train_DynACL.py:235-238).
-        dynacl = any("bn_list" in name for name in state)
-        chosen = [at for at in found if dynacl and at.endswith("encoder_k.")]
-        chosen = chosen or [at for at in found if "momentum" not in at]
-        if len(chosen) != 1:
-            raise SpecError(f"several encoders in the checkpoint; choose with --prefix: {listed}")
-    (at,) = chosen
-    first = found.pop(at)
-    inside = [other for other in found if other.startswith(at)]
-    stages = {} if first is None else {"0": "conv1", "1": "bn1"}
-    if first is not None:
-        stages |= {str(first + i): stage for i, stage in enumerate(_STAGES[2:])}
+    chosen = _chosen(list(found), prefix, dynacl=any("bn_list" in name for name in state))
+    others = tuple(at for at in found if at != chosen)
+    inside = tuple(at for at in others if at.startswith(chosen))
+    stages = {str(found[chosen] + i): stage for i, stage in enumerate(_STAGES)}
+    stages = {"0": "conv1", "1": "bn1", **stages} if found[chosen] else {}
     names = {}
     for name in state:
-        if name.startswith(at) and not name.startswith(tuple(inside)):
-            head, dot, rest = name.removeprefix(at).partition(".")
+        if name.startswith(chosen) and not name.startswith(inside):
+            head, dot, rest = name.removeprefix(chosen).partition(".")
             names[name] = stages.get(head, head) + dot + rest
-    return Trunk(at, first, names, tuple(found))
+    return Trunk(chosen, found[chosen], names, others)
+
+
+def _chosen(found: list[str], typed: str | None, dynacl: bool) -> str:
+    listed = ", ".join(at.rstrip(".") or "''" for at in sorted(found))
+    if typed is not None:
+        end = f"{unwrapped(typed.rstrip('.'))}.".lstrip(".")
+        chosen = [at for at in found if at == end or (end and at.endswith(f".{end}"))]
+        chosen = [end] if end in chosen else chosen
+        otherwise = f"no encoder at prefix '{typed}' in the checkpoint; it has {listed}"
+    else:
+        otherwise = f"several encoders in the checkpoint; choose with --prefix: {listed}"
+        # DynACL's momentum model is used and saved through its encoder_k
+        # (models/resnet_multi_bn.py:512-529, train_DynACL.py:235-238); those of solo-learn and
+        # lightly are not used after training.
+        of_dynacl = [at for at in found if dynacl and at.endswith("encoder_k.")]
+        trained = [at for at in found if "momentum" not in at]
+        chosen = found if len(found) == 1 else of_dynacl or trained
+    if len(chosen) != 1:
+        raise SpecError(otherwise)
+    return chosen[0]
 
 
 _BRANCH = re.compile(r"_adv(?=\.)|\.bn_list(?:\.(\d+))?(?=\.)")

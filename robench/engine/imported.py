@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from robench.catalog.catalog import Catalog
 from robench.catalog.typed import spec
 from robench.checkpoints.heads import Head, own_head
@@ -26,6 +24,7 @@ from robench.engine.bench import Bench
 from robench.grid.questions import Evaluation, Imported, key
 from robench.grid.records import Card, Identity, Result
 from robench.grid.spec import Spec, SpecError, Value, show
+from robench.store.formats import digest
 from robench.store.provenance import gather
 from robench.store.store import Store
 from robench.tensors.batchnorm import CLEAN
@@ -96,7 +95,7 @@ def read_encoder(
     if "normalize" in takes and not typed.has("normalize"):
         own["normalize"], source = normalization(layout, state, found)
         assumed += ["normalization (--normalize)"] if source.startswith("the layout's") else []
-    if not typed.has("stem"):
+    if "stem" in takes and not typed.has("stem"):
         pooling = "padding" if found.first in (2, 3) else "padding, pooling"
         assumed += [f"the stem's stride, {pooling} (--stem)"]
     if found.others and prefix is None:
@@ -107,10 +106,11 @@ def read_encoder(
         encoder = catalog.build("encoders", full)
     translation = translate(state, found, encoder, used)
     load(encoder, translation)
+    name = catalog.label("encoders", full.without("stem", "normalize"))
     lines = [
-        f"{path.name}: {layout.name} layout, {full.without('stem', 'normalize')}"
-        f"{' at ' if found.prefix else ''}{found.prefix}, {len(translation.weights)} tensors read",
-        f"stem: {full.get('stem')} ({stem(str(full.get('stem')))})",
+        f"{path.name}: {layout.name} layout, {name}{' at ' if found.prefix else ''}{found.prefix}, "
+        f"{len(translation.weights)} tensors read",
+        *(f"stem: {name} ({stem(str(name))})" for name in [full.get("stem")] if name),
         f"normalization: {show(full.get('normalize'))} ({source})",
         f"BatchNorm: the {used} branch",
         f"assumed: {'; '.join(assumed) or 'nothing'}",
@@ -136,10 +136,9 @@ def save(loaded: Loaded, store: Store, identity: Identity) -> Card:
     """
     question, encoder = loaded.question, loaded.encoder
     card, weights = store.card(question), encoder.state_dict()
-    if card is not None and not card.identity.differs(identity):
-        stored = store.encoder(card)
-        if stored and all(torch.equal(stored[name], own) for name, own in weights.items()):
-            return card
+    same = card is not None and card.weights_sha256 == digest(weights)
+    if card and same and not card.identity.differs(identity) and store.encoder(card):
+        return card
     name = f"{question.layout}/{re.sub(r'[^A-Za-z0-9._-]+', '_', loaded.path.stem)}"
     name += f"-{question.prefix.rstrip('.')}" if question.prefix else ""
     if any(other.name == name and other.key != key(question) for other in store.cards()):

@@ -338,3 +338,8 @@ def test_own_heads() -> None:
     assert torch.equal(head.layer(features), fitted(features))
     with pytest.raises(SpecError, match="no linear head of 16 features"):
         own_head(state, trunk(state), 16, 4)
+    # One of other classes, or whose bias is of another, hides none behind it.
+    hidden = {"classifier.bias": torch.ones(5), "classifier.weight": torch.ones(4, 32)}
+    fc = weights(nn.Linear(32, 4), "student.head.fc.")
+    state = weights(net, "student.backbone.") | hidden | weights(wide, "fc.") | fc
+    assert own_head(state, trunk(state), 32, 4).place == "student.head.fc"

@@ -43,7 +43,7 @@ def test_its_results_stand_beside_those_of_a_trained_encoder() -> None:
     words = ("--out", "both", *attacks, *GRID[2:], *PROBE)
     first = evaluate("ckpt.t7rocl_0", *ENCODER, *words)
     assert first.out.splitlines()[:6] == [
-        "ckpt.t7rocl_0: rocl layout, resnet18(embedding=0, width=4), 120 tensors read",
+        "ckpt.t7rocl_0: rocl layout, resnet18(width=4), 120 tensors read",
         "stem: cifar (3x3, stride 1, padding 1, no pooling)",
         "normalization: none (the layout's: src/data_loader.py:14-49)",
         "BatchNorm: the clean branch",
@@ -187,7 +187,7 @@ def test_what_no_name_tells_is_said_and_can_be_typed(elsewhere: Path) -> None:
     typed = ("--data", "blobs", "--normalize", "cifar10")
     done = evaluate("solo.pt", *typed, *GRID)
     assert done.out.splitlines()[:6] == [
-        "solo.pt: solo-learn layout, resnet18(embedding=0, width=4) at backbone., 120 tensors read",
+        "solo.pt: solo-learn layout, resnet18(width=4) at backbone., 120 tensors read",
         "stem: cifar-pad2 (3x3, stride 1, padding 2, no pooling)",
         "normalization: cifar10 (as given)",
         "BatchNorm: the clean branch",
