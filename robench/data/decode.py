@@ -40,11 +40,6 @@ def decode(encoded: bytes, where: str, exactly: tuple[int, int] | None = None) -
         raise DataError(f"{where}: not an image that can be decoded ({reason})") from None
 
 
-def fitted(image: Image.Image, size: int) -> Image.Image:
-    """Scale the shorter side to ``size`` pixels and keep the centre square."""
-    return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-
-
 def stack(
     load: Callable[[int], Image.Image], count: int, size: int, progress: Progress, label: str
 ) -> npt.NDArray[np.uint8]:

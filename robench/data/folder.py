@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from robench.contracts import Data, DataError, Progress, Split
 from robench.data.checks import unreadable
-from robench.data.decode import decode, fitted, stack
+from robench.data.decode import decode, stack
 from robench.data.splits import by_content, hold_out, in_three, take
 
 TEST = 5  # one image in five, where the folder has no test part
@@ -80,7 +80,8 @@ def _read(
     def load(row: int) -> Image.Image:
         _, path = rows[row]
         try:
-            return fitted(decode(path.read_bytes(), str(path)), size)
+            image = decode(path.read_bytes(), str(path))
+            return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
         except OSError as error:
             raise unreadable(path, error) from None
 

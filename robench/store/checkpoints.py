@@ -52,7 +52,6 @@ class FileCheckpoints(Checkpoints):
         self._safe_point = safe_point
         self._start = self._saved = time.monotonic()  # unmoved when the clock jumps
         self._before = 0.0
-        self._troubled = False
 
     @property
     def seconds(self) -> float:
@@ -106,12 +105,10 @@ class FileCheckpoints(Checkpoints):
                 outdated.unlink()
         except OSError as error:
             # Hours of work are not given up because their state cannot be written.
-            if not self._troubled:
-                self._say(
-                    f"cannot save a checkpoint in {self._folder}: {error.strerror or error}; going "
-                    "on, but not safe from an interruption"
-                )
-            self._troubled = True
+            self._say(
+                f"cannot save a checkpoint in {self._folder}: {error.strerror or error}; going on, "
+                "but not safe from an interruption"
+            )
         self._saved = time.monotonic()
 
     def _files(self) -> list[Path]:

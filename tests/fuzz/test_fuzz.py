@@ -19,7 +19,7 @@ from PIL import Image
 from robench.checkpoints.reading import read
 from robench.contracts import DataError
 from robench.data import npz, parquet
-from robench.data.decode import decode, fitted
+from robench.data.decode import decode
 from robench.engine.progress import silent
 from robench.grid.spec import SpecError, parse, parse_list
 
@@ -119,7 +119,7 @@ def checkpoints() -> st.SearchStrategy[bytes]:
         (specs, read_spec, SpecError),
         (npz_files, npz.read, DataError),
         (parquet_files, lambda path: parquet.read(path, "label", 10, silent, "x"), DataError),
-        (images, lambda path: fitted(decode(path.read_bytes(), "here"), 8), DataError),
+        (images, lambda path: decode(path.read_bytes(), "here").resize((8, 8)), DataError),
         (checkpoints, read, SpecError),
     ],
     ids=["specs", "npz", "parquet", "images", "checkpoints"],

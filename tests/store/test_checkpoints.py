@@ -173,7 +173,7 @@ def test_a_full_disk_costs_the_state_and_not_the_work(
     monkeypatch.setattr("os.fsync", full)
     save(checkpoints, 2, 3)
     assert work.files() == before
-    assert len(work.said) == 1
+    assert len(set(work.said)) == 1
     assert "No space left on device; going on" in work.said[0]
     monkeypatch.undo()
     assert loaded(work.open()) == 1
