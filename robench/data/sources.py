@@ -10,8 +10,10 @@ from pathlib import Path
 from robench.contracts import Data, DataError, Dataset, Progress
 from robench.data.cache import cached, digest_of, name_in
 from robench.data.checks import check_data, unreadable
-from robench.files import atomic_write
+from robench.files import atomic_write, read_limited
 from robench.grid.spec import Spec
+
+_MOST_BYTES = 2**24
 
 
 class Sources:
@@ -94,7 +96,7 @@ def _code_of_this_room() -> str:
 
 def _read(memory: Path) -> dict[str, str]:
     with suppress(OSError, ValueError):
-        found = json.loads(memory.read_bytes())
+        found = json.loads(read_limited(memory, _MOST_BYTES))
         if isinstance(found, dict):
             return {str(name): str(digest) for name, digest in found.items()}
     return {}

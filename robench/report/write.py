@@ -1,5 +1,6 @@
 """The whole report in one folder: the long frame, the table of a paper, and the figures."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -75,7 +76,8 @@ def save_figures(
     for path, content in files.items():
         save(path, content)
     for path in folder.glob("*.p[nd][gf]"):
-        if (path.stem in drawn or path.stem.startswith("examples")) and path not in files:
+        own = path.stem in drawn or re.fullmatch(r"examples(_\d+)?", path.stem)
+        if own and path not in files and not folder.is_symlink():
             path.unlink()
     return list(files)
 

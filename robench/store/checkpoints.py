@@ -10,7 +10,7 @@ before it serves. No file is ever unpickled.
 
 import hashlib
 import json
-import shutil
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,13 +22,15 @@ import torch
 from torch import Tensor
 
 from robench.contracts import Checkpoints, State
-from robench.files import atomic_write, read_limited
+from robench.files import atomic_write, read_limited, remove
 
 EVERY = 30.0
 """Seconds between two states: with the time to write one, less than a minute can be lost."""
 
 _KEPT = 2
 _MOST_BYTES = 2**34
+_NAME = r"\d{8}-[0-9a-f]{16}\.safetensors"
+_OWN = rf"{_NAME}|\.{_NAME}\.[0-9a-f]{{8}}"  # the latter is left where a process is killed
 
 SafePoint = Callable[[Callable[[], None]], None]
 """Called with a function that saves, where the work can stop; it stops there if it was asked to."""
@@ -91,7 +93,7 @@ class FileCheckpoints(Checkpoints):
 
     def clear(self) -> None:
         """Remove all states: the work is finished."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove(self._folder, _OWN)
 
     def _save(self, state: State) -> None:
         files = self._files()
@@ -99,6 +101,8 @@ class FileCheckpoints(Checkpoints):
         data = _encoded(state, {"about": self._about, "seconds": round(self.seconds, 3)})
         digest = hashlib.sha256(data).hexdigest()[:16]
         try:
+            if self._linked():
+                raise OSError("it is behind a link")
             with atomic_write(self._folder / f"{number:08}-{digest}.safetensors") as file:
                 file.write(data)
             for outdated in files[: 1 - _KEPT]:
@@ -112,7 +116,12 @@ class FileCheckpoints(Checkpoints):
         self._saved = time.monotonic()
 
     def _files(self) -> list[Path]:
-        return sorted(self._folder.glob("[0-9]*-*.safetensors"))
+        """The states, the newest last; none behind a link, where others' files may be."""
+        found = [] if self._linked() else self._folder.glob("*.safetensors")
+        return sorted(path for path in found if re.fullmatch(_NAME, path.name))
+
+    def _linked(self) -> bool:
+        return self._folder.is_symlink() or self._folder.parent.is_symlink()
 
 
 def _encoded(state: State, header: Mapping[str, Any]) -> bytes:

@@ -12,7 +12,6 @@ Files appear whole or not at all, the JSON last. A damaged answer is left out, a
 """
 
 import hashlib
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -139,7 +138,10 @@ class Store:
         folder = self.zoo / card.key
         data = safetensors.torch.save(weights)
         card = replace(card, weights_sha256=hashlib.sha256(data).hexdigest())
-        with suppress(OSError):  # of damaged weights: whoever reads now must not judge these by it
+        with suppress(OSError):
+            if folder.is_symlink():  # another zoo keeps its encoder
+                folder.unlink()
+            # Of damaged weights: whoever reads now must not judge these by it.
             (folder / "card.json").unlink()
         _write(folder / "encoder.safetensors", data)
         _write(folder / "card.json", sealed(CARD.dump_json(card)))
@@ -205,10 +207,9 @@ class Store:
         return self.out if isinstance(question, Evaluation) else self.zoo
 
     def _finish(self, question: Question) -> None:
-        unfinished = self._unfinished(question)
-        shutil.rmtree(unfinished, ignore_errors=True)
+        self.checkpoints(question, {}).clear()
         with suppress(OSError):  # others' work is there
-            unfinished.parent.rmdir()
+            self._unfinished(question).parent.rmdir()
 
     # --- files
 
