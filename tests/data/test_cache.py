@@ -74,8 +74,11 @@ def test_a_damaged_index_is_noticed_and_made_anew(source: Path, text: str) -> No
 
 def test_another_state_is_another_cache_and_the_old_one_goes(source: Path) -> None:
     load(source)
+    (older,) = (source.parent / ".robench-cache").iterdir()
+    (older / "notes.txt").write_text("not ours")
     assert load(source, state="later")[1]
     assert len(arrays(source.parent)) == 6
+    assert [path.name for path in older.iterdir()] == ["notes.txt"]
 
 
 def test_another_kind_is_left_alone(source: Path) -> None:

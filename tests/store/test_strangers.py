@@ -1,6 +1,7 @@
 """Other people's files in a run's folders stay as they are, and nothing is waited for."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import torch
 from commands import TOY_RUN, files, finished, robench, toys_in, without_figures
 
 from robench.contracts import State
-from robench.data.cache import cached
 from robench.files import remove
 from robench.store import checkpoints as states
 from robench.store.checkpoints import FileCheckpoints
@@ -55,20 +55,14 @@ def test_a_linked_encoder_is_made_again_beside_the_other_zoo(tmp_path: Path) -> 
     own = tmp_path / "mine"
     finished(own)
     (theirs,) = (tmp_path / "theirs/zoo").glob("*/card.json")
-    before = files(tmp_path / "theirs")
     encoder = own / "zoo" / theirs.parent.name
-    for path in (encoder / "probes").iterdir():
-        path.unlink()
-    (encoder / "probes").rmdir()
-    for path in encoder.iterdir():
-        path.unlink()
-    encoder.rmdir()
+    shutil.rmtree(encoder)
     theirs.write_text("{}")
-    damaged = files(tmp_path / "theirs")
+    before = files(tmp_path / "theirs")
     encoder.symlink_to(theirs.parent)
     with without_figures():
         assert robench(*TOY_RUN, *toys_in(own), "--eps", "2/255").code == 0
-    assert files(tmp_path / "theirs") == damaged != before
+    assert files(tmp_path / "theirs") == before
     assert not encoder.is_symlink()
 
 
@@ -83,24 +77,11 @@ def test_states_are_removed_and_other_files_beside_them_are_not(
     checkpoints = FileCheckpoints(folder, {}, said.append)
     for _ in range(3):
         checkpoints.save_if_due(lambda: State({"x": torch.zeros(2)}, {}))
-    left = (
-        folder / ".00000007-0123456789abcdef.safetensors.0123abcd"
-    )  # by a process that was killed
-    left.write_text("half")
+    torn = folder / ".00000007-0123456789abcdef.safetensors.0123abcd"
+    torn.write_text("half")
     checkpoints.clear()
     assert files(folder) == before
     assert (folder / "empty").is_dir()
-
-
-def test_only_a_cache_s_own_files_are_removed(tmp_path: Path) -> None:
-    from test_cache import DATA
-
-    for state in ("old", "new"):
-        cached("x", state, [tmp_path / "source"], tmp_path, lambda: DATA)
-        (folder,) = (tmp_path / ".robench-cache").glob(f"x-*-{state}")
-        (folder / "notes.txt").write_text("mine")
-    assert sorted(p.parent.name[-3:] for p in tmp_path.rglob("notes.txt")) == ["new", "old"]
-    assert len(list(tmp_path.rglob("*.npy"))) == 6
 
 
 def test_figures_of_other_names_stay(tmp_path: Path) -> None:
@@ -168,7 +149,7 @@ def test_anything_in_an_answer_s_place_is_a_line(
     with without_figures():
         done = robench(*TOY_RUN, *toys_in(tmp_path), "--eps", "2/255")
     assert done.code in (0, 2)
-    assert str(path) in done.err or path.is_symlink()
+    assert path.stem in done.err or strange is link
     assert "Traceback" not in done.err
 
 
