@@ -90,15 +90,13 @@ def _fitting(shapes: Mapping[str, tuple[int, ...]]) -> Spec:
     stem = shapes.get("conv1.weight", ())
     if stem[2:] not in ((3, 3), (7, 7)):
         size = "x".join(map(str, stem[2:])) or "not a convolution named conv1"
-        raise SpecError(f"its stem is {size}, and those of the encoders here are 3x3 or 7x7")
+        raise SpecError(f"its stem is {size}; those of the encoders here are 3x3 or 7x7")
     blocks = {match[0] for name in shapes if (match := re.match(r"layer\d+\.\d+", name))}
     depths = tuple(Counter(sorted(block.partition(".")[0] for block in blocks)).values())
     kind = "bottleneck" if "layer1.0.conv3.weight" in shapes else "basic"
     if (kind, depths) not in _KNOWN:
         listed = ", ".join(map(str, depths))
-        raise SpecError(
-            f"no encoder here has its {kind} blocks, {listed} of them at width {stem[0]}"
-        )
+        raise SpecError(f"no encoder here has {kind} blocks, {listed} of them, at width {stem[0]}")
     usual = IMAGENET if stem[2:] == (7, 7) else CIFAR
     return Spec(_KNOWN[kind, depths], (("width", stem[0]), ("stem", usual)))
 

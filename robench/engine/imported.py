@@ -84,14 +84,14 @@ def read_encoder(
         fits = architecture(state, found)
     except SpecError as error:
         if not typed.name:
-            raise SpecError(f"no encoder here fits the checkpoint: {error}") from None
-        fits = Spec(typed.name, (("stem", CIFAR),))
+            raise SpecError(f"the checkpoint fits no encoder: {error}") from None
+        fits = Spec("")
     typed = Spec(typed.name or fits.name, typed.arguments)
     takes = catalog.parameters("encoders", typed.name)
-    own: dict[str, Value] = {"stem": usual_stem(layout, str(fits.get("stem")), found)}
+    own: dict[str, Value] = {"stem": usual_stem(layout, str(fits.get("stem") or CIFAR), found)}
     source, assumed = "as given", []
     if typed.name == fits.name:
-        own |= {"width": fits.get("width")}
+        own["width"] = fits.get("width")
     if "normalize" in takes and not typed.has("normalize"):
         own["normalize"], source = normalization(layout, state, found)
         assumed += ["normalization (--normalize)"] if source.startswith("the layout's") else []
@@ -139,8 +139,8 @@ def save(loaded: Loaded, store: Store, identity: Identity) -> Card:
     same = card is not None and card.weights_sha256 == digest(weights)
     if card and same and not card.identity.differs(identity) and store.encoder(card):
         return card
-    name = f"{question.layout}/{re.sub(r'[^A-Za-z0-9._-]+', '_', loaded.path.stem)}"
-    name += f"-{question.prefix.rstrip('.')}" if question.prefix else ""
+    words = "-".join(filter(None, [loaded.path.stem, question.prefix.rstrip(".")]))
+    name = f"{question.layout}/{re.sub(r'[^A-Za-z0-9._-]+', '_', words)}"
     if any(other.name == name and other.key != key(question) for other in store.cards()):
         name += f"-{key(question)[-6:]}"
     card = Card(

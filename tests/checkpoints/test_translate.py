@@ -160,7 +160,7 @@ def test_older_weights_have_no_counters_and_some_half_precision() -> None:
         (Net("torchvision", 1, DEEP, 4), "resnet18(width=4)", "'resnet50(width=4)' would fit"),
         (Net("torchvision", stem=7), "resnet18(width=4)", "--stem imagenet would fit"),
         (Net("torchvision"), "resnet18(stem=imagenet, width=4)", "expected [4, 3, 7, 7]"),
-        (Net("torchvision", stem=5), "resnet18(width=4)", "its stem is 5x5, and those"),
+        (Net("torchvision", stem=5), "resnet18(width=4)", "its stem is 5x5; those"),
         # Everything that the encoder wants is in a deeper network too.
         (Net("kuangliu", 1, DEEP), "resnet18(width=4)", "has no place"),
         (Net("kuangliu", 1, DEEP), "resnet18(width=4)", "'resnet34(width=4)'"),

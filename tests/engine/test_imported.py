@@ -2,12 +2,13 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from commands import PLUGINS, Done, files, robench
+from commands import PLUGINS, Done, files, robench, without_figures
 from layout_files import LAYOUTS
 
 from robench.catalog.catalog import Catalog
@@ -26,9 +27,10 @@ PROBE = ("--probe", "linear(strength=0.1)")
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    with without_figures():
+        yield tmp_path
 
 
 def evaluate(file: str, *words: str) -> Done:
