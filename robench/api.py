@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from robench.engine.reporting import (
     latest,
     left_out,
     scales,
-    sizes_in_words,
+    size,
     stored,
     stored_method,
     write_report,
@@ -31,7 +32,9 @@ from robench.grid.questions import Pretraining, Probing
 from robench.grid.spec import Spec, SpecError, parse_number
 from robench.report import compare as comparing
 from robench.report import published
-from robench.report.table import Table, pivot
+from robench.report.pivot import pivot
+from robench.report.results import Order
+from robench.report.table import Table
 from robench.report.worst_case import worst_cases
 from robench.report.write import save
 from robench.store.store import Store
@@ -174,9 +177,9 @@ def report(*, request: Request, places: Places, say: Say = print) -> list[Path]:
     Returns the paths of the files; ``say`` is called with what is left out. Raises SpecError where
     nothing is stored.
     """
-    store, catalog = _stored_cells(request, places, say)
-    methods = catalog.preset(request.preset).methods
-    return write_report(store, latest(store, catalog, say), catalog, methods)
+    store, catalog, order = _stored_cells(request, places, say)
+    _, paths = write_report(store, latest(store, catalog, say), catalog, order)
+    return paths
 
 
 @keywords(*STORED)
@@ -186,14 +189,10 @@ def worst_case(attacks: Names, *, request: Request, places: Places, say: Say = p
     Attacks are named as in the table. Nothing is computed or written. Raises SpecError where
     nothing is stored, or no model was attacked by all of them at the same norm and eps.
     """
-    store, catalog = _stored_cells(request, places, say)
+    store, catalog, order = _stored_cells(request, places, say)
     results = latest(store, catalog, say)
     worst = worst_cases(results, [*map(str, specs("attacks", attacks))], catalog.attack)
-    return pivot(
-        [*results, *worst],
-        scale=scales(results, catalog),
-        methods=catalog.preset(request.preset).methods,
-    )
+    return pivot([*results, *worst], scale=scales(results, catalog), order=order)
 
 
 @keywords(*STORED)
@@ -212,23 +211,24 @@ def compare(
     worst case over some attacks. ``say`` is called with what is left out. Raises SpecError for a
     method without stored cells, or two with nothing in common.
     """
-    store, catalog = _stored_cells(request, places, say)
+    store, catalog, order = _stored_cells(request, places, say)
     results = stored(store, catalog)
     methods = sorted({result.labels.method for result in results})
     a, b = (stored_method(typed, methods, catalog) for typed in (method_a, method_b))
     if worst_case is not None:
         names = [*map(str, specs("attacks", worst_case))]
         results += worst_cases(results, names, catalog.attack)
-    made = comparing.compare(results, a, b, sizes_in_words(results, (a, b), catalog))
+    made = comparing.compare(results, a, b, partial(size, catalog), order)
     if line := left_out(made):
         say(line)
     return made
 
 
-def _stored_cells(request: Request, places: Places, warn: Say) -> tuple[Store, Catalog]:
+def _stored_cells(request: Request, places: Places, warn: Say) -> tuple[Store, Catalog, Order]:
+    """The stored cells, and the preset's order of names."""
     catalog = Catalog(places.plugins)
-    catalog.preset(request.preset)
-    return open_store(places, Path("results", request.preset), catalog, warn), catalog
+    order = Order(map(catalog.labels, plan(request, catalog)))
+    return open_store(places, Path("results", request.preset), catalog, warn), catalog, order
 
 
 @keywords("zoo", "plugins")

@@ -170,8 +170,10 @@ def run(request: Request, places: Places, dry_run: bool) -> int:
 
 def _shown(results: "Results") -> int:
     """Print the table of a run, its failures and what is missing; the exit code."""
-    if results:
-        click.echo(f"\n{(results.out / 'table.md').read_text(encoding='utf-8')}")
+    if results.table:
+        from robench.report.render import shown
+
+        click.echo(f"\n{shown(results.table)}")
         click.echo(f"Tables, figures and cells: {results.out}")
     code = _failed(results.failures)
     if results.missing:

@@ -40,7 +40,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk has no name
+        error.filename = str(path)  # a full disk has no name, and nobody knows the unfinished file
         raise
     finally:
         unfinished.unlink(missing_ok=True)

@@ -20,10 +20,10 @@ from robench.grid.records import Result
 from robench.grid.spec import SpecError, nearest
 from robench.papers import SCALES, PaperRow, PaperTable, Scale, find
 from robench.report.published import MEANINGS, Published
+from robench.report.ranking import SIGNIFICANT, p_value
 from robench.report.render import comma_separated, markdown_escape
 from robench.report.render import markdown as markdown_table
-from robench.report.table import SIGNIFICANT, Note, Number, Row, Table, explained, number, p_value
-from robench.trust.flags import SUBSET
+from robench.report.table import Note, Number, Row, Table, images_of, number
 from robench.trust.review import review
 from robench.trust.statistics import Interval, wilson
 
@@ -95,8 +95,8 @@ class Place:
 
     @property
     def doubtful(self) -> bool:
-        """True if a flag forbids statements; that of fewer test images is in the interval."""
-        return self.measured is not None and not set(self.measured.flags) <= {SUBSET}
+        """True if a flag forbids statements."""
+        return self.measured is not None and bool(self.measured.flags)
 
     @property
     def difference(self) -> Number | None:
@@ -336,7 +336,6 @@ def table(made: Reproduction) -> Table:
         columns=("measured", "difference", "95% interval", "n", *full),
         groups=(tuple(_row(place, len(full)) for place in made.places),),
         notes=tuple(_notes(made)),
-        flags=explained(one for place in made.places for one in place.results.values()),
     )
 
 
@@ -345,7 +344,7 @@ def _row(place: Place, positions: int) -> Row:
     names = (place.row.method, f"{place.source} → {place.target}", place.column, published)
     measured = place.measured or ("not run" if place.row.not_run else "failed")
     interval = place.interval and "{:.1f} to {:.1f}".format(*place.interval)
-    n = next((f"{result.n:,}" for result in place.results.values()), None)
+    n = images_of(place.results.values()) or None
     position = place.position and place.position.value
     return Row(names, (measured, place.difference, interval, n, *[position] * positions))
 

@@ -73,8 +73,7 @@ class Tried(NamedTuple):
     @property
     def share(self) -> str:
         """The accuracy after the attack, in percent."""
-        outcome = self.attempt.outcome
-        return f"{100 * (outcome.prediction == outcome.label).mean():.1f}%"
+        return f"{100 * self.attempt.outcome.right.mean():.1f}%"
 
 
 @dataclass
@@ -253,7 +252,7 @@ def _huge(subject: Subject) -> tuple[bool, str]:
 def _transfer(subject: Subject) -> tuple[bool, str]:
     named, surrogate = _surrogate(subject)
     made, own = subject.tried("transfer", surrogate), subject.tried("pgd")
-    wrong = leaves_fewer(made.attempt.outcome, own.attempt.outcome)
+    wrong = leaves_fewer(made.attempt, own.attempt)
     return wrong, f"images made on {named} leave {made.share}, PGD {own.share}"
 
 
@@ -291,7 +290,7 @@ def _another(subject: Subject) -> tuple[str, Encoder] | None:
 
 def _square(subject: Subject) -> tuple[bool, str]:
     square, own = subject.tried("square", queries=QUERIES), subject.tried("pgd", steps=100)
-    return leaves_fewer(square.attempt.outcome, own.attempt.outcome), (
+    return leaves_fewer(square.attempt, own.attempt), (
         f"{QUERIES} queries (of AutoAttack's 5000) leave {square.share}, PGD after 100 "
         f"steps {own.share}"
     )

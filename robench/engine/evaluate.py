@@ -35,7 +35,7 @@ class Attempt:
     """An attack's outcome, evidence, and a few images, float32 [m, 3, H, W], to look at.
 
     ``notes`` and ``counts``, in images, are what the flags are drawn from (`robench.trust.flags`);
-    ``batch`` is the batch size used.
+    ``batch`` is the batch size used. ``data`` is left to who stores it.
     """
 
     outcome: Outcome
@@ -44,6 +44,7 @@ class Attempt:
     clean: npt.NDArray[np.float32]
     attacked: npt.NDArray[np.float32]
     batch: int
+    data: str = ""
 
 
 def evaluate(

@@ -14,11 +14,13 @@ from robench.catalog.request import Places
 from robench.catalog.scale import Scale, scale, table_size
 from robench.engine.bench import Bench
 from robench.engine.local import answers, reporting
-from robench.grid.questions import Evaluation, Imported
+from robench.grid.questions import Evaluation
 from robench.grid.records import Curve, Result
 from robench.grid.spec import SpecError, nearest
 from robench.report.compare import Comparison
-from robench.report.results import frame, latest_last, one_each
+from robench.report.pivot import pivot
+from robench.report.results import Order, frame, latest_last, one_each, told_apart
+from robench.report.table import Table
 from robench.report.write import write
 from robench.store.store import Store
 from robench.trust.review import review
@@ -26,12 +28,16 @@ from robench.trust.review import review
 
 @dataclass(frozen=True)
 class Results:
-    """The answers of a run in the plan's order; how many are ``missing``, and the failures."""
+    """The answers of a run in the plan's order; how many are ``missing``, and the failures.
+
+    ``table`` is of these and of what else is stored of their size; None where there is nothing.
+    """
 
     results: tuple[Result, ...]
     failures: tuple[str, ...]
     out: Path
     missing: int = 0
+    table: Table | None = None
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -56,20 +62,20 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
     bench.store.prepare()
     answered, failures = answers(bench, evaluations, limit)
     sizes = {scale(evaluation, limit, bench.catalog, settings=False) for evaluation in evaluations}
+    table = None
     with reporting(bench):  # the last of several processes to write has read what all have found
-        reviewed = review(bench.store.results(), bench.catalog.attack)
-        known = {result.cell.key: result for result in reviewed}
+        stored = reviewed(bench.store, bench.catalog)
+        known = {result.cell.key: result for result in stored}
         results = tuple(known.get(result.cell.key, result) for result in answered)
-        stored = latest_last(known.values())
-        found = [_scale(one, bench.catalog, settings=False) for one in stored]
+        found = [size(bench.catalog, one) for one in stored]
         tables = [table_size([*found, one]) for one in sizes]
         fits = [any(own.fits(table) for table in tables) for own in found]
         reported = one_each([*compress(stored, fits), *results])
         if reported:
-            methods = list(dict.fromkeys(result.labels.method for result in results))
-            write_report(bench.store, reported, bench.catalog, methods, redraw=False)
+            order = Order(map(bench.store.labels, evaluations))
+            table, _ = write_report(bench.store, reported, bench.catalog, order, redraw=False)
     missing = len(evaluations) - len(results)
-    return Results(results, tuple(failures), bench.store.out, missing)
+    return Results(results, tuple(failures), bench.store.out, missing, table)
 
 
 def stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
@@ -88,12 +94,14 @@ def stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
     raise SpecError(f"no stored cells of method '{typed}'; {hint}")
 
 
-def stored(store: Store, catalog: Catalog) -> list[Result]:
-    """Every stored result, the latest last, with the flags that show only beside others.
+def reviewed(store: Store, catalog: Catalog) -> list[Result]:
+    """Every stored result, the latest last, with its flags; different data have different names."""
+    return latest_last(told_apart(review(store.results(), catalog.attack)))
 
-    Raises SpecError where there is none.
-    """
-    results = latest_last(review(store.results(), catalog.attack))
+
+def stored(store: Store, catalog: Catalog) -> list[Result]:
+    """The same. Raises SpecError where there is none."""
+    results = reviewed(store, catalog)
     if not results:
         raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
     return results
@@ -105,7 +113,7 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
     ``say`` is called with what is left out. Raises SpecError where nothing is stored.
     """
     results = stored(store, catalog)
-    sizes = [_scale(result, catalog, settings=False) for result in results]
+    sizes = [size(catalog, result) for result in results]
     table = table_size(sizes)
     alike = list(compress(results, (own.fits(table) for own in sizes)))
     reported = one_each(alike)
@@ -120,40 +128,22 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
 
 def left_out(made: Comparison) -> str:
     """The cells that a comparison leaves out, in a line; "" where it uses all."""
-    methods = made.a, made.b
-    left = [
-        f"{count} of {one} that {other} has no partner for"
-        for count, one, other in zip(made.without_partner, methods, methods[::-1], strict=True)
-        if count
-    ]
-    if made.replaced:
-        left.append(f"{made.replaced} with the place of a later one")
+    counts = zip(made.left_out, (made.a, made.b), strict=True)
+    left = " and ".join(f"{count} of {method}" for count, method in counts if count)
     pairs = sum(len(row.seeds) for row in made.rows)
-    return f"compared {pairs} pairs of cells; left out {'; '.join(left)}" if left else ""
-
-
-def sizes_in_words(
-    results: Sequence[Result], methods: Sequence[str], catalog: Catalog
-) -> Callable[[Result], str]:
-    """The size of a result in words, without its training where a method was imported."""
-    compared = [result for result in results if result.labels.method in methods]
-    imported = any(isinstance(one.cell.evaluation.probing.source, Imported) for one in compared)
-
-    def in_words(result: Result) -> str:
-        own = _scale(result, catalog, settings=False)
-        return own.test if imported else str(own)
-
-    return in_words
+    why = "without a partner, or with the place of a later one"
+    return f"compared {pairs} pairs of cells; left out {left}, {why}" if left else ""
 
 
 def scales(results: Sequence[Result], catalog: Catalog) -> str:
     """Every scale among the results, in words, for the caption of their table."""
-    own = {_scale(result, catalog) for result in results}
+    own = {size(catalog, result, settings=True) for result in results}
     trained = {one for one in own if one.training}
     return "; ".join(sorted(map(str, trained or own)))
 
 
-def _scale(result: Result, catalog: Catalog, settings: bool = True) -> Scale:
+def size(catalog: Catalog, result: Result, settings: bool = False) -> Scale:
+    """The scale of a result; without ``settings``, that which results of a table share."""
     return scale(result.cell.evaluation, result.cell.limit, catalog, settings)
 
 
@@ -161,13 +151,12 @@ def write_report(
     store: Store,
     results: Sequence[Result],
     catalog: Catalog,
-    methods: Sequence[str] = (),
+    order: Order,
     redraw: bool = True,
-) -> list[Path]:
-    """Write tables and figures on the results into the store's results folder; returns the paths.
+) -> tuple[Table, list[Path]]:
+    """Write tables and figures on the results into the store's folder; the table, and all paths.
 
-    ``methods`` come first, in their order. Without ``redraw``, figures of a report whose text stays
-    the same are left as they are.
+    Without ``redraw``, figures of a report whose text stays the same are left as they are.
     """
     results = sorted(results, key=lambda result: result.cell.key)
     first = {result.cell.evaluation.probing.source: result for result in results}
@@ -177,15 +166,10 @@ def write_report(
         for one, card in cards
         if card is not None and card.losses
     ]
-    return write(
-        results,
-        curves,
-        store.out,
-        scale=scales(results, catalog),
-        methods=methods,
-        metrics={name: catalog.component("metrics", name) for name in catalog.names("metrics")},
-        redraw=redraw,
-    )
+    table = pivot(results, scale=scales(results, catalog), order=order)
+    metrics = {name: catalog.component("metrics", name) for name in catalog.names("metrics")}
+    paths = write(results, curves, table, store.out, order=order, metrics=metrics, redraw=redraw)
+    return table, paths
 
 
 def listed(places: Places, catalog: Catalog, warn: Callable[[str], None]) -> Iterator[str]:
@@ -201,8 +185,8 @@ def listed(places: Places, catalog: Catalog, warn: Callable[[str], None]) -> Ite
         yield "no results yet; `robench run` makes some"
     for folder in folders:
         store = Store(folder, places.zoo, warn, labels=catalog.labels)
-        results = review(store.results(), catalog.attack)
-        for result in results:
+        results = reviewed(store, catalog)
+        for result in sorted(results, key=lambda result: result.cell.key):
             labels = result.labels
             attack = " ".join(filter(None, (labels.attack, result.norm, result.eps)))
             flags = f", flagged {'; '.join(result.flags)}" if result.flags else ""

@@ -163,6 +163,16 @@ class Outcome:
     confidence: npt.NDArray[np.float32]
     fooled_by: npt.NDArray[np.int64]
 
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Whether each image is right both clean and attacked, as RobustBench counts it.
+
+        What an attack makes right is not robust.
+        """
+        right: npt.NDArray[np.bool_] = self.clean_prediction == self.label
+        right &= self.prediction == self.label
+        return right
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -191,6 +201,11 @@ class Result:
         return self.cell.identity
 
     @property
+    def data(self) -> str:
+        """The SHA-256 of the test images and labels."""
+        return self.cell.identity.data
+
+    @property
     def norm(self) -> str:
         """ "linf", "l2", "l1", or "" for an attack without a ball."""
         return radius(self.cell.evaluation.attack)[0]
@@ -213,8 +228,8 @@ class Result:
 
     @property
     def correct(self) -> int:
-        """The number of images classified correctly after the attack."""
-        return int((self.outcome.prediction == self.outcome.label).sum())
+        """The number of images classified correctly, both clean and attacked."""
+        return int(self.outcome.right.sum())
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -4,6 +4,5 @@ from robench.contracts import Outcome
 
 
 def accuracy(outcome: Outcome) -> float:
-    """The share of images classified correctly after the attack; nan without images."""
-    correct = outcome.prediction == outcome.label
-    return float(correct.mean()) if len(correct) else float("nan")
+    """The share of images classified correctly, both clean and attacked; nan without images."""
+    return float(outcome.right.mean()) if len(outcome.right) else float("nan")

@@ -1,18 +1,20 @@
 """Two methods on the same questions, images and seeds: differences, intervals and p-values."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from robench.grid.records import Result
+from robench.catalog.scale import Scale
+from robench.grid.records import Labels, Result
 from robench.grid.spec import SpecError
-from robench.report.results import Seeds, attack_order, latest_last, natural, paired
-from robench.report.table import Note, Number, Table, attack_names, explained, flags_of
+from robench.report.ranking import TEST, Seeds, corrected, paired
+from robench.report.results import Order, latest_last
+from robench.report.table import Note, Number, Table, attack_names, flags_of
 from robench.report.table import Row as Line
-from robench.trust.statistics import RESAMPLES, Interval, bootstrap, exact_mcnemar, holm, mean_sd
+from robench.trust.statistics import RESAMPLES, Interval, bootstrap, exact_mcnemar, mean_sd
 
 
 class Question(NamedTuple):
@@ -35,7 +37,7 @@ class Row:
     ``a`` and ``b`` are accuracies on these images, ``only_a`` and ``only_b`` how often, over images
     and seeds, only the one is right. ``difference`` is a's accuracy less b's, in points, and
     ``interval`` its 95% interval. ``p`` is exact McNemar's, ``p_holm`` the same after Holm's
-    correction over the comparison.
+    correction for all pairs of rows in this column of the table.
     """
 
     question: Question
@@ -55,63 +57,84 @@ class Row:
 class Comparison:
     """Method ``a`` against method ``b``, by their labels.
 
-    ``without_partner`` counts the cells of each that were left out, ``replaced`` those of either
-    whose place a later cell has. ``flags`` explains the flags of the numbers.
+    ``left_out`` counts the cells of each that are in no row.
     """
 
     a: str
     b: str
     rows: tuple[Row, ...]
-    without_partner: tuple[int, int]
-    replaced: int
-    flags: Mapping[str, str]
+    left_out: tuple[int, int]
 
 
 def compare(
-    results: Iterable[Result], a: str, b: str, scale: Callable[[Result], str]
+    results: Iterable[Result],
+    a: str,
+    b: str,
+    scale: Callable[[Result], Scale],
+    order: Order | None = None,
 ) -> Comparison:
     """Compare two methods wherever both have an answer to the same question at the same ``scale``.
 
-    Answers are paired by seed and by image; of several to the same question the latest counts. The
-    bootstrap of each row has a generator of its own, so that a row is the same in every table.
+    Answers are paired by seed and by image; of several to the same question the latest counts.
+    p-values are corrected as in a table of all ``results`` of that scale.
 
     Raises SpecError where the two are one, or have no answers to compare.
     """
     if a == b:
         raise SpecError(f"'{a}' is compared with itself; name two methods")
-
-    found = [result for result in latest_last(results) if result.labels.method in (a, b)]
-    answers: dict[str, dict[Question, dict[int, Result]]] = {a: {}, b: {}}
-    for result in found:
-        method, *names = vars(result.labels).values()
-        question = Question._make([scale(result), *names, result.norm, result.eps])
-        answers[method].setdefault(question, {})[result.seed] = result
-    ours, theirs = answers[a], answers[b]
-    shared = sorted(
-        ours.keys() & theirs.keys(),
-        key=lambda one: (*map(natural, one[:5]), *attack_order(*one[5:])),
-    )
-    rows = [row for one in shared if (row := _row(one, ours[one], theirs[one])) is not None]
+    order, sized = order or Order(), [(one, scale(one)) for one in latest_last(results)]
+    found = [(one, size) for one, size in sized if one.labels.method in (a, b)]
+    rows: list[Row] = []
+    used: set[str] = set()
+    for size in _tables(size for _, size in found):
+        columns = _columns(one for one, own in sized if own.fits(size))
+        pairs = [
+            (place, ours, replace(ours, method=b))
+            for place, column in columns.items()
+            for ours in column
+            if ours.method == a and replace(ours, method=b) in column
+        ]
+        for place, ours, theirs in sorted(
+            pairs, key=lambda pair: (order.row(pair[1]), order.attack(*pair[0][2:]))
+        ):
+            column = columns[place]
+            question = Question(str(size), *place[:2], ours.encoder, ours.probe, *place[2:])
+            p_holm = corrected(column).get(frozenset((ours, theirs)))
+            if p_holm is not None:
+                row = _row(question, column[ours], column[theirs], p_holm)
+                rows.append(row)
+                used |= {column[line][one].cell.key for line in (ours, theirs) for one in row.seeds}
     if not rows:
-        raise SpecError(_nothing_shared(a, b, ours, theirs))
-    corrected = holm([row.p for row in rows])
-    kept = [sum(map(len, questions.values())) for questions in (ours, theirs)]
-    pairs = sum(len(row.seeds) for row in rows)
-    return Comparison(
-        a=a,
-        b=b,
-        rows=tuple(replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)),
-        without_partner=(kept[0] - pairs, kept[1] - pairs),
-        replaced=len(found) - sum(kept),
-        flags=explained(found),
-    )
+        raise SpecError(_nothing_shared(a, b, found))
+    out = [one.labels.method for one, _ in found if one.cell.key not in used]
+    return Comparison(a, b, tuple(rows), (out.count(a), out.count(b)))
 
 
-def _row(question: Question, ours: Seeds, theirs: Seeds) -> Row | None:
-    """The comparison on one question; None where the two share no seed or no image."""
+def _tables(sizes: Iterable[Scale]) -> list[Scale]:
+    """Each size once; an imported encoder has no table of its own where it fits into another."""
+    once = list(dict.fromkeys(sizes))
+    return [
+        size
+        for size in once
+        if size.training or not any(size.fits(other) for other in once if other.training)
+    ]
+
+
+def _columns(
+    results: Iterable[Result],
+) -> dict[tuple[str, str, str, str, str], dict[Labels, dict[int, Result]]]:
+    """The columns of a table, by source, target, attack, norm and eps: results by row and seed."""
+    columns: dict[tuple[str, str, str, str, str], dict[Labels, dict[int, Result]]] = {}
+    for one in results:
+        labels = one.labels
+        place = (labels.source, labels.target, labels.attack, one.norm, one.eps)
+        columns.setdefault(place, {}).setdefault(labels, {})[one.seed] = one
+    return columns
+
+
+def _row(question: Question, ours: Seeds, theirs: Seeds, p_holm: float) -> Row:
+    """The comparison on one question, on what the two share."""
     right_a, right_b = paired(ours, theirs)
-    if not right_a.size:
-        return None
     seeds = tuple(sorted(ours.keys() & theirs.keys()))
     a, b = (
         Number(
@@ -122,8 +145,8 @@ def _row(question: Question, ours: Seeds, theirs: Seeds) -> Row | None:
     )
     differences = right_a.sum(axis=0) - right_b.sum(axis=0)
     points = 100 / len(seeds)  # from right answers, summed over seeds, to percent
+    # A generator of its own: a row is the same in every table.
     drawn = bootstrap(differences, np.random.default_rng(0))
-    p = exact_mcnemar(differences)
     return Row(
         question=question,
         seeds=seeds,
@@ -134,29 +157,22 @@ def _row(question: Question, ours: Seeds, theirs: Seeds) -> Row | None:
         only_b=int((right_b & ~right_a).sum()),
         difference=points * float(differences.mean()),
         interval=Interval(points * drawn.low, points * drawn.high),
-        p=p,
-        p_holm=p,
+        p=exact_mcnemar(differences),
+        p_holm=p_holm,
     )
 
 
-def _nothing_shared(
-    a: str, b: str, ours: Mapping[Question, Seeds], theirs: Mapping[Question, Seeds]
-) -> str:
-    """The reason why there is nothing to compare, and the way out."""
-    shared = ours.keys() & theirs.keys()
-    scales = [sorted({question.scale for question in side}) for side in (ours, theirs)]
-    seeds = [sorted({seed for one in shared for seed in side[one]}) for side in (ours, theirs)]
-    if not {*scales[0]} & {*scales[1]}:
-        first, second = map("; ".join, scales)
-        why = f"they were never run at the same scale: {a} at {first}, {b} at {second}"
-    elif not shared:
-        why = "no data sets, encoder, probe, attack, norm and eps are the same for both"
-    elif any(ours[question].keys() & theirs[question].keys() for question in shared):
-        why = "they were not tried on the same test images"
-    else:
-        first, second = (",".join(map(str, side)) for side in seeds)
-        why = f"no seeds are the same: {a} has {first}, {b} has {second}"
-    return f"nothing to compare between {a} and {b}: {why}; one `robench run` makes both"
+def _nothing_shared(a: str, b: str, found: Iterable[tuple[Result, Scale]]) -> str:
+    """What there is of each, and the way out."""
+    has = {}
+    for method in (a, b):
+        own = [(str(size), str(one.seed)) for one, size in found if one.labels.method == method]
+        sizes, seeds = ("; ".join(dict.fromkeys(column)) for column in zip(*own, strict=True))
+        has[method] = f"{method} was run at {sizes}, seed {seeds}"
+    return (
+        f"nothing to compare: {has[a]}, and {has[b]}, but never on the same data, attack, scale, "
+        "seed and test images; one `robench run` makes both"
+    )
 
 
 # --- as a table and as a frame
@@ -192,12 +208,11 @@ def table(comparison: Comparison) -> Table:
     ]
     several = any(len(row.seeds) > 1 for row in rows)
     together = ", all seeds of an image together" if several else ""
-    count = f"{len(rows)} comparisons" if len(rows) > 1 else "one comparison"
     notes = [
         f"Difference: {a} less {b}, in points.",
         f"95% interval: paired bootstrap over images ({RESAMPLES:,} resamples, percentiles)"
         f"{together}.",
-        f"p: McNemar's exact test, two-sided{together}; Holm: corrected for the {count} made here.",
+        f"p (Holm): {TEST}; the same as ties in the table. p: not corrected.",
         *["±: standard deviation over seeds."] * several,
     ]
     return Table(
@@ -207,7 +222,6 @@ def table(comparison: Comparison) -> Table:
         columns=(a, b, "difference [95% interval]", "only one right", "p", "p (Holm)"),
         groups=(tuple(lines),),
         notes=tuple(Note("", note) for note in notes),
-        flags=comparison.flags,
     )
 
 

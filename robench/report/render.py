@@ -10,10 +10,11 @@ from itertools import chain
 
 import pandas as pd
 
-from robench.report.table import TIED, Entry, Note, Number, Rank, Table
+from robench.report.ranking import Rank, Standing
+from robench.report.table import TIED, Entry, Note, Number, Table
 
 MISSING = "–"
-WIDTH = 100
+WIDTH = 120
 """The widest a table is on a terminal, in characters."""
 
 _LATEX = str.maketrans(
@@ -63,7 +64,8 @@ def markdown(table: Table) -> str:
     """A GitHub table with its caption above and its notes below."""
 
     def show(entry: Entry) -> str:
-        return _show(entry, table, markdown_escape, "**{}**".format, "<sup>{}</sup>".format)
+        form = "**{}**".format, "<sup>{}</sup>".format, "<sub>{}</sub>".format
+        return _show(entry, table, markdown_escape, *form)
 
     heads = [markdown_escape(head) for head in (*table.names, *table.columns)]
     rules = [*("---" for _ in table.names), *("---:" for _ in table.columns)]
@@ -80,12 +82,9 @@ def markdown(table: Table) -> str:
 def latex(table: Table) -> str:
     r"""A ``table`` float that needs ``\usepackage{booktabs}``, with its notes in it."""
 
-    def raised(marks: str) -> str:
-        # The marks stick out to the right, so that the digits of a column stay under each other.
-        return rf"\rlap{{\textsuperscript{{{latex_escape(marks)}}}}}"
-
     def show(entry: Entry) -> str:
-        return _show(entry, table, latex_escape, r"\textbf{{{}}}".format, raised)
+        form = (r"\textbf{{{}}}", r"\textsuperscript{{{}}}", r"\textsubscript{{{}}}")
+        return _show(entry, table, latex_escape, *(text.format for text in form))
 
     def line(fields: Iterable[str]) -> str:
         return " & ".join(fields) + r" \\"
@@ -128,7 +127,8 @@ def comma_separated(table: Table) -> str:
     def fields(entry: Entry) -> list[str]:
         if not isinstance(entry, Number):
             return [entry or "", *[""] * spread, ""]
-        marks = [entry.mark, entry.rank.value, *(f"flagged: {flag}" for flag in entry.flags)]
+        standing = [entry.standing.rank.value, ranks(entry.standing)] if entry.standing else []
+        marks = [entry.mark, *standing, *(f"flagged: {flag}" for flag in entry.flags)]
         sd = "" if entry.sd is None else f"{entry.sd:.1f}"
         return [f"{entry.value:z.1f}", *[sd] * spread, "; ".join(filter(None, marks))]
 
@@ -179,9 +179,8 @@ def terminal(table: Table, width: int) -> str:
                 entries = [Text(_plain(row.entries[column], table)) for column in block]
                 grid.add_row(*names, *entries, end_section=row is group[-1])
         console.print(grid, end="\n\n")
-    has_best = any(number.rank is Rank.BEST for number in table.numbers)
-    best = [Note("*", "best of its column")] if has_best else []
-    for note in [*best, *table.footnotes]:
+    best = any(_rank(number) is Rank.BEST for number in table.numbers)
+    for note in [*[Note("*", "best of its column")] * best, *table.footnotes]:
         console.print(Text((f"({note.mark}) " if note.mark else "") + one_line(note.text)))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
@@ -207,7 +206,7 @@ def _blocks(table: Table, width: int) -> list[dict[int, int]]:
 
 
 def _plain(entry: Entry, table: Table) -> str:
-    return _show(entry, table, one_line, "{}*".format, " ({})".format)
+    return _show(entry, table, one_line, "{}*".format, " {}".format, " {}".format)
 
 
 def _show(
@@ -216,15 +215,27 @@ def _show(
     escape: Callable[[str], str],
     best: Callable[[str], str],
     raised: Callable[[str], str],
+    lowered: Callable[[str], str],
 ) -> str:
-    """An entry in a format that writes the best number and raised marks in its own way."""
+    """An entry in a format that writes the best number, its marks and its ranks in its own way."""
     if not isinstance(entry, Number):
         return escape(MISSING if entry is None else entry)
     text = escape(f"{entry.value:z.1f}{entry.mark}")
-    if entry.rank is Rank.BEST:
+    if _rank(entry) is Rank.BEST:
         text = best(text)
     if entry.sd is not None:
         text += f" {escape('±')} {entry.sd:.1f}"
-    marks = [TIED if entry.rank is Rank.TIED else "", *map(table.letters.get, entry.flags)]
+    marks = [TIED if _rank(entry) is Rank.TIED else "", *map(table.letters.get, entry.flags)]
     shown = ",".join(mark for mark in marks if mark)
-    return text + (raised(shown) if shown else "")
+    text += raised(escape(shown)) if shown else ""
+    return text + (lowered(escape(ranks(entry.standing))) if entry.standing else "")
+
+
+def ranks(standing: Standing) -> str:
+    """The ranks that a number may have: ``#2`` or ``#1-3``."""
+    first, last = standing.first, standing.last
+    return f"#{first}" if first == last else f"#{first}-{last}"
+
+
+def _rank(number: Number) -> Rank:
+    return number.standing.rank if number.standing else Rank.NONE

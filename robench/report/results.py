@@ -1,24 +1,21 @@
 """Finished results: one for each place in a table, their order, and the long frame."""
 
+import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from types import MappingProxyType
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from robench.contracts import Metric
-from robench.grid.records import Result
+from robench.grid.records import Labels, Result
 from robench.grid.spec import SpecError, parse_number
-from robench.trust.statistics import on_common_images, wilson
+from robench.trust.statistics import wilson
 
 CLEAN = "clean"
 _NORMS = ["", "linf", "l2", "l1"]
-
-Seeds = Mapping[int, Result]
-"""Results of one method, by seed."""
 
 
 def one_each(results: Iterable[Result]) -> list[Result]:
@@ -32,28 +29,22 @@ def latest_last(results: Iterable[Result]) -> list[Result]:
     return sorted(results, key=lambda one: (one.cell.provenance.finished, one.cell.key))
 
 
-def paired(a: Seeds, b: Seeds) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Whether a and b are right on the images and seeds that they share: bool [seeds, n] each.
-
-    Images are matched by index. n is 0 where nothing is shared, or where the same indices are
-    images of different data.
-    """
-    both = sorted(a.keys() & b.keys())
-    results = [side[one] for side in (a, b) for one in both]
-    if not results or not same_data(results):
-        return np.zeros((len(both), 0), bool), np.zeros((len(both), 0), bool)
-    _, correct = on_common_images([result.outcome for result in results])
-    return correct[: len(both)], correct[len(both) :]
-
-
-def same_data(results: Sequence[Result]) -> bool:
-    """Whether equal indices were read from equal images, as far as their hashes can show."""
-    first = results[0]
-    return all(
-        other.cell.identity.data == first.cell.identity.data
-        or not np.array_equal(other.outcome.index, first.outcome.index)
-        for other in results
-    )
+def told_apart(results: Iterable[Result]) -> list[Result]:
+    """The results, where test sets of one name but different data have a piece of their hash."""
+    results, hashes = list(results), defaultdict(set)
+    for one in results:
+        hashes[one.labels.target].add(one.data)
+    return [
+        one
+        if len(hashes[one.labels.target]) == 1
+        else dataclasses.replace(
+            one,
+            labels=dataclasses.replace(
+                one.labels, target=f"{one.labels.target} [{one.data[:7] or 'unknown'}]"
+            ),
+        )
+        for one in results
+    ]
 
 
 # --- order
@@ -74,44 +65,60 @@ def radius(eps: str) -> Fraction:
         return Fraction(0)
 
 
-def attack_order(attack: str, norm: str, eps: str) -> tuple[object, ...]:
-    """A sort key: clean first, then by name, norm (linf, l2, l1, others by name) and eps."""
-    known = _NORMS.index(norm) if norm in _NORMS else len(_NORMS)
-    return (attack != CLEAN, natural(attack), (known, norm), radius(eps))
+class Order:
+    """The order of rows, columns, legends and colours: as ``asked``, all else behind, by name.
+
+    A name that was asked with other arguments stands right behind the one that was.
+    """
+
+    def __init__(self, asked: Iterable[Labels] = ()) -> None:
+        self._asked: dict[str, dict[str, int]] = defaultdict(dict)
+        for labels in asked:
+            for field, name in vars(labels).items():
+                self._asked[field].setdefault(name, len(self._asked[field]))
+
+    def name(self, field: str, name: str) -> tuple[object, ...]:
+        """A sort key for a name in that field of `Labels`."""
+        asked = self._asked[field]
+        alike = [place for one, place in asked.items() if _base(one) == _base(name)]
+        return (asked.get(name, min(alike, default=len(asked))), name not in asked, natural(name))
+
+    def attack(self, attack: str, norm: str = "", eps: str = "") -> tuple[object, ...]:
+        """A sort key: clean, then attacks, each by norm (linf, l2, l1, others by name) and eps."""
+        known = _NORMS.index(norm) if norm in _NORMS else len(_NORMS)
+        return (attack != CLEAN, self.name("attack", attack), known, norm, radius(eps))
+
+    def row(self, labels: Labels) -> tuple[object, ...]:
+        """A sort key for all but the attack: source, target, method, encoder, probe."""
+        fields = ("source", "target", "method", "encoder", "probe")
+        return tuple(self.name(field, getattr(labels, field)) for field in fields)
+
+    def result(self, result: Result) -> tuple[object, ...]:
+        """A sort key: method, then as rows and columns of a table, then seed, n, key."""
+        labels = result.labels
+        ball = self.attack(labels.attack, result.norm, result.eps)
+        last = (result.seed, result.n, result.cell.key)
+        return (self.name("method", labels.method), self.row(labels), ball, *last)
 
 
-def method_order(method: str, methods: Iterable[str]) -> tuple[object, ...]:
-    """A sort key: as in ``methods`` by name, without arguments; what is not in there comes last."""
-    names = [name.partition("(")[0] for name in (*methods, method)]
-    return (names.index(names[-1]), natural(method))
+def _base(name: str) -> str:
+    return re.split(r"[ (]", name)[0]
 
 
-def ordered(results: Iterable[Result], methods: Iterable[str] = ()) -> list[Result]:
-    """By method, source, target, encoder, probe, attack, norm, eps, seed, n, key."""
-
-    def order(result: Result) -> tuple[object, ...]:
-        method, *names, attack = vars(result.labels).values()
-        ball = attack_order(attack, result.norm, result.eps)
-        key = (*method_order(method, methods), *map(natural, names), *ball)
-        return (*key, result.seed, result.n, result.cell.key)
-
-    return sorted(results, key=order)
-
-
-# --- frames
+# --- the long frame
 
 
 def frame(
     results: Iterable[Result],
-    methods: Sequence[str] = (),
+    order: Order | None = None,
     metrics: Mapping[str, Metric] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """One row per result, ``methods`` first, with a column for each of the ``metrics``.
+    """One row per result in their order, with a column for each of the ``metrics``.
 
     Accuracy and its 95% Wilson interval are fractions. Raises ValueError where there are no
     results.
     """
-    rows = [_row(result, metrics) for result in ordered(results, methods)]
+    rows = [_row(one, metrics) for one in sorted(results, key=(order or Order()).result)]
     if not rows:
         raise ValueError("there are no results to report; `robench run` makes some")
     return pd.DataFrame(rows)

@@ -9,33 +9,31 @@ import numpy as np
 from robench.contracts import Attack, Outcome
 from robench.grid.records import Result
 from robench.grid.spec import Spec, SpecError, nearest
-from robench.report.results import natural, same_data
+from robench.report.results import natural
 from robench.trust.flags import BUDGET, GAP
+from robench.trust.statistics import Tried, on_same_images
 
 
-def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
+def worst_case(several: Sequence[Tried]) -> Outcome:
     """The outcome of trying several attacks on a model: right only where it is right after all.
 
-    Images are matched by ``index``, and sorted by it. What is kept of an image is what the first
-    attack that fools the model did, or the first one where none does.
+    Images are sorted by index. What is kept of an image is what the first attack that fools the
+    model did, or the first one where none does.
 
-    Raises ValueError without outcomes, or where they are not about the same images.
+    Raises ValueError without attacks, or where they are not about the same images.
     """
-    if not outcomes:
+    if not several:
         raise ValueError("a worst case needs outcomes; give one or more")
-    aligned = []
-    for outcome in outcomes:
-        order = np.argsort(outcome.index)
-        aligned.append({name: array[order] for name, array in vars(outcome).items()})
-    first = aligned[0]
-    for place, other in enumerate(aligned, start=1):
-        if not all(np.array_equal(other[name], first[name]) for name in ("index", "label")):
-            raise ValueError(
-                f"outcome {place} is not about the images of the first; attack the same images"
-            )
-    fooled = np.stack([outcome["prediction"] != outcome["label"] for outcome in aligned])
-    chosen = fooled.argmax(axis=0), np.arange(len(first["index"]))
-    return Outcome(**{name: np.stack([one[name] for one in aligned])[chosen] for name in first})
+    index, right = on_same_images(several)
+    if any(len(one.outcome.index) != len(index) for one in several):
+        raise ValueError("the attacks are not about the same images; attack the same images")
+    chosen = (~right).argmax(axis=0), np.arange(len(index))
+    orders = [np.argsort(one.outcome.index) for one in several]
+    arrays = {
+        name: np.stack([vars(one.outcome)[name][o] for one, o in zip(several, orders, strict=True)])
+        for name in vars(several[0].outcome)
+    }
+    return Outcome(**{name: stacked[chosen] for name, stacked in arrays.items()})
 
 
 def worst_cases(
@@ -74,13 +72,10 @@ def worst_cases(
 
 
 def _joined(results: Sequence[Result], attack_of: Callable[[Spec], Attack | None]) -> Result:
-    key = " + ".join(result.cell.key for result in results)
     try:
-        if not same_data(results):
-            raise ValueError("the images have changed between the attacks; attack the same images")
-        outcome = worst_case([result.outcome for result in results])
+        outcome = worst_case(results)
     except ValueError as error:
-        raise SpecError(f"{key}: {error}") from None
+        raise SpecError(f"{' + '.join(one.cell.key for one in results)}: {error}") from None
     name = f"worst of {', '.join(result.labels.attack for result in results)}"
     seconds = sum(result.cell.seconds for result in results)
     cell = dataclasses.replace(results[0].cell, notes=(), seconds=seconds, outcome_sha256="")

@@ -11,36 +11,32 @@ from robench.contracts import Metric
 from robench.files import atomic_write
 from robench.grid.records import Curve, Result
 from robench.report.figures import eps_curve, examples, pretraining, style, trade_off, transfer
-from robench.report.figures.points import points, strongest
+from robench.report.figures.points import points, shown_attack
 from robench.report.render import comma_separated, frame_csv, latex, markdown
-from robench.report.results import frame, method_order, natural, ordered
-from robench.report.table import pivot
+from robench.report.results import Order, frame
+from robench.report.table import Table
 
 
 def write(
     results: Sequence[Result],
     curves: Sequence[Curve],
+    table: Table,
     out: Path,
     *,
-    scale: str,
-    methods: Sequence[str] = (),
+    order: Order | None = None,
     metrics: Mapping[str, Metric] = MappingProxyType({}),
     redraw: bool = True,
 ) -> list[Path]:
     """Write the report on ``results`` into the folder ``out``, and return the paths of its files.
 
-    ``curves`` go into the figure of pretrainings, ``scale`` into the table's caption; ``methods``
-    come first everywhere, in their order; each of the ``metrics`` is a column of ``results.csv``.
-    Without ``redraw``, figures of a report whose text stays the same are left as they are.
+    ``table`` is theirs, ``curves`` go into the figure of pretrainings, and each of the ``metrics``
+    is a column of ``results.csv``. Without ``redraw``, figures of a report whose text stays the
+    same are left as they are.
 
-    Raises ValueError where there are no results, or two for the same place in the table.
+    Raises ValueError where there are no results.
     """
-    tidy = frame(results, methods, metrics)
-    table = pivot(results, scale=scale, methods=methods)
-    curves = sorted(
-        curves,
-        key=lambda c: (method_order(c.method, methods), natural(c.source), c.encoder, c.seed),
-    )
+    order = order or Order()
+    tidy = frame(results, order, metrics)
     texts = {
         "results.csv": frame_csv(tidy),
         "table.md": markdown(table),
@@ -50,7 +46,17 @@ def write(
     changed = [save(out / name, text.encode()) for name, text in texts.items()]
     figures = sorted((out / "figures").glob("*.p??"))
     if redraw or any(changed) or not figures:
-        figures = save_figures(points(tidy), curves, ordered(results, methods), out / "figures")
+        curves = sorted(
+            curves,
+            key=lambda c: (
+                order.name("method", c.method),
+                order.name("source", c.source),
+                order.name("encoder", c.encoder),
+                c.seed,
+            ),
+        )
+        shown = sorted(results, key=order.result)
+        figures = save_figures(points(tidy, order), curves, shown, out / "figures")
     return [*(out / name for name in texts), *figures]
 
 
@@ -58,14 +64,15 @@ def save_figures(
     points: pd.DataFrame, curves: Sequence[Curve], results: Sequence[Result], folder: Path
 ) -> list[Path]:
     """Draw every figure that has something to show, and remove those that have not any more."""
+    methods = [result.labels.method for result in results]
     with style.paper():
         drawn = {
             "trade_off": trade_off.draw(points),
             "eps_curve": eps_curve.draw(points),
             "transfer": transfer.draw(points),
-            "pretraining": pretraining.draw(curves),
+            "pretraining": pretraining.draw(curves, methods),
         }
-        for place, page in enumerate(examples.draw(results, strongest(points)), start=1):
+        for place, page in enumerate(examples.draw(results, shown_attack(points)), start=1):
             drawn["examples" if place == 1 else f"examples_{place}"] = page
         files = {
             folder / f"{name}.{ending}": content

@@ -10,8 +10,6 @@ from math import log
 
 import torch
 
-from robench.grid.records import Result
-
 RANDOM, BATCH, RECOMPUTED = "random", "batch", "recomputed"
 SUBSET, BUDGET, MASKED, GAP = "subset", "budget", "masked", "gap"
 
@@ -105,11 +103,11 @@ A grid has dozens of such pairs, nearly all of them far on the other side; 0.01 
 """
 
 
-def explain(flag: str, flagged: Iterable[Result] = ()) -> str:
-    """The footnote of a flag, with its numbers where all that is ``flagged`` agrees."""
-    meaning = MEANINGS.get(flag)
-    sizes = {(one.n, one.counts.get(TEST_IMAGES)) for one in flagged if flag == SUBSET}
-    if len(sizes) == 1:
-        ((n, total),) = sizes
-        meaning = f"{n:,} of {total:,} test images" if total else meaning
-    return f"flagged: {flag}" + (f" ({meaning})" if meaning else "")
+def doubts(flags: Iterable[str]) -> tuple[str, ...]:
+    """The flags that cast doubt on a number: the interval holds that of fewer images."""
+    return tuple(flag for flag in flags if flag != SUBSET)
+
+
+def explain(flag: str) -> str:
+    """The footnote of a flag."""
+    return f"flagged: {flag} ({MEANINGS[flag]})" if flag in MEANINGS else f"flagged: {flag}"

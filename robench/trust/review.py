@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Protocol
 
+import numpy as np
+
 from robench.contracts import Attack, Outcome
 from robench.grid.records import Result
 from robench.grid.spec import Spec
@@ -23,6 +25,8 @@ class Evidence(Protocol):
 
     @property
     def outcome(self) -> Outcome: ...
+    @property
+    def data(self) -> str: ...
     @property
     def notes(self) -> Sequence[str]: ...
     @property
@@ -100,12 +104,13 @@ def misses_grey(one: Evidence) -> bool:
 
 def beaten(attack: Attack, one: Evidence, weaker: Attack, other: Evidence) -> bool:
     """Whether an attack that cannot be stronger than ``attack`` leaves fewer images standing."""
-    return attack.at_least_as_strong_as(weaker) and leaves_fewer(other.outcome, one.outcome)
+    return attack.at_least_as_strong_as(weaker) and leaves_fewer(other, one)
 
 
-def leaves_fewer(one: Outcome, other: Outcome) -> bool:
+def leaves_fewer(one: Evidence, other: Evidence) -> bool:
     """Whether an attack leaves fewer images standing than another does, beyond sampling error."""
-    _, differences = on_same_images(other, one)
+    _, right = on_same_images([other, one])
+    differences = right[0].astype(np.int64) - right[1]
     return bool(differences.sum() > 0) and exact_mcnemar(differences) < flags.SIGNIFICANT
 
 
@@ -117,5 +122,5 @@ def far_below(attack: Attack, one: Evidence, stronger: Attack, other: Evidence) 
     kinds = type(attack) is not type(stronger) and "gradients" in attack.needs
     if not (kinds and attack.ball == stronger.ball and stronger.at_least_as_strong_as(attack)):
         return False
-    images, differences = on_same_images(one.outcome, other.outcome)
-    return over(int(differences.sum()), len(images), flags.FAR_BELOW)
+    images, right = on_same_images([one, other])
+    return over(int(right[0].sum()) - int(right[1].sum()), len(images), flags.FAR_BELOW)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from functools import reduce
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,29 +47,33 @@ def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
     return mean, float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def on_common_images(
-    outcomes: Sequence[Outcome],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """The images that all outcomes share, int64 [n], and whether each is right: bool [k, n].
+class Tried(Protocol):
+    """What happened to each image of a data set; ``data`` is the data set's hash."""
 
-    n is 0 where an index has different labels, and so does not mean the same image everywhere.
+    @property
+    def outcome(self) -> Outcome: ...
+    @property
+    def data(self) -> str: ...
+
+
+def on_same_images(
+    several: Sequence[Tried],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """The images that all share, int64 [n], and whether each is right: bool [k, n].
+
+    They are the same where index, label and the data's hash are; n is 0 where the data differ.
     """
+    outcomes = [one.outcome for one in several]
     images = reduce(np.intersect1d, [outcome.index for outcome in outcomes])
-    labels, predictions = [], []
+    labels, right = [], []
     for outcome in outcomes:
         order = np.argsort(outcome.index)
         rows = order[np.searchsorted(outcome.index, images, sorter=order)]
         labels.append(outcome.label[rows])
-        predictions.append(outcome.prediction[rows])
-    same = all(np.array_equal(label, labels[0]) for label in labels)
+        right.append(outcome.right[rows])
+    same = len({one.data for one in several}) == 1 and not np.ptp(labels, axis=0).any()
     shown = slice(None if same else 0)
-    return images[shown], (np.stack(predictions) == np.stack(labels))[:, shown]
-
-
-def on_same_images(a: Outcome, b: Outcome) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The images that both share, and where only a is right (1) or only b (-1)."""
-    images, correct = on_common_images([a, b])
-    return images, correct[0].astype(np.int64) - correct[1]
+    return images[shown], np.stack(right)[:, shown]
 
 
 def bootstrap(differences: npt.NDArray[np.int64], generator: np.random.Generator) -> Interval:

@@ -1,18 +1,22 @@
 """Two methods on planted outcomes: what is paired, what is left out, what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from stored import SQUARE, planted
+from stored import PGD, SQUARE, planted
 
+from robench.catalog.scale import Scale
 from robench.grid.spec import SpecError
 from robench.report.compare import compare, frame, table
+from robench.report.results import Order
 
 A = [1, 1, 1, 1, 0, 0, 1, 0]
 B = [1, 0, 0, 1, 0, 1, 0, 0]
 
 
 def by_epochs(result):
-    return f"{result.cell.evaluation.probing.pretraining.recipe.epochs} epochs"
+    return Scale(f"{result.cell.evaluation.probing.pretraining.recipe.epochs} epochs", "")
 
 
 def compared(*results, a="plain", b="rocl"):
@@ -72,7 +76,7 @@ def test_cells_without_a_partner_are_counted():
         planted(B, "rocl", epochs=2),
         planted(B, "clae"),
     )
-    assert (len(made.rows), made.without_partner, made.replaced) == (1, (2, 1), 0)
+    assert (len(made.rows), made.left_out) == (1, (2, 1))
 
 
 def test_the_later_of_two_cells_in_one_place_counts():
@@ -83,7 +87,7 @@ def test_the_later_of_two_cells_in_one_place_counts():
         planted(B, "rocl"),
     )
     assert made.rows[0].difference == 0.0
-    assert made.replaced == 1
+    assert made.left_out == (1, 0)
 
 
 def test_images_are_matched_by_index():
@@ -96,19 +100,22 @@ def test_images_are_matched_by_index():
     assert (row.only_a, row.only_b) == (3, 1)
 
 
-def test_holm_runs_over_the_whole_table():
+def test_holm_runs_over_all_pairs_of_a_column_of_the_table():
     much, less = [1] * 10 + [0] * 2, [0] * 12
-    made = compared(
-        planted(much),
-        planted(less, "rocl"),
-        planted(A, attack=SQUARE),
-        planted(B, "rocl", SQUARE),
-        planted(A, attack="clean"),
-        planted(A, "rocl", "clean"),
-    )
-    assert [row.question.attack for row in made.rows] == ["clean", "pgd", "square"]
-    assert [row.p for row in made.rows] == pytest.approx([1, 2 / 1024, 10 / 16])
-    assert [row.p_holm for row in made.rows] == pytest.approx([1, 6 / 1024, 1])
+    others = [planted(A, attack=SQUARE), planted(B, "rocl", SQUARE), planted(much, attack="clean")]
+    made = compared(planted(much), planted(less, "rocl"), *others, planted(less, "clae"))
+    assert [row.question.attack for row in made.rows] == ["pgd", "square"]
+    assert [row.p for row in made.rows] == pytest.approx([2 / 1024, 10 / 16])
+    assert [row.p_holm for row in made.rows] == pytest.approx([6 / 1024, 10 / 16])
+    longer = planted(less, "clae", epochs=7)  # in another table
+    assert compared(planted(much), planted(less, "rocl"), longer).rows[0].p_holm == 2 / 1024
+
+
+def test_rows_are_in_the_order_asked():
+    results = [planted(A, m, a) for m in ("plain", "rocl") for a in ("clean", SQUARE, PGD)]
+    order = Order([replace(results[0].labels, attack=a) for a in ("square", "pgd")])
+    made = compare(results, "plain", "rocl", by_epochs, order)
+    assert [row.question.attack for row in made.rows] == ["clean", "square", "pgd"]
 
 
 def test_flags_stay_with_their_method():
@@ -119,15 +126,16 @@ def test_flags_stay_with_their_method():
 
 
 @pytest.mark.parametrize(
-    ("theirs", "message"),
+    "theirs",
     [
-        (planted(B, "rocl", epochs=2), "same scale: plain at 1 epochs, rocl at 2 epochs"),
-        (planted(B, "rocl", seed=3), "no seeds are the same: plain has 0, rocl has 3"),
-        (planted(B, "rocl", SQUARE), "no data sets, encoder, probe, attack"),
-        (planted(B, "rocl", index=np.arange(50, 58)), "not tried on the same test images"),
-        (planted(B, "rocl", data="other"), "not tried on the same test images"),
+        planted(B, "rocl", epochs=2),
+        planted(B, "rocl", seed=3),
+        planted(B, "rocl", attack=SQUARE),
+        planted(B, "rocl", index=np.arange(50, 58)),
+        planted(B, "rocl", data="other"),
     ],
 )
-def test_nothing_in_common_says_why(theirs, message):
-    with pytest.raises(SpecError, match=message):
+def test_nothing_in_common_says_what_there_is(theirs):
+    message = f"plain was run at 1 epochs, seed 0, and rocl was run at {by_epochs(theirs)}, seed "
+    with pytest.raises(SpecError, match=f"{message}{theirs.seed}, but never on the same"):
         compared(planted(A), theirs)

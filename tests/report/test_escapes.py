@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stored import planted
 
+from robench.catalog.scale import Scale
 from robench.report import compare as comparing
 from robench.report import render
 from robench.report.compare import compare
-from robench.report.table import Table, pivot
+from robench.report.pivot import pivot
+from robench.report.table import Table
 from robench.report.write import write
 
 EVIL = (
@@ -100,9 +102,11 @@ def test_no_field_of_a_csv_file_begins_as_a_formula(
 ) -> None:
     monkeypatch.setattr("robench.report.write.save_figures", lambda *_: [])
     results = [planted(0.5, name, flags=(name,)), planted(0.4, "b")]
-    write(results, [], tmp_path, scale="")
+    write(results, [], tabled(name), tmp_path)
     texts = [(tmp_path / file).read_text() for file in ("results.csv", "table.csv")]
-    texts.append(render.frame_csv(comparing.frame(compare(results, name, "b", lambda _: name))))
+    texts.append(
+        render.frame_csv(comparing.frame(compare(results, name, "b", lambda _: Scale(name, ""))))
+    )
     for text in texts:
         rows = list(csv.reader(io.StringIO(text)))
         assert len({len(row) for row in rows}) == 1
@@ -115,7 +119,7 @@ def test_no_field_of_a_csv_file_begins_as_a_formula(
 
 
 def test_numbers_below_zero_stay_numbers() -> None:
-    made = compare([planted(0.4, "a"), planted(0.5, "b")], "a", "b", lambda _: "")
+    made = compare([planted(0.4, "a"), planted(0.5, "b")], "a", "b", lambda _: Scale("", ""))
     (row,) = csv.DictReader(io.StringIO(render.frame_csv(comparing.frame(made))))
     assert float(row["difference"]) == -10
 

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 from stored import curves, examples, flagged, grid, planted
 
-from robench.grid.records import Curve
+from robench.grid.records import Curve, Labels
 from robench.report.figures import eps_curve, pretraining, style, trade_off, transfer
 from robench.report.figures import examples as example_images
 from robench.report.figures.examples import magnification
-from robench.report.figures.points import Attack, most_discriminating_eps, points, strongest
-from robench.report.results import frame
+from robench.report.figures.points import SHOWN, Attack, points, shown_attack
+from robench.report.results import Order, frame
 
 AUTOATTACK = Attack("autoattack", "linf", "8/255")
 KINDS = [trade_off, eps_curve, transfer]
@@ -36,7 +36,7 @@ def drawn(kind, *shown):
 
 def words(figure):
     texts = figure.findobj(lambda artist: hasattr(artist, "get_text"))
-    return {text.get_text() for text in texts}
+    return {text.get_text().replace("\n", " ") for text in texts}
 
 
 def said(kind, results):
@@ -52,10 +52,26 @@ def small():
     return grid(n=50)
 
 
-def test_points_average_over_seeds_in_percent_and_keep_the_largest_n():
-    averaged = points(frame([clean(0.4, seed=0), clean(0.615, n=200, seed=1), clean(0.45, n=200)]))
+def test_points_of_several_seeds_have_their_spread_and_keep_the_largest_n():
+    shares = ((0, 0.4, 100), (1, 0.615, 200), (0, 0.45, 200))
+    averaged = points(frame([clean(share, n=n, seed=seed) for seed, share, n in shares]))
     assert averaged["accuracy"].tolist() == [53.25]
-    assert averaged["low"].item() < 53.25 < averaged["high"].item()
+    assert averaged["sd"].item() == pytest.approx(16.5 / np.sqrt(2))
+    assert averaged["low"].item() == pytest.approx(53.25 - 16.5 / np.sqrt(2))
+    assert averaged["high"].item() == pytest.approx(53.25 + 16.5 / np.sqrt(2))
+    (one,) = points(frame([clean(0.5)])).to_dict("records")
+    assert (round(one["low"], 1), round(one["high"], 1)) == (40.4, 59.6)  # Wilson's
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_figures_say_what_their_bars_are_and_how_many_seeds_and_images(kind):
+    one, several = small(), grid(n=50, seeds=(0, 1, 2))
+    assert "standard deviation over 3 seeds, 50 test images" in said(kind, several)
+    assert ("bars: 95% interval, 50 test images" in said(kind, one)) == (kind is not transfer)
+    assert "95% interval" not in said(kind, several)
+    mixed = [*several, *grid(n=50, methods=("other",))]
+    both = "bars: 95% interval, or standard deviation over 3 seeds"
+    assert (both in said(kind, mixed)) == (kind is not transfer)
 
 
 def test_a_flag_on_one_seed_is_on_the_point():
@@ -73,31 +89,54 @@ def attacked(share, attack, eps, method):
     return planted(share, method, attack, norm="linf", eps=eps)
 
 
-def test_strongest_attack_leaves_least_among_the_widely_tried():
-    shares = {"pgd": (0.3, 0.2), "weak": (0.25, 0.26), "rare": (0.0,)}
-    results = [
-        attacked(share, attack, "8/255", method)
-        for attack, both in shares.items()
-        for method, share in zip("ab", both, strict=False)
-    ]
-    assert strongest(points(frame(results))) == ("pgd", "linf", "8/255")
-    assert strongest(points(frame([clean(0.5)]))) is None
+def test_figures_of_one_attack_show_it_where_methods_differ_and_say_so():
+    def shown(shares):
+        return shown_attack(
+            points(
+                frame(
+                    attacked(share, attack, eps, method)
+                    for (attack, eps), both in shares.items()
+                    for method, share in zip("ab", both, strict=False)
+                )
+            )
+        )
 
-
-def test_the_most_discriminating_eps_is_where_the_strongest_attack_spreads_accuracies():
     shares = {
         ("strong", "4/255"): (0.1, 0.3),
+        ("weak", "4/255"): (0.2, 0.9),
         ("strong", "8/255"): (0.0, 0.02),
-        ("weak", "8/255"): (0.1, 0.9),
+        ("rare", "4/255"): (0.0,),
+        ("control", "1"): (0.0, 0.0),
     }
-    results = [
-        attacked(share, *attack, method)
-        for attack, both in shares.items()
-        for method, share in zip("ab", both, strict=True)
-    ]
-    assert strongest(points(frame(results))) == ("strong", "linf", "8/255")
-    assert most_discriminating_eps(points(frame(results))) == ("strong", "linf", "4/255")
-    assert most_discriminating_eps(points(frame([clean(0.5)]))) is None
+    assert shown(shares) == ("strong", "linf", "4/255")
+    one = {attack: both[:1] for attack, both in shares.items() if attack[0] != "rare"}
+    assert shown(one) == ("strong", "linf", "4/255")  # nothing differs: the smallest radius
+    assert shown_attack(points(frame([clean(0.5)]))) is None
+    for kind in (trade_off, transfer):
+        assert SHOWN in said(kind, small())
+    assert SHOWN in " ".join(words(drawn(example_images, [examples()], AUTOATTACK)))
+
+
+def test_legends_colours_and_panels_are_in_the_order_asked():
+    order = Order(
+        Labels(method, source, target, "", "", "autoattack")
+        for source, target in (("cifar100", "cifar10"), ("cifar10", "cifar100"))
+        for method in ("rocl", "plain", "clae")
+    )
+    shown = points(frame(small(), order), order)
+    looks = style.looks(shown["series"])
+    assert list(looks) == ["rocl", "plain", "clae"]
+    assert looks["rocl"].colour == style.COLOURS[0]
+    figure = drawn(eps_curve, shown)
+    assert [axis.get_title() for axis in figure.axes] == ["cifar100", "cifar10"]
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [entry for entry in entries if entry in looks] == list(looks)
+    assert entries.index("autoattack") < entries.index("pgd")
+    axes = drawn(transfer, shown).axes
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["cifar100", "cifar10"]
+    assert [label.get_text() for label in axes[-1].get_xticklabels()] == ["cifar10", "cifar100"]
+    losses = drawn(pretraining, curves(("clae",)), ["rocl", "plain", "clae"])
+    assert losses.axes[0].lines[0].get_color() == looks["clae"].colour
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,14 +149,17 @@ def test_figures_of_accuracies_name_every_method(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_flag_on_every_number_is_said_once_and_crosses_nothing_out(kind):
-    text = said(kind, [flagged(result, "subset") for result in small()])
-    assert "all flagged: subset" in text
+    text = said(kind, [flagged(result, "budget", "subset") for result in small()])
+    assert "all flagged: budget" in text
+    assert "subset" not in text
     assert "× flagged" not in text
     assert "* flagged" not in text
 
 
 def test_a_flag_of_the_clean_number_crosses_out_the_trade_off():
-    assert "flagged" not in said(trade_off, small())
+    assert "flagged" not in said(
+        trade_off, [flagged(r, "subset") for r in small()[:4]] + small()[4:]
+    )
     odd = [flagged(r, "random") if r.labels.attack == "clean" else r for r in small()]
     assert ", × flagged" in said(trade_off, odd)
 

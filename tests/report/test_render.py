@@ -3,14 +3,16 @@
 import csv
 import io
 import re
+import shutil
 
 import numpy as np
 import pytest
 from stored import grid, planted
 
 from robench.report import render
+from robench.report.pivot import pivot
 from robench.report.render import comma_separated, latex, markdown, terminal
-from robench.report.table import Note, Number, Rank, Row, Table, pivot
+from robench.report.table import Note, Number, Row, Table
 
 
 def clean(correct, method="plain", **names):
@@ -32,8 +34,8 @@ def spread():
 def test_markdown_shows_every_number_and_name(table, spread):
     lines = markdown(table).splitlines()
     assert "| method | clean | pgd 8/255 |" in lines
-    assert "| a | 50.0 | – |" in lines
-    assert r"| b\_1 &amp; co\|x | **90.0** | 80.4<sup>a</sup> |" in lines
+    assert r"| a | 50.0<sub>\#2</sub> | – |" in lines
+    assert r"| b\_1 &amp; co\|x | **90.0**<sub>\#1</sub> | 80.4<sup>a</sup> |" in lines
     assert "<sup>a</sup> flagged: 50% &lt;odd>" in lines
     assert r"50% of \#1" in lines[0]
     assert "| plain | 45.0 ± 7.1 |" in markdown(spread)
@@ -42,8 +44,8 @@ def test_markdown_shows_every_number_and_name(table, spread):
 def test_latex_shows_every_number_and_name(table, spread):
     text = latex(table)
     assert r"method & clean & pgd 8/255 \\" in text
-    assert r"a & 50.0 & -- \\" in text
-    row = r"b\_1 \& co\textbar{}x & \textbf{90.0} & 80.4\rlap{\textsuperscript{a}} \\"
+    assert r"a & 50.0\textsubscript{\#2} & -- \\" in text
+    row = r"b\_1 \& co\textbar{}x & \textbf{90.0}\textsubscript{\#1} & 80.4\textsuperscript{a} \\"
     assert row in text
     assert r"\textsuperscript{a}~flagged: 50\% \textless{}odd\textgreater{}" in text
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
@@ -56,13 +58,13 @@ def test_latex_shows_every_number_and_name(table, spread):
 def test_ties_are_marked_and_explained():
     correct = np.arange(50) > 2
     table = pivot([clean(correct, "a"), clean(correct | (np.arange(50) == 0), "b")], scale="")
-    assert "| a | 94.0<sup>†</sup> |" in markdown(table)
-    assert "<sup>†</sup> not distinguishable from the best" in markdown(table)
-    assert r"a & 94.0\rlap{\textsuperscript{\dag{}}} \\" in latex(table)
-    assert r"\textsuperscript{\dag{}}~not distinguishable" in latex(table)
+    assert r"| a | 94.0<sup>†</sup><sub>\#1-2</sub> |" in markdown(table)
+    assert "<sup>†</sup> tied with the best of its column" in markdown(table)
+    assert r"a & 94.0\textsuperscript{\dag{}}\textsubscript{\#1-2} \\" in latex(table)
+    assert r"\textsuperscript{\dag{}}~tied with the best" in latex(table)
     boxed = "\n".join(on_terminal(table, 100))
-    assert re.search(r"│ a +│ 94\.0 \(†\) │", boxed)
-    assert re.search(r"│ b +│ +96\.0\* │", boxed)
+    assert re.search(r"│ a +│ 94\.0 † #1-2 │", boxed)
+    assert re.search(r"│ b +│ +96\.0\* #1-2 │", boxed)
 
 
 def test_csv_has_bare_numbers_and_marks_beside_them(table, spread):
@@ -70,27 +72,27 @@ def test_csv_has_bare_numbers_and_marks_beside_them(table, spread):
     assert first == {
         "method": "a",
         "clean": "50.0",
-        "clean mark": "",
+        "clean mark": "#2",
         "pgd 8/255": "",
         "pgd 8/255 mark": "",
     }
     assert second["method"] == "b_1 & co|x"
-    assert (second["clean"], second["clean mark"]) == ("90.0", "best")
+    assert (second["clean"], second["clean mark"]) == ("90.0", "best; #1")
     assert (second["pgd 8/255"], second["pgd 8/255 mark"]) == ("80.4", "flagged: 50% <odd>")
     (row,) = csv.DictReader(io.StringIO(comma_separated(spread)))
     assert row == {"method": "plain", "clean": "45.0", "clean sd": "7.1", "clean mark": ""}
 
 
 def test_a_flag_of_every_number_is_said_once_and_marks_none():
-    results = [clean(0.5, name, flags=("subset",)) for name in ("a", "b")]
-    table = pivot([*results, clean(0.5, "c", flags=("subset", "gap"))], scale="")
+    results = [clean(0.5, name, flags=("budget",)) for name in ("a", "b")]
+    table = pivot([*results, clean(0.5, "c", flags=("budget", "gap"))], scale="")
     for text in (markdown(table), latex(table), terminal(table, 1000)):
-        assert text.count("All numbers flagged: subset (") == 1
+        assert text.count("All numbers flagged: budget (") == 1
         assert text.count("flagged: gap (") == 1
     assert "| a | 50.0 |" in markdown(table)
     assert "| c | 50.0<sup>a</sup> |" in markdown(table)
     marks = [row["clean mark"] for row in csv.DictReader(io.StringIO(comma_separated(table)))]
-    assert marks == ["flagged: subset"] * 2 + ["flagged: gap; flagged: subset"]
+    assert marks == ["flagged: budget"] * 2 + ["flagged: budget; flagged: gap"]
 
 
 # --- terminals
@@ -101,10 +103,10 @@ def on_terminal(table, width):
     return re.sub("\x1b\\[[0-9;]*m", "", terminal(table, width)).splitlines()
 
 
-def test_a_terminal_shows_a_box_of_at_most_100_columns():
+def test_a_terminal_shows_a_box_that_is_no_wider():
     table = pivot(grid(seeds=(0, 1), n=60, suspect="clae"), scale="x " * 80)
-    lines = on_terminal(table, 100)
-    assert max(map(len, lines)) <= 100
+    lines = on_terminal(table, 120)
+    assert max(map(len, lines)) <= 120
     box = [line for line in lines if line.startswith(tuple("╭│├╰"))]
     assert (len({len(line) for line in box}), box[0][0], box[-1][0]) == (1, "╭", "╰")
     for row in table.rows:
@@ -115,7 +117,7 @@ def test_a_terminal_shows_a_box_of_at_most_100_columns():
 
 
 def test_columns_that_do_not_fit_follow_below_under_the_same_names():
-    numbers = [Number(10 * column + 0.5, 1.0, Rank.NONE) for column in range(12)]
+    numbers = [Number(10 * column + 0.5, 1.0) for column in range(12)]
     heads = tuple(f"attack{column} linf 8/255" for column in range(12))
     rows = (Row(("a method",), tuple(numbers)), Row(("another",), (None,) * 12))
     lines = on_terminal(Table("", ("method",), heads, (rows,)), 60)
@@ -125,9 +127,12 @@ def test_columns_that_do_not_fit_follow_below_under_the_same_names():
     assert re.findall(r"[0-9.]+ ± 1\.0", "".join(ours)) == [f"{n.value} ± 1.0" for n in numbers]
 
 
-def test_without_a_terminal_the_table_is_markdown():
+def test_standard_output_gets_a_box_on_a_terminal_and_markdown_in_a_pipe(monkeypatch):
     table = pivot(grid(n=60), scale="x " * 80)
     assert render.shown(table) == markdown(table)  # a test's output is captured
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert render.shown(table) == terminal(table, min(120, shutil.get_terminal_size().columns))
 
 
 def test_marks_and_notes_of_other_tables_are_shown():

@@ -1,13 +1,15 @@
 """Results by place, their order, and the long frame."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 from stored import flagged, grid, planted
 
 from robench.metrics.accuracy import accuracy
 from robench.metrics.clean_accuracy import clean_accuracy
-from robench.report.results import frame, one_each, paired
+from robench.report.ranking import paired
+from robench.report.results import Order, frame, one_each
 from robench.trust.statistics import wilson
 
 
@@ -56,12 +58,12 @@ def test_order_is_clean_then_by_size_of_eps_and_number_in_name():
     assert tidy["eps"].tolist() == ["", "8/255", "0.04", "16/255", "0.5", ""]
 
 
-def test_methods_come_as_typed_and_others_behind_them():
+def test_methods_come_as_asked_and_others_behind_them():
     names = ["clae", "mine", "rocl(steps=5)", "rocl(steps=10)", "plain"]
     results = [planted(0.5, name) for name in names]
-    typed = frame(results, ("plain", "rocl(steps=3)"))
-    assert typed["method"].tolist() == [
-        "plain", "rocl(steps=5)", "rocl(steps=10)", "clae", "mine"
+    asked = [replace(results[0].labels, method=m) for m in ("plain", "rocl(steps=10)", "clae")]
+    assert frame(results, Order(asked))["method"].tolist() == [
+        "plain", "rocl(steps=10)", "rocl(steps=5)", "clae", "mine"
     ]  # fmt: skip
 
 
@@ -77,7 +79,7 @@ def test_the_last_of_several_results_for_a_place_counts():
 def test_results_are_paired_by_seed_image_and_data():
     a = {0: planted([1, 1, 0], data="d"), 1: planted([0, 0, 1], seed=1, data="d")}
     b = {
-        1: planted([1, 0], index=np.array([2, 1]), seed=1, data="part of d"),
+        1: planted([1, 0], index=np.array([2, 1]), seed=1, data="d"),
         2: planted([1, 1, 1], seed=2, data="d"),
     }
     ours, theirs = paired(a, b)  # seed 1, images 1 and 2

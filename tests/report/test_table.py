@@ -1,51 +1,103 @@
-"""The table of a paper, as a value."""
+"""The table of a paper, as a value: its rows, columns, ranks and words."""
 
 import random
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
-from stored import flagged, grid, planted
+from stored import examples, flagged, grid, planted
 
-from robench.grid.records import Identity
-from robench.report.table import Rank, pivot
+from robench.catalog.scale import Scale
+from robench.grid.records import Labels
+from robench.report.compare import compare
+from robench.report.pivot import pivot
+from robench.report.ranking import Rank
+from robench.report.results import Order, told_apart
 
 
-def table_of(*results):
-    return pivot(results, scale="")
+def table_of(*results, **words):
+    return pivot(results, scale="", **words)
 
 
 def clean(correct, method="plain", **names):
     return planted(correct, method, "clean", **names)
 
 
-def entry(table, method, column):
+def entry(table, method, column="clean"):
     (row,) = (row for row in table.rows if method in row.names)
     return row.entries[table.columns.index(column)]
+
+
+def rank(table, method):
+    standing = entry(table, method).standing
+    return standing and standing.rank
+
+
+def ranks(table, *methods):
+    return [(one.first, one.last) for one in (entry(table, m).standing for m in methods)]
 
 
 def right(n, *wrong):
     return ~np.isin(np.arange(n), wrong)
 
 
-def test_columns_are_clean_then_attacks_from_weak_to_strong():
-    assert table_of(*grid(n=100)).columns == ("clean", "pgd 4/255", "pgd 8/255", "autoattack 8/255")
+# --- rows, columns and their order
 
 
-def test_norm_is_said_only_where_it_distinguishes():
-    results = [
-        clean(0.9),
-        planted(0.6, attack="pgd", norm="linf", eps="8/255"),
-        planted(0.5, attack="pgd", norm="l2", eps="0.5"),
-    ]
-    assert table_of(*results).columns == ("clean", "pgd linf 8/255", "pgd l2 0.5")
+def asked(*attacks, method="plain"):
+    return [Labels(method, "shapes10", "shapes10", "resnet8", "linear", one) for one in attacks]
 
 
-def test_different_numbers_of_images_are_different_columns():
-    table = table_of(clean(0.5, "a", n=100), clean(0.9, "b", n=10))
+def test_columns_are_clean_then_attacks_as_asked_by_norm_and_radius():
+    results = grid(n=20)
+    by_name = ("clean", "autoattack 8/255", "pgd 4/255", "pgd 8/255")
+    assert table_of(*results).columns == by_name
+    order = Order(asked("clean", "pgd", "autoattack"))
+    assert table_of(*results, order=order).columns == (*by_name[:1], *by_name[2:], by_name[1])
+    balls = (("l2", "0.5"), ("linf", "16/255"), ("linf", "8/255"))
+    several = [clean(0.9), *(planted(0.5, attack="pgd", norm=norm, eps=e) for norm, e in balls)]
+    assert table_of(*several).columns == (
+        "clean", "pgd linf 8/255", "pgd linf 16/255", "pgd l2 0.5"
+    )  # fmt: skip
+
+
+def test_rows_are_as_asked_whatever_the_order_given():
+    results = grid(seeds=(0, 1), n=30)
+    shuffled = random.Random(5).sample(results, len(results))
+    assert pivot(results, scale="s") == pivot(shuffled, scale="s")
+    order = Order(
+        Labels(method, source, target, "", "", "")
+        for source in ("cifar100", "cifar10")
+        for method in ("rocl", "plain")
+        for target in ("cifar10", "cifar100")
+    )
+    rows = [row.names for row in pivot(shuffled, scale="s", order=order).rows]
+    assert [names[1] for names in rows[:3]] == ["rocl", "plain", "clae"]
+    assert [names[0] for names in rows[::3]] == [
+        "cifar100 → cifar10", "cifar100 → cifar100", "cifar10 → cifar10", "cifar10 → cifar100"
+    ]  # fmt: skip
+
+
+def test_different_numbers_of_images_of_one_set_are_different_columns():
+    results = [clean(0.5, "a", n=100), clean(0.9, "b", n=10)]
+    table = table_of(*results)
     assert table.columns == ("clean (n = 10)", "clean (n = 100)")
     assert entry(table, "a", "clean (n = 10)") is None
-    assert entry(table, "b", "clean (n = 10)").rank is Rank.NONE
+    assert entry(table, "b", "clean (n = 10)").standing is None
+    transfer = table_of(results[0], clean(0.9, "a", n=10, target="other"))
+    assert transfer.columns == ("clean",)
+    assert "on 10 and 100 test images" in transfer.caption
+
+
+def test_two_data_hashes_never_share_a_row():
+    old = [clean(1.0, data="old"), planted(1.0, data="old")]
+    results = told_apart([*old, planted(0.1, eps="4/255", norm="linf", data="new")])
+    rows = {row.names[0]: row.entries for row in table_of(*results).rows}
+    assert set(rows) == {"shapes10 → shapes10 [old]", "shapes10 → shapes10 [new]"}
+    for entries in rows.values():
+        assert None in entries
+    assert told_apart(old) == old
 
 
 def test_names_stand_only_where_there_are_several():
@@ -66,30 +118,111 @@ def test_a_row_is_named_by_its_source_then_its_target():
     assert "a → b" in table_of(results[0]).caption
 
 
+# --- numbers
+
+
+def test_robust_is_right_on_the_clean_image_and_on_the_attacked_one():
+    clean_right = [i < 14 for i in range(100)]
+    repaired = planted([10 <= i < 72 for i in range(100)], clean=clean_right)
+    assert table_of(repaired).rows[0].entries[0].value == 4  # and not 62
+
+
 def test_mean_and_spread_over_seeds():
-    table = table_of(clean(0.4, seed=0), clean(0.505, n=200, seed=1), clean(0.9, "rocl", n=200))
-    assert entry(table, "rocl", "clean (n = 200)").sd is None
-    results = [clean(0.403, n=1000), clean(0.504, n=1000, seed=1)]
-    number = entry(table_of(*results), "plain", "clean")
+    results = [clean(0.403, n=1000), clean(0.504, n=1000, seed=1), clean(0.9, "rocl", n=1000)]
+    table = table_of(*results)
+    number = entry(table, "plain")
     assert number.value == pytest.approx(45.35)  # and no whole number
     assert number.sd == pytest.approx(10.1 / np.sqrt(2))
-    assert "over the seeds 0, 1" in table_of(*results).caption
+    assert entry(table, "rocl").sd is None
+    assert "mean ± standard deviation over 2 seeds (0, 1)" in table.caption
+    assert [note.text for note in table.notes] == ["Fewer seeds: rocl has numbers of seed 0."]
+    assert "Wilson intervals of numbers of one seed: half width 1.9 points" in table.caption
+    assert "Wilson" not in table_of(*results[:2]).caption
+
+
+def test_caption_says_what_was_measured():
+    caption = pivot([clean(0.5, n=1000)], scale="quick, 10 epochs").caption
+    assert "on 1,000 test images, seed 0." in caption
+    assert "half width 3.1 points" in caption  # Wilson at 500 of 1000: 46.9 to 53.1
+    assert "shapes10 → shapes10, encoder resnet8, probe linear." in caption
+    assert "Scale: quick, 10 epochs." in caption
+
+
+def test_fewer_images_are_said_once_and_disqualify_nobody():
+    results = [
+        clean(share, name, flags=("subset",), counts={"test-images": 10_000})
+        for name, share in (("a", 0.9), ("b", 0.89), ("c", 0.1))
+    ]
+    table = table_of(*results)
+    assert [rank(table, name) for name in "abc"] == [Rank.BEST, Rank.TIED, Rank.NONE]
+    assert "on 100 of 10,000 test images" in table.caption
+    assert not any("subset" in note.text for note in table.footnotes)
+
+
+def test_a_control_that_should_fall_to_0_and_did_not_is_pointed_out():
+    def notes(*results):
+        return [note.text for note in table_of(*results).notes]
+
+    def attacked(share, method, eps="128/255", norm="linf"):
+        return planted(share, method, "pgd", norm=norm, eps=eps)
+
+    assert notes(attacked(0.0, "a"), attacked(0.5, "b", "127/255")) == []
+    (note,) = notes(attacked(0.0, "a"), attacked(0.03, "b"))
+    assert "plain grey" in note
+    assert "b under pgd 128/255." in note
+    pixels = examples().pictures  # 3 x 8 x 8: grey is within 6.93 of every image
+    for eps, expected in (("7", 1), ("6.9", 0)):
+        one = replace(attacked(0.5, "a", eps, "l2"), pictures=pixels)
+        assert len(notes(one)) == expected
+
+
+# --- ranks: one test, one correction, one family
 
 
 def test_best_and_what_is_not_distinguished_from_it():
-    # Five images on which only one of the two is right: p = 1/16; six: p = 1/32.
-    table = table_of(
-        clean(right(100), "best"),
-        clean(right(100, *range(5)), "close"),
-        clean(right(100, *range(6)), "behind"),
-    )
-    ranks = [entry(table, name, "clean").rank for name in ("best", "close", "behind")]
-    assert ranks == [Rank.BEST, Rank.TIED, Rank.NONE]
-    assert [note.mark for note in table.footnotes] == ["†"]
+    # Six images on which only one of the two is right: p = 1/32; with Holm over three pairs, eight
+    # are needed: p = 1/128.
+    def table(*missed):
+        names = ("best", "close", "behind")
+        return table_of(
+            *(clean(right(100, *range(m)), n) for m, n in zip(missed, names, strict=False))
+        )
+
+    both = table(0, 5)
+    assert (rank(both, "best"), rank(both, "close")) == (Rank.BEST, Rank.TIED)
+    assert ranks(both, "best", "close") == [(1, 2), (1, 2)]
+    assert [note.mark for note in both.footnotes] == ["†", "#"]
+    assert "Holm's correction for all pairs of rows in the column" in both.footnotes[1].text
+    assert rank(table(0, 6), "close") is Rank.NONE
+    three = table(0, 6, 14)
+    assert ranks(three, "best", "close", "behind") == [(1, 1), (2, 2), (3, 3)]
+    three = table(0, 7, 8)
+    assert [rank(three, n) for n in ("close", "behind")] == [Rank.NONE, Rank.NONE]
+    assert ranks(three, "best", "close", "behind") == [(1, 1), (2, 3), (2, 3)]
+    three = table(0, 5, 10)  # the second is as near to the best as to the last
+    assert [rank(three, n) for n in ("close", "behind")] == [Rank.TIED, Rank.NONE]
+    assert ranks(three, "best", "close", "behind") == [(1, 2), (1, 3), (2, 3)]
+
+
+def test_ties_of_the_table_and_of_compare_are_the_same():
+    methods = ("a", "b", "c", "d")
+    results = grid(methods=methods, datasets=("cifar10",), seeds=(0, 1), n=120)
+    table = table_of(*results)
+    seen = set()
+    for a, b in combinations(methods, 2):
+        for row in compare(results, a, b, lambda _: Scale("", "")).rows:
+            column = " ".join(filter(None, (row.question.attack, row.question.eps)))
+            standings = {m: entry(table, m, column).standing for m in methods}
+            if standings[a].rank is Rank.BEST:
+                tied = standings[b].rank is Rank.TIED
+                assert tied == (row.p_holm > 0.05)
+                seen.add((tied, row.p <= 0.05 < row.p_holm))
+            assert row.p <= row.p_holm
+    assert {tied for tied, _ in seen} == {True, False}
 
 
 def test_seeds_count_as_far_as_they_are_about_other_images():
-    def rank(*missed):
+    def close(*missed):
         rivals = [
             one
             for seed, wrong in enumerate(missed)
@@ -98,11 +231,11 @@ def test_seeds_count_as_far_as_they_are_about_other_images():
                 clean(right(50, *wrong), "close", seed=seed),
             )
         ]
-        return entry(table_of(*rivals), "close", "clean").rank
+        return rank(table_of(*rivals), "close")
 
-    assert rank((0, 1, 2)) is Rank.TIED
-    assert rank((0, 1, 2), (3, 4, 5)) is Rank.NONE  # six images: p = 1/32
-    assert rank((0, 1, 2), (0, 1, 2)) is Rank.TIED  # still three: p = 1/4
+    assert close((0, 1, 2)) is Rank.TIED
+    assert close((0, 1, 2), (3, 4, 5)) is Rank.NONE  # six images: p = 1/32
+    assert close((0, 1, 2), (0, 1, 2)) is Rank.TIED  # still three: p = 1/4
 
 
 def test_ranks_pair_images_by_index_and_not_by_position():
@@ -111,17 +244,16 @@ def test_ranks_pair_images_by_index_and_not_by_position():
     other = np.append(index[::-1], index[:8] + 100)
     b = clean(np.append(correct[::-1], [False] * 8), "b", index=other)
     # On the 40 common images both are right on the same ones.
-    assert entry(table_of(a, b), "b", "clean").rank is Rank.TIED
+    assert rank(table_of(a, b), "b") is Rank.TIED
     # b misses the 7 images of a and 6 more, p = 1/32; by position it would be 13 against 7.
     a, b = clean(index >= 7, "a"), clean(index[::-1] >= 13, "b", index=index[::-1])
-    assert entry(table_of(a, b), "b", "clean").rank is Rank.NONE
+    assert rank(table_of(a, b), "b") is Rank.NONE
 
 
-def test_no_tie_is_claimed_on_images_of_other_data():
-    close = [clean(right(50), "a", data="x"), clean(right(50, 1), "b", data="x")]
-    assert entry(table_of(*close), "b", "clean").rank is Rank.TIED
-    close[1] = replace(close[1], cell=replace(close[1].cell, identity=Identity((), "y", ("",))))
-    assert entry(table_of(*close), "b", "clean").rank is Rank.NONE
+def test_no_tie_is_claimed_where_no_seed_is_shared():
+    table = table_of(clean(right(50), "a"), clean(right(50, 1), "b", seed=1))
+    assert rank(table, "b") is Rank.NONE
+    assert ranks(table, "a", "b") == [(1, 2), (1, 2)]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -130,51 +262,25 @@ def test_a_flag_on_any_seed_takes_the_rank_and_marks_the_mean(seed):
     results = [clean(share, name, seed=s) for name, share in shares.items() for s in (0, 1)]
     results[seed] = flagged(results[seed], "masked")
     table = table_of(*results)
-    assert entry(table, "suspect", "clean").rank is Rank.NONE
-    assert entry(table, "suspect", "clean").flags == ("masked",)
-    assert entry(table, "good", "clean").rank is Rank.BEST
+    assert (rank(table, "suspect"), rank(table, "good")) == (None, Rank.BEST)
+    assert entry(table, "suspect").flags == ("masked",)
     assert table.letters == {"masked": "a"}
-    ((mark, meaning),) = table.footnotes
+    mark, meaning = table.footnotes[-1]
     assert (mark, meaning[:29]) == ("a", "flagged: masked (signs of mas")
 
 
 def test_a_single_value_wins_nothing_and_equal_values_tie():
-    assert entry(table_of(clean(0.5)), "plain", "clean").rank is Rank.NONE
+    assert rank(table_of(clean(0.5)), "plain") is None
     equal = table_of(clean(0.0, "a"), clean(0.0, "b"))
-    assert entry(equal, "a", "clean").rank is entry(equal, "b", "clean").rank is Rank.TIED
+    assert rank(equal, "a") is rank(equal, "b") is Rank.TIED
     table = table_of(clean(0.5, "good"), clean(0.5, "suspect", flags=("gap",)), clean(0.1, "bad"))
-    ranks = [entry(table, name, "clean").rank for name in ("good", "suspect", "bad")]
-    assert ranks == [Rank.BEST, Rank.NONE, Rank.NONE]  # a flagged value does not tie
+    assert [rank(table, name) for name in ("good", "suspect", "bad")] == [
+        Rank.BEST, None, Rank.NONE  # a flagged value does not tie
+    ]  # fmt: skip
 
 
 def test_best_is_of_each_source_and_target():
     shares = {("a", "x"): 0.9, ("b", "x"): 0.2, ("a", "y"): 0.3, ("b", "y"): 0.5}
     table = table_of(*(clean(s, method, target=target) for (method, target), s in shares.items()))
-    best = [row.names for row in table.rows if row.entries[0].rank is Rank.BEST]
+    best = [row.names for row in table.rows if row.entries[0].standing.rank is Rank.BEST]
     assert best == [("shapes10 → x", "a"), ("shapes10 → y", "b")]
-
-
-def test_caption_says_what_was_measured():
-    caption = pivot([clean(0.5)], scale="quick, 10 epochs").caption
-    assert "100 test images, seed 0." in caption
-    assert "half width 9.6 points" in caption  # Wilson at 50 of 100: 40.4 to 59.6
-    assert "shapes10 → shapes10, encoder resnet8, probe linear." in caption
-    assert "Scale: quick, 10 epochs." in caption
-
-
-def test_table_does_not_depend_on_the_order_given_but_on_that_of_the_methods():
-    results = grid(seeds=(0, 1), n=60)
-    shuffled = random.Random(5).sample(results, len(results))
-    assert pivot(results, scale="s") == pivot(shuffled, scale="s")
-    rows = pivot(shuffled, scale="s", methods=("rocl", "plain", "clae")).rows
-    assert [row.names[1] for row in rows[:3]] == ["rocl", "plain", "clae"]
-
-
-def test_two_results_for_one_place_are_refused():
-    first, second = clean(0.5), clean(0.6)
-    assert len(table_of(first, first).rows) == 1
-    other = replace(
-        second, cell=replace(second.cell, evaluation=replace(second.cell.evaluation, batch=7))
-    )
-    with pytest.raises(ValueError, match="belong in the same place of the table"):
-        table_of(first, other)

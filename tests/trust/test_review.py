@@ -8,7 +8,6 @@ from stored import planted
 
 from robench.catalog.catalog import Catalog
 from robench.grid.records import Result
-from robench.trust.flags import MEANINGS, explain
 from robench.trust.review import review
 
 N = 1000
@@ -163,18 +162,3 @@ def test_flags_go_with_their_cause() -> None:
     assert [one.flags for one in both] == [("budget", "masked")] * 2
     assert review(both[1:], Catalog().attack)[0].flags == ("budget",)
     assert review(both, Catalog().attack) == both
-
-
-# --- words
-
-
-def test_numbers_are_named_where_they_are_known() -> None:
-    known, other, unknown = (
-        planted(first(5, n), counts=counts)
-        for n, counts in ((500, {"test-images": 10_000}), (400, {"test-images": 10_000}), (500, {}))
-    )
-    assert explain("subset", [known, known]) == "flagged: subset (500 of 10,000 test images)"
-    assert explain("subset", [known, other]) == explain("subset")
-    assert explain("subset", [unknown]) == explain("subset")
-    assert explain("odd") == "flagged: odd"
-    assert explain("gap") == f"flagged: gap ({MEANINGS['gap']})"

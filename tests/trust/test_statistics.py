@@ -15,7 +15,6 @@ from robench.trust.statistics import (
     exact_mcnemar,
     holm,
     mean_sd,
-    on_common_images,
     on_same_images,
     wilson,
 )
@@ -106,21 +105,26 @@ def test_equal_differences_leave_nothing_to_draw():
 
 
 def test_images_are_matched_by_index():
-    a = planted([1, 0, 1, 1], index=np.array([4, 7, 2, 9])).outcome
-    b = planted([1, 1, 0, 0], index=np.array([2, 9, 4, 3])).outcome
-    index, correct = on_common_images([a, b])
+    a = planted([1, 0, 1, 1], index=np.array([4, 7, 2, 9]))
+    b = planted([1, 1, 0, 0], index=np.array([2, 9, 4, 3]))
+    index, right = on_same_images([a, b])
     assert index.tolist() == [2, 4, 9]
-    assert correct.tolist() == [[True, True, True], [True, False, True]]
-    index, differences = on_same_images(a, b)
-    assert (index.tolist(), differences.tolist()) == ([2, 4, 9], [0, 1, 0])
+    assert right.tolist() == [[True, True, True], [True, False, True]]
 
 
-def test_an_index_with_two_labels_is_not_the_same_image():
-    a, b = planted([1, 1, 0]).outcome, planted([1, 0, 0]).outcome
-    relabelled = replace(b, label=np.array([0, 1, 3]))
-    assert on_common_images([a, b])[1].shape == (2, 3)
-    index, correct = on_common_images([a, relabelled])
-    assert (index.size, correct.shape) == (0, (2, 0))
+def test_an_index_of_other_data_or_with_two_labels_is_not_the_same_image():
+    a, b = planted([1, 1, 0]), planted([1, 0, 0])
+    relabelled = replace(b, outcome=replace(b.outcome, label=np.array([0, 1, 3])))
+    assert on_same_images([a, b])[1].shape == (2, 3)
+    for other in (relabelled, planted([1, 0, 0], data="other")):
+        index, right = on_same_images([a, other])
+        assert (index.size, right.shape) == (0, (2, 0))
+
+
+def test_what_an_attack_makes_right_is_not_robust():
+    repaired = planted([1, 1, 0], clean=[0, 1, 1])
+    assert on_same_images([repaired])[1].tolist() == [[False, True, False]]
+    assert repaired.correct == 1
 
 
 # --- p

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from robench.report.figures import style
-from robench.report.figures.points import flag_legend, in_domain, ordered, panels
-from robench.report.results import CLEAN, attack_order
+from robench.report.figures.points import in_domain, legend, ordered, panels
+from robench.report.results import CLEAN, Order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,17 +16,15 @@ if TYPE_CHECKING:
 
 def draw(points: pd.DataFrame) -> "Figure | None":
     """A line per method and attack, a panel per data set and norm; None where none has an eps."""
+    looks = style.looks(points["series"])
     points = points[(points["attack"] == CLEAN) | (points["size"] > 0)]
     attacked = points[points["attack"] != CLEAN]
     if attacked.empty:
         return None
-    norms = sorted(set(attacked["norm"]), key=lambda norm: attack_order("", norm, ""))
+    norms = sorted(set(attacked["norm"]), key=lambda norm: Order().attack("", norm))
     tested = panels(in_domain(attacked)).items()
     shown = [(pair, norm) for norm in norms for pair, own in tested if norm in set(own["norm"])]
-    tried = attacked.groupby("attack")["size"].nunique()
-    # The attack with the most eps comes first, and so gets the solid line.
-    attacks = sorted(ordered(attacked["attack"]), key=lambda attack: -tried[attack])
-    looks, strokes = style.looks(points["series"]), style.strokes(attacks)
+    strokes = style.strokes(ordered(attacked["attack"]))
     figure, axes = style.panels(len(shown), 1, 1.9 if len(shown) == 1 else 1.35)
     joined: set[str] = set()
     for axis, (pair, norm) in zip(axes, shown, strict=True):
@@ -35,10 +33,10 @@ def draw(points: pd.DataFrame) -> "Figure | None":
         joined |= _draw_panel(axis, here[here["norm"].isin(["", norm])], looks, strokes)
     figure.supxlabel("eps" if len(norms) > 1 else f"eps ({norms[0]})")
     figure.supylabel("accuracy (%)")
-    title = ", ".join(["bars: 95% interval", *flag_legend(points, "×")])
+    title = legend(points, bars="bars", flag="×")
     if len(looks) * len(strokes) > 1:
         title += "\npoints around a tick are at its eps"
-    methods = [look.handle(one) for one, look in looks.items()]
+    methods = [look.handle(one) for one, look in looks.items() if one in set(points["series"])]
     kinds = [stroke.handle(one, line=one in joined) for one, stroke in strokes.items()]
     style.legend(figure, methods, kinds, title=title)
     return figure

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from robench.grid.records import Result
 from robench.report.figures import style
-from robench.report.figures.points import Attack
+from robench.report.figures.points import SHOWN, Attack
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -55,6 +55,7 @@ def _draw_page(page: Sequence[Result]) -> "Figure":
     figure = Figure(figsize=(style.WIDTH, 2.75 * len(page)))
     for block, one in zip(figure.subfigures(len(page), squeeze=False).flat, page, strict=True):
         _draw_block(block, one)
+    block.supxlabel("\n".join(textwrap.wrap(SHOWN, 60)), fontsize=7)
     return figure
 
 

@@ -1,13 +1,13 @@
-"""The points of the figures: the long frame averaged over seeds, in percent."""
+"""The points of the figures: the results of each place in the table, in percent."""
 
-from collections.abc import Iterable
 from statistics import fmean
 from typing import NamedTuple
 
 import pandas as pd
 
-from robench.report.results import CLEAN, natural, radius
+from robench.report.results import CLEAN, Order, natural, radius
 from robench.report.table import attack_names
+from robench.trust.flags import doubts
 
 
 class Attack(NamedTuple):
@@ -18,18 +18,21 @@ class Attack(NamedTuple):
     eps: str
 
 
+SHOWN = "attack shown: in the ball where methods differ most, the one that leaves least"
 _PLACE = ["series", "source", "target", "attack", "norm", "eps"]
 
 
-def points(frame: pd.DataFrame) -> pd.DataFrame:
+def points(frame: pd.DataFrame, order: Order | None = None) -> pd.DataFrame:
     """A row per point: series, source, target, attack, norm, eps, size, accuracy, low, high, flags.
 
-    A series is a method, with the encoder and the probe where there are several. Accuracy and its
-    interval are means over seeds, so the interval is that of one seed's number. Of several n, the
-    largest counts. A flag that every number has distinguishes none of them: ``common`` names it on
-    every row, and ``flagged`` says whether there is another flag.
+    A series is a method, with the encoder and the probe where there are several. Of several
+    ``seeds``, accuracy is the mean, and low and high are one standard deviation away; of one, they
+    are its 95% interval. Of several n, the largest counts. A flag that every number has
+    distinguishes none of them: ``common`` names it on every row, and ``flagged`` says whether there
+    is another flag. Sources, targets and attacks are categories in their order.
     """
-    names = [set(flags.split(";")) - {""} for flags in frame["flags"]]
+    order = order or Order()
+    names = [set(doubts(flags.split(";"))) - {""} for flags in frame["flags"]]
     common = set.intersection(*names)
     series = frame["method"]
     for column in ("encoder", "probe"):
@@ -38,75 +41,88 @@ def points(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.assign(series=series, flagged=[bool(own - common) for own in names])
     most = frame.groupby(_PLACE)["n"].transform("max")
     groups = frame[frame["n"] == most].groupby(_PLACE, sort=False, as_index=False)
-    averaged = groups.agg(
+    found = groups.agg(
         accuracy=("accuracy", "mean"),
-        low=("ci_low", "mean"),
-        high=("ci_high", "mean"),
+        sd=("accuracy", "std"),
+        low=("ci_low", "first"),
+        high=("ci_high", "first"),
+        seeds=("seed", "nunique"),
+        n=("n", "first"),
         flagged=("flagged", "any"),
     )
-    numbers = ["accuracy", "low", "high"]
-    averaged[numbers] = (100 * averaged[numbers]).round(6)
-    return averaged.assign(
-        size=[float(radius(eps)) for eps in averaged["eps"]],
+    several = found["seeds"] > 1
+    found["low"] = found["low"].mask(several, (found["accuracy"] - found["sd"]).clip(lower=0))
+    found["high"] = found["high"].mask(several, (found["accuracy"] + found["sd"]).clip(upper=1))
+    numbers = ["accuracy", "sd", "low", "high"]
+    found[numbers] = (100 * found[numbers]).round(6)
+    found = found.assign(
+        size=[float(radius(eps)) for eps in found["eps"]],
         common=", ".join(sorted(common, key=natural)),
+        transfer=found["source"] != found["target"],
     )
+    for field in ("source", "target", "attack"):
+        names_in_order = sorted(set(found[field]), key=lambda name: order.name(field, name))
+        found[field] = pd.Categorical(found[field], names_in_order)
+    return found
 
 
-def flag_legend(points: pd.DataFrame, mark: str) -> list[str]:
-    """The legend of flags: of those with a ``mark``, and of those on all points."""
-    common = ", ".join(dict.fromkeys(points["common"]))
-    marked = [f"{mark} flagged"] if points["flagged"].any() else []
-    return marked + ([f"all flagged: {common}"] if common else [])
+def legend(points: pd.DataFrame, *, bars: str, flag: str) -> str:
+    """The meaning of ``bars`` and of the mark of a ``flag``, and how many images and seeds."""
+    intervals = ["95% interval"] * bool(bars == "bars" and (points["seeds"] == 1).any())
+    if (seeds := points["seeds"].max()) > 1:
+        intervals.append(f"standard deviation over {seeds} seeds")
+    said = [f"{bars}: {', or '.join(intervals)}"] if intervals else []
+    sizes = sorted({points["n"].min(), points["n"].max()})
+    said += [f"{' to '.join(f'{n:,}' for n in sizes)} test images"]
+    said += [f"{flag} flagged"] if points["flagged"].any() else []
+    said += (
+        [f"all flagged: {', '.join(points['common'].unique())}"] if any(points["common"]) else []
+    )
+    return ", ".join(said)
 
 
-def ordered(names: Iterable[str]) -> list[str]:
-    """Each name once, in natural order."""
-    return sorted(set(names), key=natural)
+def ordered(names: "pd.Series[str]") -> list[str]:
+    """Each name once, in order."""
+    return [str(name) for name in names.cat.categories if (names == name).any()]
 
 
 def in_domain(points: pd.DataFrame) -> pd.DataFrame:
     """The points without a transfer, or all where every point has one."""
-    within = points[points["source"] == points["target"]]
+    within = points[~points["transfer"]]
     return points if within.empty else within
 
 
 def panels(points: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
-    """The points of each source and target, in natural order."""
-    groups = {tuple(map(str, pair)): own for pair, own in points.groupby(["source", "target"])}
-    pairs = sorted(groups, key=lambda pair: [natural(name) for name in pair])
-    return {(pair[0], pair[1]): groups[pair] for pair in pairs}
+    """The points of each source and target, in order."""
+    groups = points.groupby(["source", "target"], observed=True)
+    return {(str(source), str(target)): own for (source, target), own in groups}
 
 
 def under(points: pd.DataFrame, attack: Attack) -> pd.DataFrame:
     """The points of an attack in its ball."""
-    return points[(points[list(Attack._fields)] == list(attack)).all(axis=1)]
+    of_name = points[points["attack"] == attack.attack]
+    return of_name[(of_name["norm"] == attack.norm) & (of_name["eps"] == attack.eps)]
 
 
-def strongest(points: pd.DataFrame) -> Attack | None:
-    """The attack that leaves least accuracy, among those tried most widely; None without any."""
-    tried = _tried(points)
-    return min(tried, key=lambda one: (fmean(tried[one]), one)) if tried else None
+def shown_attack(points: pd.DataFrame) -> Attack | None:
+    """The attack that figures of one attack show, as `SHOWN` says; None without any.
 
-
-def most_discriminating_eps(points: pd.DataFrame) -> Attack | None:
-    """The strongest attack, at the eps that spreads the accuracies most; None without any.
-
-    Where an eps leaves every method near zero, a figure of it would show nothing.
+    Only attacks that were tried at the most places count. Where a ball leaves every method near
+    zero, a figure of it would show nothing; of several alike, the smallest counts.
     """
-    worst = strongest(points)
-    if worst is None:
-        return None
-    tried = {one: values for one, values in _tried(points).items() if one[:2] == worst[:2]}
-    return max(tried, key=lambda one: (max(tried[one]) - min(tried[one]), radius(one.eps)))
-
-
-def _tried(points: pd.DataFrame) -> dict[Attack, list[float]]:
-    """The accuracies under each attack, of those that were tried at the most places."""
     attacked = points[points["attack"] != CLEAN]
-    groups = attacked.groupby(list(Attack._fields))["accuracy"]
+    groups = attacked.groupby(list(Attack._fields), observed=True)["accuracy"]
     tried = {Attack(*map(str, one)): values.tolist() for one, values in groups}
     most = max(map(len, tried.values()), default=0)
-    return {one: values for one, values in tried.items() if len(values) == most}
+    balls: dict[tuple[str, str], Attack] = {}
+    for one in sorted(tried, key=lambda one: fmean(tried[one])):
+        if len(tried[one]) == most:
+            balls.setdefault((one.norm, one.eps), one)
+    return max(
+        balls.values(),
+        key=lambda one: (max(tried[one]) - min(tried[one]), -radius(one.eps)),
+        default=None,
+    )
 
 
 def heading(points: pd.DataFrame, attack: Attack) -> str:

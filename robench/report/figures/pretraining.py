@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 
 from robench.grid.records import Curve
 from robench.report.figures import style
-from robench.report.figures.points import ordered
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(curves: Sequence[Curve]) -> "Figure | None":
+def draw(curves: Sequence[Curve], methods: Sequence[str] = ()) -> "Figure | None":
     """A panel per method, with a loss axis of its own: losses of different objectives do not
-    compare. None where no losses are on record.
+    compare. ``methods`` are all that have a colour. None where no losses are on record.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -22,10 +21,11 @@ def draw(curves: Sequence[Curve]) -> "Figure | None":
         return None
     several = len({curve.encoder for curve in curves}) > 1
     runs = [f"{c.source}, {c.encoder}" if several else c.source for c in curves]
-    strokes = style.strokes(ordered(runs))
-    looks = style.looks(curve.method for curve in curves)
-    figure, axes = style.panels(len(looks), 1, 0.85 + 0.45 / len(looks), share_x=True)
-    panels = dict(zip(looks, axes, strict=True))
+    strokes = style.strokes(list(dict.fromkeys(runs)))
+    looks = style.looks([*methods, *(curve.method for curve in curves)])
+    shown = list(dict.fromkeys(curve.method for curve in curves))
+    figure, axes = style.panels(len(shown), 1, 0.85 + 0.45 / len(shown), share_x=True)
+    panels = dict(zip(shown, axes, strict=True))
     for method, axis in panels.items():
         axis.set_title(style.label(method if len(strokes) > 1 else f"{method}, {runs[0]}"))
         axis.grid(True)

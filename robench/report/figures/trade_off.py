@@ -6,11 +6,12 @@ import pandas as pd
 
 from robench.report.figures import style
 from robench.report.figures.points import (
-    flag_legend,
+    SHOWN,
     heading,
     in_domain,
-    most_discriminating_eps,
+    legend,
     panels,
+    shown_attack,
     under,
 )
 from robench.report.results import CLEAN
@@ -23,14 +24,15 @@ def draw(points: pd.DataFrame) -> "Figure | None":
     """A point per method, a panel per data set; None where no method has both accuracies."""
     from matplotlib.ticker import MaxNLocator
 
-    attack = most_discriminating_eps(points)
+    attack = shown_attack(points)
     if attack is None:
         return None
     clean = points[points["attack"] == CLEAN]
     on = ["series", "source", "target"]
-    both = in_domain(clean.merge(under(points, attack), on=on, suffixes=("", "_robust")))
+    both = clean.merge(under(points, attack), on=on, suffixes=("", "_robust"))
     if both.empty:
         return None
+    both = in_domain(both)
     both = both.assign(flagged=both["flagged"] | both["flagged_robust"])
     shown = panels(both)
     figure, axes = style.panels(len(shown), 2, 2.1 if len(shown) == 1 else 1.65)
@@ -56,5 +58,5 @@ def draw(points: pd.DataFrame) -> "Figure | None":
     figure.supxlabel("clean accuracy (%)")
     figure.supylabel(f"accuracy under\n{style.label(heading(points, attack), 24)} (%)")
     handles = [look.handle(one) for one, look in looks.items() if one in set(both["series"])]
-    style.legend(figure, handles, title=", ".join(["bars: 95% interval", *flag_legend(both, "×")]))
+    style.legend(figure, handles, title=f"{legend(both, bars='bars', flag='×')}\n{SHOWN}")
     return figure

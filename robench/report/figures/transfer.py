@@ -8,11 +8,12 @@ import pandas as pd
 
 from robench.report.figures import style
 from robench.report.figures.points import (
+    SHOWN,
     Attack,
-    flag_legend,
     heading,
-    most_discriminating_eps,
+    legend,
     ordered,
+    shown_attack,
     under,
 )
 from robench.report.results import CLEAN
@@ -26,9 +27,9 @@ def draw(points: pd.DataFrame) -> "Figure | None":
     """Two panels per method, clean and under attack; None without a transfer."""
     from matplotlib.figure import Figure
 
-    if not (points["source"] != points["target"]).any():
+    if not points["transfer"].any():
         return None
-    attack = most_discriminating_eps(points)
+    attack = shown_attack(points)
     columns = [Attack(CLEAN, "", ""), *([attack] if attack is not None else [])]
     shown = pd.concat([under(points, column) for column in columns])
     series = list(dict.fromkeys(shown["series"]))
@@ -39,16 +40,18 @@ def draw(points: pd.DataFrame) -> "Figure | None":
         for column in columns
     }
     lines = 1 + max(title.count("\n") for title in titles.values())
-    height = 0.2 * len(sources) + 0.14 + 0.13 * lines
-    figure = Figure(figsize=(style.WIDTH, len(series) * height + 0.55))
+    several = bool((shown["seeds"] > 1).any())
+    height = (0.3 if several else 0.2) * len(sources) + 0.14 + 0.13 * lines
+    notes = [*textwrap.wrap(legend(shown, bars="±", flag="*"), 60), *textwrap.wrap(SHOWN, 60)]
+    figure = Figure(figsize=(style.WIDTH, len(series) * height + 0.4 + 0.13 * len(notes)))
     grid = figure.subplots(len(series), len(columns), squeeze=False, sharex=True, sharey=True)
     largest = float(shown["accuracy"].max())  # one scale of shades, or 2% would look like 50%
     for line, one in zip(grid, series, strict=True):
         for axis, column in zip(line, columns, strict=True):
-            cells = under(shown[shown["series"] == one], column).set_index(["source", "target"])
+            cells = under(shown[shown["series"] == one], column)
             axis.set_title(titles[one, column])
             _draw_panel(axis, cells, sources, targets, largest)
-    figure.supxlabel("\n".join(["target (probe and test)", *flag_legend(shown, "*")]))
+    figure.supxlabel("\n".join(["target (probe and test)", *notes]))
     figure.supylabel("source (pretraining)")
     return figure
 
@@ -56,15 +59,16 @@ def draw(points: pd.DataFrame) -> "Figure | None":
 def _draw_panel(
     axis: "Axes", cells: pd.DataFrame, sources: list[str], targets: list[str], largest: float
 ) -> None:
-    accuracy = cells["accuracy"].unstack().reindex(index=sources, columns=targets)
-    values = accuracy.to_numpy(dtype=float)
+    values = np.full((len(sources), len(targets)), np.nan)
+    texts = np.full(values.shape, "–", dtype=object)
+    for one in cells.to_dict("records"):
+        place = sources.index(one["source"]), targets.index(one["target"])
+        values[place] = one["accuracy"]
+        texts[place] = f"{one['accuracy']:.1f}{'*' * one['flagged']}"
+        texts[place] += f"\n± {one['sd']:.1f}" if one["seeds"] > 1 else ""
     axis.imshow(values, cmap="Blues", vmin=0, vmax=1.25 * largest or 1, aspect="auto")
-    for (row, column), value in np.ndenumerate(values):
-        text = "–"
-        if not np.isnan(value):
-            flagged = cells.loc[(sources[row], targets[column]), "flagged"]
-            text = f"{value:.1f}{'*' if flagged else ''}"
-        colour = "white" if value > 0.75 * largest else "black"
+    for (row, column), text in np.ndenumerate(texts):
+        colour = "white" if values[row, column] > 0.75 * largest else "black"
         axis.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
     crowded = sum(len(style.label(target, 16)) + 1 for target in targets) > 24
     names = [style.label(target, 16) for target in targets]
