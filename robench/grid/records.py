@@ -80,6 +80,10 @@ class Card:
         return key(self.question)
 
 
+IMPORTED = "imported"
+"""The source of an imported encoder: what it was trained on is not known."""
+
+
 @dataclass(frozen=True)
 class Labels:
     """Short names for tables: a component's name, with the arguments that are not defaults."""
@@ -91,26 +95,30 @@ class Labels:
     probe: str
     attack: str
 
+    @property
+    def domain(self) -> str:
+        """The source; an imported encoder stands beside those of the target's data."""
+        return self.target if self.source == IMPORTED else self.source
+
     @classmethod
     def of(
         cls, evaluation: Evaluation, name: Callable[[str, Spec], str] = lambda kind, spec: spec.name
     ) -> "Labels":
         """The labels of an evaluation; ``name`` gives a component's, by its kind and spec.
 
-        An imported encoder stands beside encoders of the same data: what it was trained on is not
-        known. Norm and eps, and what its file decides, are left out.
+        Norm and eps, and what an imported encoder's file decides, are left out.
         """
         probing, source = evaluation.probing, evaluation.probing.source
-        trained_on = target = name("datasets", probing.dataset)
         if isinstance(source, Pretraining):
             method, encoder = name("methods", source.objective), source.encoder
             trained_on = name("datasets", source.dataset)
         else:
             method, encoder = source.layout, source.encoder.without("normalize", "stem")
+            trained_on = IMPORTED
         return cls(
             method=method,
             source=trained_on,
-            target=target,
+            target=name("datasets", probing.dataset),
             encoder=name("encoders", encoder),
             probe=name("probes", probing.probe),
             attack=name("attacks", evaluation.attack.without("norm", "eps")),

@@ -98,7 +98,10 @@ def compare(
             pairs, key=lambda pair: (order.row(pair[1]), order.attack(*pair[0][2:]))
         ):
             column = columns[place]
-            question = Question(str(size), *place[:2], ours.encoder, ours.probe, *place[2:])
+            sides = [*column[ours].values(), *column[theirs].values()]
+            sources = " and ".join(dict.fromkeys(one.labels.source for one in sides))
+            names = (sources, place[1], ours.encoder, ours.probe)
+            question = Question(str(size), *names, *place[2:])
             p_holm = corrected(column).get(frozenset((ours, theirs)))
             if p_holm is not None:
                 row = _row(question, column[ours], column[theirs], p_holm)
@@ -126,7 +129,7 @@ def _columns(
     """The columns of a table, by source, target, attack, norm and eps: results by row and seed."""
     columns: dict[tuple[str, str, str, str, str], dict[Labels, dict[int, Result]]] = {}
     for one in results:
-        labels = one.labels
+        labels = replace(one.labels, source=one.labels.domain)
         place = (labels.source, labels.target, labels.attack, one.norm, one.eps)
         columns.setdefault(place, {}).setdefault(labels, {})[one.seed] = one
     return columns

@@ -50,7 +50,7 @@ def pivot(results: Iterable[Result], *, scale: str, order: Order | None = None) 
     ]
     alike = [f"{one} {named[lines[0]][one]}" for one in _HEADINGS if one not in shown]
     groups = []
-    for _, of_pair in groupby(lines, key=lambda line: (line.source, line.target)):
+    for _, of_pair in groupby(lines, key=lambda line: (line.domain, line.target)):
         group = list(of_pair)
         numbers = []
         for column in columns:

@@ -90,8 +90,9 @@ class Order:
 
     def row(self, labels: Labels) -> tuple[object, ...]:
         """A sort key for all but the attack: source, target, method, encoder, probe."""
+        names = vars(labels) | {"source": labels.domain}
         fields = ("source", "target", "method", "encoder", "probe")
-        return tuple(self.name(field, getattr(labels, field)) for field in fields)
+        return tuple(self.name(field, names[field]) for field in fields)
 
     def result(self, result: Result) -> tuple[object, ...]:
         """A sort key: method, then as rows and columns of a table, then seed, n, key."""

@@ -11,9 +11,10 @@ from stored import examples, flagged, grid, planted
 from robench.catalog.scale import Scale
 from robench.grid.records import Labels
 from robench.report.compare import compare
+from robench.report.figures.points import points
 from robench.report.pivot import pivot
 from robench.report.ranking import Rank
-from robench.report.results import Order, told_apart
+from robench.report.results import Order, frame, told_apart
 
 
 def table_of(*results, **words):
@@ -116,6 +117,32 @@ def test_a_row_is_named_by_its_source_then_its_target():
     rows = {row.names[0]: row.entries[0].value for row in table_of(*results).rows}
     assert rows == {"a → b": 40, "b → a": 70, "b → b": 90}
     assert "a → b" in table_of(results[0]).caption
+
+
+def test_an_imported_encoder_is_named_so_beside_those_of_the_target_s_data():
+    names = [("a", "plain"), ("imported", "rocl/file"), ("b", "plain")]
+    right = [np.arange(100) < share for share in (20, 90, 30)]
+    results = [
+        clean(each, name, source=source, target=target)
+        for target in "ab"
+        for each, (source, name) in zip(right, names, strict=True)
+    ]
+    table = table_of(*results)
+    groups = [[row.names for row in group] for group in table.groups]
+    assert groups == [
+        [("a → a", "plain"), ("imported → a", "rocl/file")],
+        [("a → b", "plain")],
+        [("b → a", "plain")],
+        [("b → b", "plain"), ("imported → b", "rocl/file")],
+    ]
+    best = [row.entries[0].standing.rank for group in table.groups[::3] for row in group]
+    assert best == [Rank.NONE, Rank.BEST] * 2
+    rows = compare(results, "plain", "rocl/file", lambda _: Scale("", "")).rows
+    pairs = [(row.question.source, row.question.target, row.difference) for row in rows]
+    assert pairs == [("a and imported", "a", -70), ("b and imported", "b", -60)]
+    assert set(frame(results)["source"]) == {"a", "b", "imported"}
+    shown = points(frame([one for one in results if one.labels.source != "b"][:2]))
+    assert (set(shown["source"]), shown["transfer"].any()) == ({"a"}, False)
 
 
 # --- numbers

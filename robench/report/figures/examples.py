@@ -30,12 +30,12 @@ def draw(results: Sequence[Result], attack: Attack | None) -> "list[Figure]":
         for one in results
         if one.pictures and Attack(one.labels.attack, one.norm, one.eps) == attack
     ]
-    in_domain = [one for one in of_attack if one.labels.source == one.labels.target]
+    in_domain = [one for one in of_attack if one.labels.domain == one.labels.target]
     sets: dict[tuple[str, str], dict[tuple[str, ...], Result]] = defaultdict(dict)
     for one in in_domain or of_attack:
         labels = one.labels
         names = (labels.method, labels.encoder, labels.probe)
-        sets[labels.source, labels.target].setdefault(names, one)
+        sets[labels.domain, labels.target].setdefault(names, one)
     return [
         _draw_page(list(of_set.values())[start : start + BLOCKS])
         for of_set in sets.values()
@@ -63,7 +63,7 @@ def _draw_block(block: "SubFigure", one: Result) -> None:
     """One method: a row of clean images, of attacked ones, and of the change."""
     assert one.pictures is not None
     labels, outcome, pictures = one.labels, one.outcome, one.pictures
-    title = f"{labels.method}, {style.transfer_label(labels.source, labels.target)}"
+    title = f"{labels.method}, {style.transfer_label(labels.domain, labels.target)}"
     block.suptitle(style.label(title), fontsize=7.5, weight="bold")
     change = (pictures.attacked - pictures.clean)[:ACROSS]
     scale = magnification(change)

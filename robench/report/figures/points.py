@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from robench.grid.records import IMPORTED
 from robench.report.results import CLEAN, Order, natural, radius
 from robench.report.table import attack_names
 from robench.trust.flags import doubts
@@ -29,7 +30,8 @@ def points(frame: pd.DataFrame, order: Order | None = None) -> pd.DataFrame:
     ``seeds``, accuracy is the mean, and low and high are one standard deviation away; of one, they
     are its 95% interval. Of several n, the largest counts. A flag that every number has
     distinguishes none of them: ``common`` names it on every row, and ``flagged`` says whether there
-    is another flag. Sources, targets and attacks are categories in their order.
+    is another flag. An imported encoder stands beside those of the target's data. Sources, targets
+    and attacks are categories in their order.
     """
     order = order or Order()
     names = [set(doubts(flags.split(";"))) - {""} for flags in frame["flags"]]
@@ -38,7 +40,9 @@ def points(frame: pd.DataFrame, order: Order | None = None) -> pd.DataFrame:
     for column in ("encoder", "probe"):
         if frame[column].nunique() > 1:
             series = series + ", " + frame[column]
-    frame = frame.assign(series=series, flagged=[bool(own - common) for own in names])
+    source = frame["source"].mask(frame["source"] == IMPORTED, frame["target"])
+    flagged = [bool(own - common) for own in names]
+    frame = frame.assign(series=series, source=source, flagged=flagged)
     most = frame.groupby(_PLACE)["n"].transform("max")
     groups = frame[frame["n"] == most].groupby(_PLACE, sort=False, as_index=False)
     found = groups.agg(
