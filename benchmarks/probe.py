@@ -63,7 +63,7 @@ def measure(key: str, zoo: Path, root: Path, images: int | None, batches: int) -
 
     def fit(name: str, probe: Probe) -> None:
         generator = Generator().manual_seed(0)
-        given = ProbeData(data.train, data.held_out, len(data.classes))
+        given = ProbeData.of(data)
         fitted[name] = probe.fit(encoder, given, generator, Run(silent))
 
     ours = timed(lambda: fit("linear", Linear()))

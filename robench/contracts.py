@@ -12,19 +12,24 @@ Images are float32 in [0, 1], or uint8 in 0..255 where they are stored.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Generator, Tensor, device, nn
 
 from robench.grid.recipe import Recipe
 from robench.grid.records import Outcome as Outcome
 from robench.tensors.balls import Ball
+from robench.tensors.features import extract, to_images
 
 Item = TypeVar("Item")
+
+_AT_ONCE = 500  # images: their features are their own, whatever else is in the batch
 
 Argument = bool | int | float | str | None
 """The types of a component's arguments."""
@@ -198,6 +203,28 @@ class ProbeData:
     train: Split
     held_out: Split
     classes: int
+    _features: list[Tensor] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, data: Data) -> "ProbeData":
+        """All but the test part."""
+        return cls(data.train, data.held_out, len(data.classes))
+
+    @cached_property
+    def both(self) -> Split:
+        """The images to train on, and after them those to select on."""
+        parts = self.train, self.held_out
+        images, labels = ([getattr(p, name) for p in parts] for name in ("images", "labels"))
+        return Split(np.concatenate(images), np.concatenate(labels))
+
+    def features(self, encoder: nn.Module, run: Run) -> tuple[Tensor, Tensor]:
+        """The frozen encoder's features of ``both``, float32 [n, D], and labels [n]; made once."""
+        if not self._features:
+            starts = run.progress(range(0, len(self.both), _AT_ONCE), "features")
+            parts = (self.both.images[start : start + _AT_ONCE] for start in starts)
+            made = extract(encoder, (to_images(part, run.device) for part in parts))
+            self._features.append(made)
+        return self._features[0], torch.tensor(self.both.labels, device=run.device)
 
 
 class ProbeError(Exception):
@@ -211,6 +238,14 @@ class Probe(ABC):
     """
 
     finetunes: ClassVar[bool] = False
+
+    @property
+    def compared(self) -> bool:
+        """Whether it should come near the best linear layer on the features of clean images.
+
+        Where it stays below, its numbers are flagged.
+        """
+        return True
 
     def passes(self) -> float:
         """Forward-and-backward passes of the encoder per image; 0 if each is encoded once."""

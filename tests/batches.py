@@ -17,7 +17,7 @@ def batch_of(images: Tensor, generator: Generator, labels: Tensor | None = None)
 
 def probe_data(data: Data) -> ProbeData:
     """All but the test part."""
-    return ProbeData(data.train, data.held_out, len(data.classes))
+    return ProbeData.of(data)
 
 
 def both_parts(data: Data) -> tuple[Tensor, Tensor]:

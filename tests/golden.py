@@ -21,7 +21,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from attacking import call
-from batches import RUN, Tiny, batch_of
+from batches import RUN, Tiny, batch_of, probe_data
 from torch import Generator, Tensor, nn
 
 from robench import api
@@ -221,7 +221,7 @@ def probes() -> Value:
     found = {}
     for spec in PROBES:
         probe, generator = Catalog().build("probes", spec), Generator().manual_seed(7)
-        model = fit(probe, filled(Tiny(8)).eval(), data, generator, RUN)
+        model = fit(probe, filled(Tiny(8)).eval(), probe_data(data), generator, RUN)
         tensors = [t for t in model.state_dict().values() if t.is_floating_point()]
         found[spec] = sorted(map(sums, tensors), key=lambda pair: pair[1])
     return found

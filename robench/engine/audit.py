@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Attack, Data, Encoder, Run, Target
+from robench.contracts import Attack, Data, Encoder, ProbeData, Run, Target
 from robench.engine import evidence
 from robench.engine.bench import FAILURES, Bench
 from robench.engine.evaluate import Attempt, evaluate
@@ -185,7 +185,7 @@ def _frozen(bench: Bench, probing: Probing, data: Data, encoder: Encoder) -> Fin
     noise = generator(probing, "audit frozen", bench.device)
     run = Run(bench.progress, device=bench.device)
     try:
-        probe(bench.probe(probing), encoder, few, noise, run)
+        probe(bench.probe(probing), encoder, ProbeData.of(few), noise, run)
     except FAILURES as error:
         return Finding("frozen", Verdict.ERROR, str(error))
     count = len(few.train) + len(few.held_out)
@@ -271,7 +271,8 @@ def _surrogate(subject: Subject) -> tuple[str, nn.Module]:
         assert isinstance(encoder, Encoder)
     few = training_subset(subject.data, SURROGATE_IMAGES)
     encoder = encoder.to(bench.device).eval()
-    return named, probe(Linear(strength=0.1), encoder, few, noise, subject.run).eval()
+    linear = probe(Linear(strength=0.1), encoder, ProbeData.of(few), noise, subject.run)
+    return named, linear.eval()
 
 
 def _another(subject: Subject) -> tuple[str, Encoder] | None:

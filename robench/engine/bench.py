@@ -17,6 +17,7 @@ from robench.contracts import (
     Data,
     Encoder,
     Probe,
+    ProbeData,
     ProbeError,
     Progress,
     Run,
@@ -25,6 +26,7 @@ from robench.contracts import (
 )
 from robench.data.sources import Sources
 from robench.engine.evaluate import EvaluationError, evaluate
+from robench.engine.fit import fit_of
 from robench.engine.known import Known, training_set
 from robench.engine.pretrain import TrainingError, pretrain
 from robench.engine.probe import probe, rebuilt, trained
@@ -216,9 +218,11 @@ class Bench:
             states = self.store.checkpoints(question, self._about(identity), stop)
             draws = generator(question, "probe", self.device)
             run = Run(self.progress, states, self.device)
-            weights = _on_cpu(trained(probe(method, encoder, data, draws, run), method))
+            given = ProbeData.of(data)
+            model = probe(method, encoder, given, draws, run)
+            weights = _on_cpu(trained(model, method))
         rebuilt(method, encoder, classes, weights)  # ones that do not fit are not stored
-        self.store.save_probe(question, identity, weights)
+        self.store.save_probe(question, identity, weights, fit_of(method, model, given, run))
         return weights
 
     def _attack(self, question: Evaluation, limit: int | None) -> Result:
@@ -254,6 +258,10 @@ class Bench:
             counts.update(before.counts)
             counts[TEST_IMAGES] = len(data.test)
             seconds += before.cell.seconds
+        fitted = self.store.fitted(question.probing)
+        if fitted is not None and fitted.fit is not None:
+            notes.update(fitted.fit.notes)
+            counts = Counter({**counts, **fitted.fit.counts})
         cell = Cell(
             evaluation=question,
             identity=identity,

@@ -6,24 +6,23 @@ from collections.abc import Mapping
 
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Data, Encoder, Probe, ProbeData, ProbeError, Run
+from robench.contracts import Encoder, Probe, ProbeData, ProbeError, Run
 from robench.tensors.features import fingerprint
 from robench.tensors.modes import evaluating, only_evaluating
 
 
 def probe(
-    method: Probe, encoder: Encoder, data: Data, generator: Generator, run: Run
+    method: Probe, encoder: Encoder, data: ProbeData, generator: Generator, run: Run
 ) -> nn.Sequential:
-    """Fit the classifier, images [B, 3, H, W] to logits [B, K], without the test part of the data.
+    """Fit the classifier, images [B, 3, H, W] to logits [B, K].
 
     A probe that finetunes is given a copy of the encoder. Raises ProbeError where the encoder was
     called in train mode, or its parameters, buffers or BatchNorm branch changed.
     """
-    given = ProbeData(data.train, data.held_out, len(data.classes))
     before = fingerprint(encoder)
     probed = copy.deepcopy(encoder).eval() if method.finetunes else encoder
     with evaluating(encoder), evaluating(probed), only_evaluating(encoder, ProbeError):
-        layer = method.fit(probed, given, generator, run)
+        layer = method.fit(probed, data, generator, run)
     if fingerprint(encoder) != before:
         raise ProbeError(
             f"{type(method).__name__} changed the encoder that it was to leave frozen; "

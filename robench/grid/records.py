@@ -85,6 +85,21 @@ IMPORTED = "imported"
 
 
 @dataclass(frozen=True)
+class Fit:
+    """How well a probe fits: its accuracy on the two parts that it knows, as fractions.
+
+    ``optimum`` is the accuracy on the held-out part of the best linear layer on the features of the
+    training part, where that was fitted. ``notes`` and ``counts``, in images, are evidence.
+    """
+
+    train: float
+    held_out: float
+    optimum: float | None = None
+    notes: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Labels:
     """Short names for tables: a component's name, with the arguments that are not defaults."""
 

@@ -4,19 +4,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
-from robench.contracts import Probe, ProbeData, ProbeError, Run, Split
+from robench.contracts import Probe, ProbeError, Run
 from robench.steps import steps
-
-
-def joined(data: ProbeData) -> Split:
-    """The training part and after it the held-out part."""
-    images = np.concatenate([data.train.images, data.held_out.images])
-    return Split(images, np.concatenate([data.train.labels, data.held_out.labels]))
 
 
 def linear_layer(

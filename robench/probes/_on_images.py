@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 
 from robench.contracts import Encoder, ProbeData, Run, Split
-from robench.probes._descent import Descending, joined, linear_layer
+from robench.probes._descent import Descending, linear_layer
 from robench.tensors.ascend import ascend
 from robench.tensors.augment import random_crop, random_hflip
 from robench.tensors.balls import ball
@@ -68,7 +68,7 @@ class OnImages(Descending):
         start = generator if self.drawn else None
         layer = linear_layer(encoder.width, data.classes, run.device, start)
         model = nn.Sequential(encoder, layer)
-        images, labels = pixels(joined(data), run.device)
+        images, labels = pixels(data.both, run.device)
 
         def loss(rows: Tensor) -> Tensor:
             batch = images[rows].float().div_(255)
@@ -115,6 +115,10 @@ class OnAdversaries(OnImages):
             raise ValueError(
                 f"step_size={self.step_size} must be positive and steps={self.steps} at least 1"
             )
+
+    @property
+    def compared(self) -> bool:
+        return False
 
     def passes(self) -> float:
         return self.epochs * (self.steps + 0.5)  # half: forward only

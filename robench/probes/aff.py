@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from robench.contracts import Encoder, ProbeData, ProbeError, Run
-from robench.probes._descent import joined, linear_layer
+from robench.probes._descent import linear_layer
 from robench.probes._on_images import OnAdversaries, crop_and_flip, pixels
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import ball
@@ -60,7 +60,7 @@ class AFF(OnAdversaries):
             raise ProbeError(f"aff(branch={self.branch}): {error}") from None
         layer = linear_layer(encoder.width, data.classes, run.device)
         model = nn.Sequential(encoder, layer)
-        images, labels = pixels(joined(data), run.device)
+        images, labels = pixels(data.both, run.device)
 
         def loss(rows: Tensor) -> Tensor:
             views = crop_and_flip(images[rows].float().div_(255), generator)

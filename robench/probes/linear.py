@@ -7,8 +7,7 @@ from torch import Generator, Tensor, nn
 
 from robench.contracts import Encoder, Probe, ProbeData, Run
 from robench.probes._descent import linear_layer
-from robench.probes._on_features import features
-from robench.tensors.logistic import fit_logistic
+from robench.tensors.logistic import fit_logistic, standardised
 
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 _PATIENCE = 2  # strengths without a gain, after which weaker ones are not tried
@@ -24,18 +23,19 @@ class Linear(Probe):
     """
 
     strength: float | None = None
-    batch: int = 500
 
     def __post_init__(self) -> None:
-        if self.batch < 1 or (self.strength is not None and self.strength <= 0):
-            raise ValueError(f"batch={self.batch} and strength={self.strength} must be positive")
+        if self.strength is not None and self.strength <= 0:
+            raise ValueError(f"strength={self.strength} must be positive")
+
+    @property
+    def compared(self) -> bool:
+        return self.strength is not None  # else it is the best layer
 
     def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
-        known, labels = features(encoder, data, self.batch, run)
-        known = known.double()
-        mean, scale = known.mean(0), known.std(0).clamp(min=1e-6)
-        everything, cut = (known - mean) / scale, len(data.train)
-        seen, kept = everything[:cut], everything[cut:]
+        features, labels = data.features(encoder, run)
+        everything, mean, scale = standardised(features)
+        seen, kept = everything[: len(data.train)], everything[len(data.train) :]
         strength = self.strength or _select(seen, kept, labels, data.classes, run)
         both = fit_logistic(everything, labels, data.classes, strength)
         layer = linear_layer(encoder.width, data.classes, run.device)

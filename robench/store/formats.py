@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from robench.files import Arrays, check_size, read_limited, read_npz
-from robench.grid.records import SCHEMA, Card, Cell, Identity, Outcome, Pictures
+from robench.grid.records import SCHEMA, Card, Cell, Fit, Identity, Outcome, Pictures
 
 A = TypeVar("A")
 Weights = dict[str, Tensor]
@@ -38,10 +38,11 @@ class OlderError(Exception):
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted probe, with the SHA-256 of its weights."""
+    """A fitted probe, with the SHA-256 of its weights; ``fit`` is None for one that came along."""
 
     identity: Identity
     weights_sha256: str
+    fit: Fit | None = None
 
 
 CARD, CELL, FITTED = TypeAdapter(Card), TypeAdapter(Cell), TypeAdapter(Fitted)

@@ -24,7 +24,7 @@ import safetensors.torch
 
 from robench.files import FileTooLarge, atomic_write, write_npz
 from robench.grid.questions import Evaluation, Imported, Probing, Question, Source, key
-from robench.grid.records import Card, Cell, Identity, Labels, Outcome, Pictures, Result
+from robench.grid.records import Card, Cell, Fit, Identity, Labels, Outcome, Pictures, Result
 from robench.store.checkpoints import FileCheckpoints, SafePoint
 from robench.store.formats import (
     CARD,
@@ -148,9 +148,11 @@ class Store:
         self._finish(card.question)
         return card
 
-    def save_probe(self, probing: Probing, identity: Identity, weights: Weights) -> None:
-        """Keep a probe's weights."""
-        header = {"fitted": FITTED.dump_json(Fitted(identity, digest(weights))).decode()}
+    def save_probe(
+        self, probing: Probing, identity: Identity, weights: Weights, fit: Fit | None = None
+    ) -> None:
+        """Keep a probe's weights, and how well it fits."""
+        header = {"fitted": FITTED.dump_json(Fitted(identity, digest(weights), fit)).decode()}
         _write(self._path(probing), safetensors.torch.save(weights, header))
         self._finish(probing)
 

@@ -67,7 +67,12 @@ def _similarities(joined: Tensor, temperature: float, stop_gradient: bool) -> Te
     return (embeddings @ others.T / temperature).fill_diagonal_(-torch.inf)
 
 
+def unit_length(embeddings: Tensor) -> Tensor:
+    """Embeddings [N, D] scaled to length 1, whatever theirs is; only zero stays zero."""
+    # The smallest length whose square does not vanish.
+    return normalize(embeddings, dim=1, eps=torch.finfo(embeddings.dtype).tiny ** 0.5)
+
+
 def _unit(embeddings: Tensor) -> Tensor:
     # Half precision would round similarities to three digits; float64 is kept.
-    wide = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
-    return normalize(wide, dim=1, eps=1e-8)
+    return unit_length(embeddings if embeddings.dtype == torch.float64 else embeddings.float())

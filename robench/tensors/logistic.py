@@ -4,6 +4,18 @@ import torch
 from torch import Tensor
 
 
+def standardised(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Features [n, D] with mean 0 and standard deviation 1, in float64; their means, and scales.
+
+    One that differs by no more than float32's rounding becomes 0 everywhere: its scale is infinite.
+    """
+    known = features.double()
+    mean, scale = known.mean(0), known.std(0)
+    rounding = torch.finfo(torch.float32).eps * known.abs().amax(0)
+    scale = torch.where(scale > rounding, scale, torch.inf)
+    return (known - mean) / scale, mean, scale
+
+
 def fit_logistic(
     features: Tensor,
     labels: Tensor,

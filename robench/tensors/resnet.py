@@ -6,7 +6,8 @@ from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+
+from robench.tensors.contrast import unit_length
 
 NORMALIZATIONS: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {
     "half": ((0.5,), (0.5,)),
@@ -110,7 +111,7 @@ class UnitLength(nn.Module):
     """Features [B, D] scaled to length 1."""
 
     def forward(self, features: Tensor) -> Tensor:
-        return normalize(features, dim=1)
+        return unit_length(features)
 
 
 class Stem(NamedTuple):

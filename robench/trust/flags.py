@@ -12,6 +12,7 @@ import torch
 
 RANDOM, BATCH, RECOMPUTED = "random", "batch", "recomputed"
 SUBSET, BUDGET, MASKED, GAP = "subset", "budget", "masked", "gap"
+UNDERFITTED, COLLAPSED = "underfitted", "collapsed"
 
 MEANINGS: Mapping[str, str] = {
     RANDOM: "the model's outputs change from call to call",
@@ -21,6 +22,8 @@ MEANINGS: Mapping[str, str] = {
     BUDGET: "the attack ran with less than its standard budget",
     MASKED: "signs of masked gradients, so that the true accuracy may be lower",
     GAP: "a stronger attack leaves over 10 points less, so that the true accuracy is lower",
+    UNDERFITTED: "the probe is below the best linear layer on the same features",
+    COLLAPSED: "the encoder's features are nearly constant, whatever the image",
 }
 """In one sentence each, for the footnotes of a table."""
 
@@ -31,6 +34,7 @@ RANDOMIZED = "randomized"  # AutoAttack's
 NO_DLR = "no-dlr"  # AutoAttack's
 FEW_STEPS = "few-steps"  # PGD's
 FEW_QUERIES = "few-queries"  # Square's
+CONSTANT_FEATURES = "constant-features"  # the probe's
 
 NOTES: Mapping[str, str] = {
     OUTPUTS_CHANGE: RANDOM,
@@ -39,6 +43,7 @@ NOTES: Mapping[str, str] = {
     NO_DLR: BUDGET,
     FEW_STEPS: BUDGET,
     FEW_QUERIES: BUDGET,
+    CONSTANT_FEATURES: COLLAPSED,
 }
 """The flag for each note."""
 
@@ -50,6 +55,10 @@ UNRESOLVED = "unresolved"  # the cross-entropy has no resolution left for the lo
 MISSED_GREY = "missed-grey"  # left standing, though the grey image in their ball is an answer
 SQUARE = "square"  # AutoAttack's: fooled by Square and by none of its gradient attacks
 ZERO_GRADIENTS = "zero-gradients"  # AutoAttack's: its loss had no gradient at all
+# Of the probe's held-out part:
+HELD_OUT = "held-out"  # all
+BEST_ALONE = "best-layer-alone"  # right by the best linear layer, wrong by the probe
+PROBE_ALONE = "probe-alone"  # the other way round
 
 # Lines.
 ROUNDING = 1e-3
@@ -96,8 +105,15 @@ failed (Croce & Hein 2020, abstract), and more than the 8.6 points between PGD a
 DeACL reports of its encoder (README.md:17 of its repository).
 """
 
+BELOW_BEST = 0.02
+"""Of the held-out images: how far a probe may be below the best linear layer.
+
+The best layer has not seen them, and the probe may have: it is ahead by what it overfits, so that a
+point or two less is a poor fit already.
+"""
+
 SIGNIFICANT = 0.01
-"""Of McNemar's exact test, where a weaker attack beats a stronger one.
+"""Of McNemar's exact test, where a weaker attack beats a stronger one, or a layer beats the probe.
 
 A grid has dozens of such pairs, nearly all of them far on the other side; 0.01 takes eight images.
 """

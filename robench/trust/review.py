@@ -16,7 +16,7 @@ from robench.contracts import Attack, Outcome
 from robench.grid.records import Result
 from robench.grid.spec import Spec
 from robench.trust import flags
-from robench.trust.flags import GAP, MASKED, NOTES, RECOMPUTED, SUBSET
+from robench.trust.flags import GAP, MASKED, NOTES, RECOMPUTED, SUBSET, UNDERFITTED
 from robench.trust.statistics import exact_mcnemar, on_same_images, wilson
 
 
@@ -82,6 +82,8 @@ def own_flags(one: Evidence) -> frozenset[str]:
         found.add(RECOMPUTED)
     if n < counts.get(flags.TEST_IMAGES, n):
         found.add(SUBSET)
+    if underfitted(counts):
+        found.add(UNDERFITTED)
     signs = (
         over(counts.get(flags.FLAT, 0), right, flags.NO_GRADIENT),
         over(counts.get(flags.ZERO_GRADIENTS, 0), right, flags.NO_GRADIENT),
@@ -90,6 +92,13 @@ def own_flags(one: Evidence) -> frozenset[str]:
         misses_grey(one),
     )
     return frozenset(found | ({MASKED} if any(signs) else set()))
+
+
+def underfitted(counts: Mapping[str, int]) -> bool:
+    """Whether the probe is below the best linear layer on the features of the held-out part."""
+    best, own = (counts.get(name, 0) for name in (flags.BEST_ALONE, flags.PROBE_ALONE))
+    apart = best - own > flags.BELOW_BEST * counts.get(flags.HELD_OUT, 0)
+    return apart and exact_mcnemar(np.repeat([1, -1], [best, own])) < flags.SIGNIFICANT
 
 
 def over(count: int, n: int, line: float) -> bool:

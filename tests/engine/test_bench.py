@@ -32,6 +32,7 @@ from robench.grid.spec import SpecError, parse_list
 from robench.store.formats import sealed
 from robench.store.store import Store
 from robench.tensors.features import fingerprint
+from robench.trust.review import own_flags
 
 TOYS = [PLUGINS / f"{name}.py" for name in ("blobs", "tiny", "mirror", "nudge")]
 CATALOG = Catalog(TOYS)
@@ -349,7 +350,7 @@ def test_each_stage_gets_the_images_that_were_asked_for(fresh: Lab, monkeypatch:
     )
     trained_on = np.concatenate([source.train.images, source.held_out.images])
     assert np.array_equal(seen["pretrain"][-1][1].images.numpy(), trained_on)
-    for part in ("train", "held_out", "test"):
+    for part in ("train", "held_out"):
         assert digest(getattr(seen["probe"][-1][2], part)) == digest(getattr(target, part))
     assert digest(seen["evaluate"][-1][2]) == digest(target.test)
 
@@ -477,6 +478,25 @@ def test_a_finetuned_encoder_is_kept_beside_the_one_it_was(lab: Lab, monkeypatch
     shutil.rmtree(lab.folder / "out")
     monkeypatch.setattr("robench.engine.bench.probe", pytest.fail)
     assert same(before, lab.answers(asked))
+
+
+@pytest.mark.parametrize(
+    ("spec", "flag"), [("linear-adam(epochs=1)", "underfitted"), ("linear", "")]
+)
+def test_a_probe_s_fit_is_kept_with_it_and_flags_its_cells(
+    fresh: Lab, spec: str, flag: str
+) -> None:
+    asked = ask(probes=spec)
+    fresh.answers(asked, 6)
+    grown = fresh.answers(asked, 12)
+    stored = fresh.bench().store.fitted(asked[0].probing)
+    assert stored is not None
+    assert stored.fit is not None
+    assert 0 < stored.fit.held_out <= 1
+    assert (stored.fit.optimum is None) is (spec == "linear")
+    for one in grown:
+        assert stored.fit.counts.items() <= one.counts.items()
+        assert ("underfitted" in own_flags(one)) is bool(flag)
 
 
 # --- other processes

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from batches import RUN
+from batches import RUN, probe_data
 from torch import Generator, Tensor, nn
 
 from robench.catalog.catalog import Catalog
@@ -91,7 +91,7 @@ def test_a_probe_that_touches_its_encoder_is_refused(
     add_branch(encoder, ADVERSARIAL, momentum=0.1)
     before, modes = fingerprint(encoder), [module.training for module in encoder.modules()]
     with pytest.raises(ProbeError, match=words):
-        probe(method, encoder, data, Generator(), RUN)
+        probe(method, encoder, probe_data(data), Generator(), RUN)
     if isinstance(method, Careless):
         assert fingerprint(encoder) == before  # not even one batch was seen
     assert [module.training for module in encoder.modules()] == modes
@@ -103,7 +103,7 @@ def test_the_classifier_comes_in_eval_mode_and_the_encoder_s_own_modes_return(
     first = next(m for m in encoder.train().modules() if isinstance(m, nn.BatchNorm2d))
     first.eval()
     before, modes = fingerprint(encoder), [module.training for module in encoder.modules()]
-    model = probe(Linear(strength=1.0), encoder, data, Generator(), RUN)
+    model = probe(Linear(strength=1.0), encoder, probe_data(data), Generator(), RUN)
     assert not model.linear.training
     assert [module.training for module in encoder.modules()] == modes
     assert fingerprint(model.encoder) == fingerprint(encoder) == before
@@ -113,7 +113,7 @@ def test_the_classifier_comes_in_eval_mode_and_the_encoder_s_own_modes_return(
 def test_a_finetuned_copy_is_what_is_evaluated(encoder: Encoder, data: Data) -> None:
     before = fingerprint(encoder)
     modes = [module.training for module in encoder.modules()]
-    model = probe(FinetuningTrainer(), encoder, data, Generator(), RUN)
+    model = probe(FinetuningTrainer(), encoder, probe_data(data), Generator(), RUN)
     assert fingerprint(encoder) == before
     assert [module.training for module in encoder.modules()] == modes
     assert fingerprint(model.encoder) != before
@@ -137,9 +137,9 @@ def test_a_probe_is_given_the_train_and_held_out_parts_and_no_test_image(
     encoder: Encoder, data: Data
 ) -> None:
     noting = Noting()
-    probe(noting, encoder, data, Generator(), RUN)
+    probe(noting, encoder, probe_data(data), Generator(), RUN)
     (((found, run)),) = noting.seen
-    assert found == ProbeData(data.train, data.held_out, 2)
+    assert found.classes == 2
     assert found.train is data.train
     assert found.held_out is data.held_out
     assert run is RUN
@@ -173,7 +173,7 @@ def test_a_classifier_is_rebuilt_from_what_was_trained(
 ) -> None:
     encoder.eval()
     images = to_images(data.test.images, "cpu")
-    model = probe(method, encoder, data, Generator(), RUN)
+    model = probe(method, encoder, probe_data(data), Generator(), RUN)
     weights = trained(model, method).state_dict()
     again = rebuilt(method, encoder, 2, weights)
     assert torch.equal(again(images), model(images))

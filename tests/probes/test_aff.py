@@ -109,10 +109,12 @@ def test_the_adversarial_branch_can_be_the_start(encoder: Encoder, data: Data) -
     trained.layers[1].clean.running_var.copy_(adversarial.running_var)
     torch.testing.assert_close(trained(images), expected)
     assert layer.weight.shape == (3, encoder.width)
-    clean = fitted(dataclasses.replace(tiny, branch="clean"), encoder, data, dice(), RUN)
+    clean = fitted(
+        dataclasses.replace(tiny, branch="clean"), encoder, probe_data(data), dice(), RUN
+    )
     assert torch.equal(clean.encoder.layers[1].clean.weight, encoder.layers[1].clean.weight)
 
 
 def test_a_branch_that_is_not_there_is_refused(encoder: Encoder, data: Data) -> None:
     with pytest.raises(ProbeError, match="no BatchNorm branch 'adversarial'; this encoder has cle"):
-        fitted(AFF(branch="adversarial"), encoder, data, dice(), RUN)
+        fitted(AFF(branch="adversarial"), encoder, probe_data(data), dice(), RUN)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from batches import RUN, Small
+from batches import RUN, Small, probe_data
 from torch import Generator, Tensor, nn
 
 from robench.catalog.catalog import Catalog
@@ -51,7 +51,9 @@ def small() -> Encoder:
 
 
 def fit(name: str, data: Data) -> nn.Sequential:
-    return fitted(make(name), copy.deepcopy(small()), data, Generator().manual_seed(4), RUN)
+    return fitted(
+        make(name), copy.deepcopy(small()), probe_data(data), Generator().manual_seed(4), RUN
+    )
 
 
 class Fit(NamedTuple):
@@ -71,7 +73,7 @@ def first(name: str) -> Fit:
         numpy = repr(np.random.get_state())  # noqa: NPY002
         states.append((torch.get_rng_state(), numpy, random.getstate()))
         if not last:
-            model = fitted(make(name), encoder, DATA, Generator().manual_seed(4), RUN)
+            model = fitted(make(name), encoder, probe_data(DATA), Generator().manual_seed(4), RUN)
     with evaluating(model):
         return Fit(model, encoder, logits(model), states)
 

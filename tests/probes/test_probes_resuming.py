@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from batches import probe_data
 from killed import Killed, Killing
 from torch import Generator, nn
 
@@ -27,7 +28,8 @@ KILLS = {
 
 
 def fit(method: Probe, encoder: Encoder, data: Data, *checkpoints: Killing) -> nn.Sequential:
-    return fitted(method, encoder, data, Generator().manual_seed(4), Run(silent, *checkpoints))
+    run = Run(silent, *checkpoints)
+    return fitted(method, encoder, probe_data(data), Generator().manual_seed(4), run)
 
 
 @pytest.mark.parametrize("spec", KILLS)

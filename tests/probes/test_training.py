@@ -120,7 +120,7 @@ ANY = [{"lr": 0.0}, {"epochs": 0}, {"batch": -1}]
 SGD = [{"momentum": 1.0}, {"weight_decay": -1.0}]
 ATTACK = [{"eps": 8.0}, {"eps": 0.0}, {"step_size": 0.0}, {"steps": 0}]
 REFUSED = {
-    Linear: [{"batch": 0}, {"strength": 0.0}, {"strength": -1.0}],
+    Linear: [{"strength": 0.0}, {"strength": -1.0}],
     LinearAdam: ANY,
     SLF: [*ANY, *SGD],
     ALF: ATTACK,

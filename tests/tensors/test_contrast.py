@@ -9,7 +9,7 @@ import torch
 import transcription
 from torch import Generator, Tensor
 
-from robench.tensors.contrast import info_nce, instance_spreading, nt_xent
+from robench.tensors.contrast import info_nce, instance_spreading, nt_xent, unit_length
 
 Loss = Callable[[Tensor, Tensor, float], Tensor]
 GRID = list(product((2, 3), (1, 2, 4), (2, 5), (0.1, 0.5, 2.0)))  # views, N, D, temperature
@@ -71,6 +71,28 @@ def test_half_precision_embeddings_are_compared_in_float32(loss: Loss) -> None:
         value = loss(first, second, 0.1)
     assert value.dtype == torch.float32
     assert value.item() == expected.item()
+
+
+@pytest.mark.parametrize("loss", [lambda a, b, t: nt_xent([a, b], t), info_nce, instance_spreading])
+def test_the_size_of_embeddings_does_not_matter(loss: Loss) -> None:
+    views = [view.float().detach() for view in embeddings(2, 8, 5)]
+
+    def value_and_gradients(scale: float) -> tuple[Tensor, ...]:
+        scaled = [(scale * view).requires_grad_() for view in views]
+        value = loss(*scaled, 0.1)
+        return value, *(scale * one for one in torch.autograd.grad(value, scaled))
+
+    for power in range(-15, 16):
+        for found, usual in zip(
+            value_and_gradients(10.0**power), value_and_gradients(1.0), strict=True
+        ):
+            torch.testing.assert_close(found, usual, rtol=1e-4, atol=1e-5)
+
+
+def test_everything_but_zero_gets_length_one() -> None:
+    for scale in (1e-18, 1e-9, 1.0, 1e18):
+        lengths = unit_length(scale * torch.tensor([[3.0, 4.0], [0.0, 0.0]])).norm(dim=1)
+        assert lengths.tolist() == pytest.approx([1, 0], abs=1e-3)
 
 
 def test_anchors_are_not_compared_with_each_other() -> None:

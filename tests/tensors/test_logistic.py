@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
-from robench.tensors.logistic import fit_logistic
+from robench.tensors.logistic import fit_logistic, standardised
 
 CLASSES = 4
 
@@ -54,6 +54,28 @@ def test_separable_classes_stay_finite() -> None:
     both = fit_logistic(features, labels, CLASSES, 1e-6)
     assert both.isfinite().all()
     assert torch.equal((features @ both[:-1] + both[-1]).argmax(1), labels)
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 1e-3, 1e3, 1e6, 1e30])
+def test_standardised_features_have_no_scale(scale: float, offset: float) -> None:
+    features, _ = problem()
+    usual, _, _ = standardised(features.float())
+    found, mean, spread = standardised((scale * (features + offset)).float())
+    torch.testing.assert_close(found, usual, rtol=0, atol=1e-4)
+    torch.testing.assert_close(mean / scale, (features + offset).mean(0), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(spread / scale, features.std(0), rtol=1e-4, atol=0)
+
+
+def test_what_is_no_more_than_rounding_becomes_zero() -> None:
+    features, _ = problem()
+    features = features.float()
+    features[:, 1] = 7
+    features[:, 2] = 7 + 1e-7 * features[:, 2]
+    features[:, 3] = 0
+    found, _, spread = standardised(features)
+    assert found[:, 1:4].count_nonzero() == 0
+    assert spread.isinf().tolist() == [False, True, True, True, False, False]
 
 
 def test_the_bias_is_free() -> None:

@@ -46,6 +46,14 @@ def test_nothing_wrong_is_no_flag() -> None:
         ((), {"recomputed-otherwise": 1}, "recomputed"),
         ((), {"test-images": N}, ""),
         ((), {"test-images": N + 1}, "subset"),
+        (("constant-features",), {}, "collapsed"),
+        # Eight one way: p = 2 / 256; seven: 2 / 128; two of a hundred are the line.
+        ((), {"held-out": 100, "best-layer-alone": 8, "probe-alone": 0}, "underfitted"),
+        ((), {"held-out": 100, "best-layer-alone": 7, "probe-alone": 0}, ""),
+        ((), {"held-out": 400, "best-layer-alone": 8, "probe-alone": 0}, ""),
+        ((), {"held-out": 100, "best-layer-alone": 0, "probe-alone": 50}, ""),
+        ((), {"held-out": 5000, "best-layer-alone": 500, "probe-alone": 390}, "underfitted"),
+        ((), {"held-out": 5000, "best-layer-alone": 500, "probe-alone": 410}, ""),
     ],
 )
 def test_evidence_asks_for_its_flag(
