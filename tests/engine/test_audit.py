@@ -181,7 +181,7 @@ def test_a_verdict_names_what_was_found() -> None:
 
 
 def tried(attack: PGD, share: float, **counts: int) -> checks.Tried:
-    attempt = SimpleNamespace(outcome=planted(share).outcome, counts=counts)
+    attempt = SimpleNamespace(outcome=planted(share).outcome, counts=counts, data="")
     return checks.Tried(attack, attempt)  # type: ignore[arg-type]
 
 
