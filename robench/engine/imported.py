@@ -56,17 +56,13 @@ class Loaded:
 
 
 def typed_encoder(encoder: str | None, stem: str | None, normalize: str | None) -> Spec:
-    """The encoder as it was typed, with its stem and normalization; its name is "" for any.
-
-    Raises SpecError for one of these that is given twice.
-    """
+    """The encoder as it was typed, with its stem and normalization; its name is "" for any."""
     typed = Spec("") if encoder is None else spec("encoder", encoder)
-    for name, value in (("stem", stem), ("normalize", normalize)):
-        if value is not None and typed.has(name):
-            raise SpecError(f"{name} is given twice: in --encoder, and with --{name}")
-        if value is not None:
-            typed = typed.with_defaults({name: None if value == show(None) else value})
-    return typed
+    given = {"stem": stem, "normalize": normalize}
+    own: dict[str, Value] = {
+        name: None if value == show(None) else value for name, value in given.items() if value
+    }
+    return typed.without(*own).with_defaults(own)
 
 
 def read_encoder(
@@ -111,7 +107,7 @@ def read_encoder(
         f"{path.name}: {layout.name} layout, {name}{' at ' if found.prefix else ''}{found.prefix}, "
         f"{len(translation.weights)} tensors read",
         *(f"stem: {name} ({stem(str(name))})" for name in [full.get("stem")] if name),
-        f"normalization: {show(full.get('normalize'))} ({source})",
+        *[f"normalization: {show(full.get('normalize'))} ({source})"] * full.has("normalize"),
         f"BatchNorm: the {used} branch",
         f"assumed: {'; '.join(assumed) or 'nothing'}",
     ]

@@ -170,8 +170,6 @@ def test_bad_input_is_one_line_and_leaves_nothing(elsewhere: Path) -> None:
     assert "No such file" in refused("none.pt", *asked)
     other = ("--encoder", "resnet18(width=8)", "--data", "blobs", *TOYS)
     assert "--encoder 'resnet18(width=4)' would fit" in refused("rocl.pt", *other)
-    twice = ("--encoder", "resnet18(stem=cifar)", "--stem", "cifar-pool")
-    assert "stem is given twice" in refused("rocl.pt", *twice, *asked[2:])
     unknown = ("--encoder", "resnet81")
     assert "no encoder 'resnet81'; did you" in refused("rocl.pt", *unknown, *asked[2:])
     typed = ("--encoder", "resnet18(width=4, stem=cifar, normalize=none)", "--data", "blobs")
@@ -202,7 +200,8 @@ def test_what_no_name_tells_is_said_and_can_be_typed(elsewhere: Path) -> None:
     assert "is near chance, 41.7%" in done.err
     for part in ("stem: cifar-pad2", "normalization: cifar10", "clean branch", "(--prefix)"):
         assert part in done.err
-    pooled = evaluate("solo.pt", *typed, *GRID, "--stem", "cifar-pool", "--prefix", "backbone")
+    stem = ("--encoder", "resnet18(stem=cifar)", "--stem", "cifar-pool")
+    pooled = evaluate("solo.pt", *typed, *GRID, *stem, "--prefix", "backbone")
     assert "stem: cifar-pool (3x3, stride 1, padding 1, max-pooling)\n" in pooled.out
     assert "assumed: nothing\n" in pooled.out
     other = evaluate("solo.pt", *typed, *GRID, "--prefix", "momentum_backbone")
