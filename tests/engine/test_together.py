@@ -8,7 +8,11 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
+import torch
+from commands import PLUGINS
 from killed import end_state, launch, leftovers
+from layout_files import LAYOUTS
 
 from robench.store.store import Store
 
@@ -54,3 +58,32 @@ def test_four_processes_one_of_which_is_killed(tmp_path: Path) -> None:
     store.prepare()  # as every run does, it sweeps after the one that was killed
     assert leftovers(tmp_path) == []
     print(f"encoders {len(encoders)}, cells {len(cells)}, lost 0")
+
+
+def test_several_evaluations_at_once_lose_no_row(tmp_path: Path) -> None:
+    """Three checkpoints of one layout, and one of them twice."""
+    files = [tmp_path / f"{name}.pt" for name in "abc"]
+    for seed, file in enumerate(files):
+        torch.manual_seed(seed)
+        torch.save(LAYOUTS["kuangliu"]().entries, file)
+    plugins = (w for name in ("blobs", "nudge") for w in ("--plugin", f"{PLUGINS / name}.py"))
+    words = (
+        "--data",
+        "blobs",
+        "--normalize",
+        "none",
+        "--attacks",
+        "nudge",
+        "--eps",
+        "8/255",
+        "--limit",
+        "12",
+        *plugins,
+    )
+    several = [launch(tmp_path, "evaluate", str(file), *words) for file in (*files, files[0])]
+    said = [process.communicate(timeout=300)[1] for process in several]
+    assert [process.returncode for process in several] == [0] * 4, said
+    rows = pd.read_csv(tmp_path / "out" / "results.csv")
+    found = Counter(zip(rows["method"], rows["attack"], strict=True))
+    assert len(found) == 3 * 2
+    assert set(found.values()) == {1}
