@@ -48,14 +48,30 @@ class State:
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
 
+    def is_like(self, others: Mapping[str, Tensor]) -> bool:
+        """Whether the tensors have the names, shapes and types of ``others``."""
+        kinds = [
+            {n: (t.shape, t.dtype) for n, t in some.items()} for some in (self.tensors, others)
+        ]
+        return kinds[0] == kinds[1]
+
+
+Accept = Callable[[State], object]
+"""Raises an exception for a state that does not fit the work."""
+
+
+def any_state(state: State) -> None:
+    """Accept every state."""
+
 
 class Checkpoints:
     """Saves the state of long work, so that it can be resumed; this class itself saves nothing."""
 
-    def load(self) -> State | None:
+    def load(self, accept: Accept = any_state) -> State | None:
         """Load the state to resume from, on the CPU; None to start at the beginning.
 
-        Each tensor has the strides that it was saved with.
+        A state that ``accept`` does not is not used. Each tensor has the strides that it was saved
+        with.
         """
         return None
 

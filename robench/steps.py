@@ -29,21 +29,36 @@ def steps(
     """
     starts = range(0, rows - smallest + 1, batch)
     order, done = torch.empty(0, dtype=torch.int64, device=run.device), 0
-    found = run.checkpoints.load()
-    if found is not None:
-        kept, done = dict(found.tensors), found.values["done"]
-        order = kept.pop("order").to(run.device)
-        generator.set_state(kept.pop("generator"))
-        _restore(optimizer, kept)
-        restore(kept)
+    total = epochs * len(starts)
+
+    def resume(found: State) -> None:
+        nonlocal order, done
+        kept, fresh = dict(found.tensors), {name: t.clone() for name, t in tensors().items()}
+        last, before, count = kept.pop("order"), generator.get_state(), int(found.values["done"])
+        if not 0 < count <= total or not last.sort().values.equal(torch.arange(rows)):
+            raise ValueError("it is of other images or epochs")
+        if not kept.keys() >= fresh.keys() or len(found.tensors) != found.values["tensors"]:
+            raise ValueError("it lacks some tensors")
+        try:
+            generator.set_state(kept.pop("generator"))
+            _restore(optimizer, kept)
+            restore(kept)
+        except Exception:
+            generator.set_state(before)
+            optimizer.state.clear()
+            restore(fresh)
+            raise
+        order, done = last.to(run.device), count
+
+    run.checkpoints.load(resume)
 
     def state() -> State:
         changing = {**tensors(), "order": order, "generator": generator.get_state()}
         for index, slots in optimizer.state_dict()["state"].items():
             changing |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items()}
-        return State(changing, {"done": done})
+        return State(changing, {"done": done, "tensors": len(changing)})
 
-    for count in run.progress(range(epochs * len(starts)), label):
+    for count in run.progress(range(total), label):
         if count < done:
             continue
         epoch, step = divmod(count, len(starts))
@@ -62,3 +77,7 @@ def _restore(optimizer: Optimizer, kept: dict[str, Tensor]) -> None:
         slots.setdefault(int(index), {})[slot] = kept.pop(name)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
+    for weights, own in optimizer.state.items():
+        shapes = {slot.shape for slot in own.values()} - {torch.Size([])}
+        if shapes - {weights.shape}:
+            raise ValueError("it is of another optimizer")

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from commands import PLUGINS
 
-from robench.contracts import State
+from robench.contracts import Accept, State, any_state
 from robench.store.checkpoints import FileCheckpoints
 
 A = TypeVar("A")
@@ -72,8 +72,8 @@ class Killing:
     def __init__(self, folder: Path, after: int = 1) -> None:
         self.saved, self.left = FileCheckpoints(folder, {}, lambda line: None), after
 
-    def load(self) -> State | None:
-        return self.saved.load()
+    def load(self, accept: Accept = any_state) -> State | None:
+        return self.saved.load(accept)
 
     def save_if_due(self, state: Callable[[], State]) -> None:
         self.saved.save_if_due(state)

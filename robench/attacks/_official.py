@@ -88,7 +88,16 @@ class OfficialAttack(Attack):
         model, seed, warnings = target.model, draw_seed(generator), _Warnings()
         with self._package(target, images, seed) as package, torch.no_grad():
             package.apgd.logger = package.apgd_targeted.logger = warnings
-            found = run.checkpoints.load()
+
+            def accept(found: State) -> None:
+                by, said = found.tensors["by"], found.values["warnings"]
+                fits = found.is_like({"x": images, "standing": labels.bool(), "by": labels})
+                fits &= found.values["done"] in range(len(self.members) + 1)
+                size = self.ball.size(found.tensors["x"].double(), images.double().to(by.device))
+                if not fits or size.max() > self.eps * 1.001 or set(map(type, said)) - {str}:
+                    raise ValueError("it is of other images")
+
+            found = run.checkpoints.load(accept)
             if found is None:
                 standing = _classified(model, images, labels, warnings)
                 tensors = {"x": images, "standing": standing, "by": torch.full_like(labels, -1)}

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,7 +12,17 @@ import numpy.typing as npt
 import torch
 from torch import Generator, Tensor
 
-from robench.contracts import Attack, Checkpoints, Outcome, Run, Split, State, Target
+from robench.contracts import (
+    Accept,
+    Attack,
+    Checkpoints,
+    Outcome,
+    Run,
+    Split,
+    State,
+    Target,
+    any_state,
+)
 from robench.engine import evidence
 from robench.engine.progress import counted_calls
 from robench.tensors.features import to_images
@@ -19,6 +30,8 @@ from robench.tensors.memory import is_out_of_memory, release
 from robench.tensors.modes import evaluating, full_precision, only_evaluating
 from robench.trust.flags import RECOMPUTED_OTHERWISE, TEST_IMAGES
 
+_WHOLE = ("label", "clean_prediction", "prediction", "fooled_by")
+_REAL = ("size", "clean_confidence", "confidence")
 TOLERANCE = 1e-6  # of the ball's radius and the pixel range: float32's rounding, nothing more
 
 _EXAMPLES = 8
@@ -69,7 +82,7 @@ def evaluate(
     if "surrogate" in attack.needs and target.surrogate is None:
         raise EvaluationError(f"{type(attack).__name__} needs a surrogate model")
     work = _Work(target, attack, test, index, generator, run, label)
-    found = run.checkpoints.load()
+    found = run.checkpoints.load(partial(work.accept, batch))
     size = batch if found is None else found.values["batch"]
     while True:
         try:
@@ -92,6 +105,24 @@ class _Work:
     generator: Callable[[int], Generator]
     run: Run
     label: str
+
+    def accept(self, most: int, found: State) -> None:
+        """Raise an exception for a state that is not of these images, ``most`` at a time."""
+        (finished, _), batch = _restored(found), found.values["batch"]
+        labels = torch.from_numpy(self.test.labels[self.index])
+        fits = batch in range(1, most + 1)
+        for part in finished:
+            done = len(part.tensors["label"])
+            like = dict.fromkeys(_WHOLE, labels) | dict.fromkeys(_REAL, labels.float())
+            like["attacked"] = to_images(self.test.images[self.index[:done]], "cpu")
+            fits &= part.is_like({name: column[:done] for name, column in like.items()})
+            fits &= done == len(labels) or done % batch == 0
+            fits &= part.tensors["label"].equal(labels[:done])
+            fits &= all(isinstance(count, int) for count in part.values["counts"].values())
+            notes = part.values["notes"]
+            fits &= isinstance(notes, list) and all(isinstance(note, str) for note in notes)
+        if not fits:
+            raise ValueError("it is of other images")
 
     def attack_all(self, batch: int, found: State | None) -> Attempt:
         """Attack all batches, from where the state ``found`` is; then predict all images again."""
@@ -183,8 +214,12 @@ class _Within(Checkpoints):
     before: Callable[[], State]
     own: State | None
 
-    def load(self) -> State | None:
-        return self.own
+    def load(self, accept: Accept = any_state) -> State | None:
+        with suppress(Exception):  # it may say anything; then the batch starts again
+            if self.own is not None:
+                accept(self.own)
+                return self.own
+        return None
 
     def save_if_due(self, state: Callable[[], State]) -> None:
         def both() -> State:

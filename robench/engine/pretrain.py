@@ -58,6 +58,8 @@ def pretrain(
         return {f"objective.{name}": value for name, value in learned} | {"losses": losses}
 
     def restore(found: Mapping[str, Tensor]) -> None:
+        if found["losses"].shape != losses.shape:
+            raise ValueError("it is of other epochs")
         losses.copy_(found["losses"])
         _restore(objective, found)
 
@@ -116,11 +118,15 @@ def _restore(objective: Objective, found: Mapping[str, Tensor]) -> None:
         for name, value in found.items()
         if name.startswith("objective.")
     }
-    # What `prepare` put in buffers may have another size than at the start, or be new.
+    # What `prepare` put in the objective's buffers may have another size than at the start.
     device = next(objective.parameters()).device
-    for name in learned.keys() - dict(objective.named_parameters()).keys():
+    own = {name for name in learned if not name.startswith("encoder.")}
+    for name in own - dict(objective.named_parameters()).keys():
         module, _, buffer = name.rpartition(".")
-        setattr(objective.get_submodule(module), buffer, learned[name].to(device, copy=True))
+        buffers = objective.get_submodule(module)._buffers
+        if buffer not in buffers:
+            raise ValueError(f"{name} is not in the objective")
+        buffers[buffer] = learned[name].to(device, copy=True)
     objective.load_state_dict(learned)
 
 

@@ -21,8 +21,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from robench.contracts import Checkpoints, State
-from robench.files import atomic_write, read_limited, remove
+from robench.contracts import Accept, Checkpoints, State, any_state
+from robench.files import atomic_write, first_line, read_limited, remove
 
 EVERY = 30.0
 """Seconds between two states: with the time to write one, less than a minute can be lost."""
@@ -60,19 +60,22 @@ class FileCheckpoints(Checkpoints):
         """The time that the work has taken so far, including before an interruption."""
         return self._before + time.monotonic() - self._start
 
-    def load(self) -> State | None:
-        """Load the newest valid checkpoint; log and delete damaged ones."""
+    def load(self, accept: Accept = any_state) -> State | None:
+        """Load the newest valid checkpoint; log and delete those that are damaged or do not fit."""
         for path in reversed(self._files()):
             try:
                 header, state = _read(path)
                 about, seconds = dict(header["about"]), float(header["seconds"])
+                names = self._about.keys() | about.keys()
+                other = sorted(name for name in names if self._about.get(name) != about.get(name))
+                if not other:
+                    accept(state)
             except Exception as error:  # a zoo may be somebody else's, and its files say anything
-                self._say(f"{path} is damaged ({error}); continuing from the one before it, if any")
+                reason = first_line(error)
+                self._say(f"{path} is damaged ({reason}); going on from the one before it, if any")
                 with suppress(OSError):
                     path.unlink()
                 continue
-            names = self._about.keys() | about.keys()
-            other = sorted(name for name in names if self._about.get(name) != about.get(name))
             if other:
                 self._say(f"{path} has another {' and '.join(other)} than now; starting anew")
                 return None

@@ -252,7 +252,7 @@ def test_images_that_are_predicted_otherwise_the_second_time_are_counted(test: S
             return nn.functional.one_hot(predicted[number], 5).float()
 
     class Turned:
-        def load(self) -> None:
+        def load(self, accept: object) -> None:
             return None
 
         def save_if_due(self, state: object) -> None:

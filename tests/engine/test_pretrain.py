@@ -346,7 +346,9 @@ class Stopping:
     def __init__(self, after: int, kept: State | None = None) -> None:
         self.after, self.kept = after, kept
 
-    def load(self) -> State | None:
+    def load(self, accept: Callable[[State], object]) -> State | None:
+        if self.kept is not None:
+            accept(self.kept)
         return self.kept
 
     def save_if_due(self, state: Callable[[], State]) -> None:
