@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robench.catalog.request import OPTIONS, PLACES, STORED, Places, Request, gathered
-from robench.grid.spec import nearest
+from robench.grid.spec import nearest, printable
 
 if TYPE_CHECKING:
     from robench.api import Results
@@ -76,8 +76,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _say(line: str, error: bool = False) -> None:
-    # Lines quote files, and a terminal would obey the codes in them.
-    click.echo("".join(c if c.isprintable() else "?" for c in line), err=error)
+    click.echo(printable(line), err=error)  # lines quote files
 
 
 def _note(line: str) -> None:
@@ -174,7 +173,7 @@ def _shown(results: "Results") -> int:
         from robench.report.render import shown
 
         click.echo(f"\n{shown(results.table)}")
-        click.echo(f"Tables, figures and cells: {results.out}")
+        _say(f"Tables, figures and cells: {results.out}")
     code = _failed(results.failures)
     if results.missing:
         _note(f"{results.missing} of {len(results) + results.missing} cells are missing")
@@ -207,7 +206,8 @@ def reproduce(table: str, scale: str, request: Request, places: Places, dry_run:
         return 0
     keep_freed_memory()
     made = api.reproduce(table, scale, request=request, places=places, say=_say, warn=_note)
-    click.echo(f"\n{markdown(made)}\nThis table, as CSV too, and cells: {places.out}")
+    click.echo(f"\n{markdown(made)}")
+    _say(f"This table, as CSV too, and cells: {places.out}")
     return _failed(made.failures)
 
 
@@ -332,7 +332,7 @@ def fetch(name: str, places: Places) -> None:
     from robench.data.cifar import fetch
     from robench.engine.progress import bar
 
-    click.echo(f"{fetch(name, places.root, bar)}: complete, checksums as published")
+    _say(f"{fetch(name, places.root, bar)}: complete, checksums as published")
 
 
 @cli.command()

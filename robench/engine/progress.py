@@ -10,6 +10,7 @@ from torch import nn
 from tqdm import tqdm
 
 from robench.contracts import Item, Progress
+from robench.grid.spec import printable
 
 
 def bar(items: Sequence[Item], label: str) -> Iterable[Item]:
@@ -18,7 +19,7 @@ def bar(items: Sequence[Item], label: str) -> Iterable[Item]:
     Silent where there is no terminal.
     """
     # disable=None is tqdm's word for "where standard error is no terminal".
-    yield from tqdm(items, desc=label, leave=False, disable=None, dynamic_ncols=True)
+    yield from tqdm(items, desc=printable(label), leave=False, disable=None, dynamic_ncols=True)
 
 
 def silent(items: Sequence[Item], label: str) -> Iterable[Item]:

@@ -120,6 +120,11 @@ def _plain(text: str) -> str:
     return text.lower().replace(" ", "")
 
 
+def printable(text: str) -> str:
+    """The text without control characters, which a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """A hint for an unknown word: the close known ones, or else all."""
     close = difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)

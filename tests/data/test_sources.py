@@ -1,6 +1,7 @@
 """Data sets are read once, and a change of their files or code never goes unnoticed."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,13 @@ from robench.grid.spec import Spec, parse
 CATALOG = Catalog()
 
 
-def write(path: Path, seed: int = 0, classes: int = 3) -> bytes:
-    """An .npz file of images, which all files of as many classes equal in size."""
+def write(path: Path, seed: int = 0, labels: Sequence[int] = (0, 1, 2)) -> bytes:
+    """An .npz file of images with these labels in turn; all such files are equal in size."""
     draw = np.random.default_rng(seed)
     arrays = {}
     for part, n in (("train", 12), ("val", 6), ("test", 6)):
         arrays[f"{part}_images"] = draw.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
-        arrays[f"{part}_labels"] = np.arange(n) % classes
+        arrays[f"{part}_labels"] = np.resize(labels, n)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **arrays)
     return path.read_bytes()
@@ -141,3 +142,29 @@ def test_each_argument_and_place_has_a_cache_of_its_own(shelf: Shelf) -> None:
     sizes = [shelf.open().load(parse(name)).train.images.shape[2] for name in names * 2]
     assert sizes == [8, 16, 8] * 2
     assert shelf.loads == len(list((shelf.root / ".robench-cache").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            [1, 2, 3],
+            "no training image of class 0 ('0'); expected images of all 4 classes",
+        ),
+        (
+            [0, 1, 3],
+            "no training image of class 2 ('2'); expected images of all 4 classes",
+        ),
+        ([0, 0, 0], "one class, expected at least two"),
+        ([0, 1, 99], "label 99 in row 2 is out of range, expected 0 to 11"),
+    ],
+)
+def test_labels_that_leave_out_a_class_are_said_when_they_are_read(
+    shelf: Shelf, labels: list[int], message: str
+) -> None:
+    write(shelf.root / "a.npz", labels=labels)
+    for _ in range(2):  # also from the cache of decoded images
+        with pytest.raises(DataError) as caught:
+            shelf.open().load(parse(A))
+        assert message in str(caught.value)
+        assert "a.npz" in str(caught.value)

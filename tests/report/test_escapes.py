@@ -7,12 +7,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from commands import robench
+from commands import PLUGINS, TOY_RUN, finished, robench, toys_in, without_figures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stored import planted
 
 from robench.catalog.scale import Scale
+from robench.engine.progress import bar
 from robench.report import compare as comparing
 from robench.report import render
 from robench.report.compare import compare
@@ -160,3 +161,38 @@ def test_a_terminal_gets_no_codes_in_an_error(words: tuple[str, ...]) -> None:
     assert done.code == 2
     assert done.err.count("\n") == 1
     assert done.err.rstrip("\n").isprintable()
+
+
+def test_a_terminal_gets_no_codes_in_what_is_printed(tmp_path: Path) -> None:
+    """A folder and a plug-in with codes in their names and texts."""
+    evil = tmp_path / "a\x1b[2J\x07b"
+    finished(evil)
+    plugin = evil / "mine.py"
+    text = (PLUGINS / "nudge.py").read_text()
+    text = text.replace('    """', r'    """\x1b]0;owned\x07', 1)
+    plugin.write_text(text)
+    run = (*TOY_RUN, *toys_in(evil))
+    for words in (
+        run,
+        (*run, "--dry-run"),
+        ("ls", "attacks", "--plugin", str(plugin)),
+        ("ls", "results", "--out", str(evil / "out")),
+        ("report", "--out", str(evil / "out")),
+        ("doctor", "--data", str(evil)),
+    ):
+        with without_figures():
+            done = robench(*words)
+        assert done.code == 0, done
+        assert (done.out + done.err).replace("\n", "").isprintable(), words
+
+
+def test_a_progress_bar_shows_no_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    def tqdm(items: list[int], desc: str, **rest: object) -> list[int]:
+        shown.append(desc)
+        return items
+
+    monkeypatch.setattr("robench.engine.progress.tqdm", tqdm)
+    assert list(bar([1], "a\x1b[2Jb")) == [1]
+    assert shown == ["a?[2Jb"]
