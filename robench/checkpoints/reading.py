@@ -16,12 +16,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from robench.files import first_line
+from robench.files import check_size, first_line
 from robench.grid.spec import SpecError
 
 WRAPPERS = {"module", "_orig_mod"}
 """Parts of names that DataParallel and torch.compile add."""
 
+_MOST_BYTES = 2**38
 _DEEPEST = 8  # entries within entries; nobody nests more
 
 
@@ -45,6 +46,7 @@ def read(path: Path) -> Checkpoint:
     only be read by running code.
     """
     try:
+        check_size(path, _MOST_BYTES)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from robench.contracts import Data, DataError, Split
-from robench.files import first_line
+from robench.files import check_size, first_line
+
+_MOST_BYTES = 2**32  # of a published file
 
 
 def check_labels(labels: npt.NDArray[Any], classes: int, where: str) -> npt.NDArray[np.int64]:
@@ -68,6 +70,7 @@ def check_md5(path: Path, expected: str) -> None:
 def md5(path: Path) -> str:
     """Return the file's MD5, in hexadecimal. Raises DataError where it cannot be read."""
     try:
+        check_size(path, _MOST_BYTES)
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:

@@ -10,10 +10,10 @@ from pathlib import Path
 from robench.contracts import Data, DataError, Dataset, Progress
 from robench.data.cache import cached, digest_of, name_in
 from robench.data.checks import check_data, unreadable
-from robench.files import atomic_write, read_limited
+from robench.files import atomic_write, check_size, read_limited
 from robench.grid.spec import Spec
 
-_MOST_BYTES = 2**24
+_MOST_BYTES, _MOST_DATA = 2**24, 2**38  # of the memory, and of a file of data
 
 
 class Sources:
@@ -81,6 +81,7 @@ class Sources:
 
 def _facts(path: Path, root: Path) -> list[object]:
     try:
+        check_size(path, _MOST_DATA)
         status = path.stat()
     except OSError as error:
         raise unreadable(path, error) from None

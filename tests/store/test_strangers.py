@@ -153,6 +153,36 @@ def test_anything_in_an_answer_s_place_is_a_line(
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("strange", [pipe, folder, terabyte, nonsense])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--sources", "npz(path=a)"),
+        ("run", "--sources", "folder(path=pets)"),
+        ("run", "--sources", "cifar10"),
+        ("evaluate", "a", "--data", "shapes10"),
+    ],
+)
+def test_anything_in_a_data_file_s_place_is_a_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    strange: Callable[[Path], None],
+    words: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets/red").mkdir(parents=True)
+    shutil.copytree(tmp_path / "pets/red", tmp_path / "pets/blue")
+    batches = tmp_path / "data/cifar10"
+    batches.mkdir(parents=True)
+    for name in ("test", "train"):
+        strange(batches / f"{name}-00000-of-00001.parquet")
+    for path in ("a", "pets/red/0.png", "pets/blue/0.png", "pets/blue/1.png", "pets/red/1.png"):
+        strange(tmp_path / path)
+    done = robench(*words)
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+
+
 def test_nothing_is_removed_where_the_folder_around_it_is_a_link(tmp_path: Path) -> None:
     (tmp_path / "theirs/work").mkdir(parents=True)
     (tmp_path / "theirs/work/a").write_text("a")
