@@ -170,6 +170,7 @@ def test_anything_in_a_data_file_s_place_is_a_line(
     words: tuple[str, ...],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ROBENCH_DATA", raising=False)
     (tmp_path / "pets/red").mkdir(parents=True)
     shutil.copytree(tmp_path / "pets/red", tmp_path / "pets/blue")
     batches = tmp_path / "data/cifar10"
