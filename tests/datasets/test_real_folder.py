@@ -137,7 +137,7 @@ def test_no_image_and_one_of_16_bits_are_refused_by_name(pets: Path) -> None:
         (["train/red/a.png", "train/blue/a.png"], "has no folder test/"),
         (["red/a.png", "notes.txt"], "notes.txt cannot be read (Not a directory); expected"),
         (["train/red/a.png", "test/green/a.png"], "test/green is a class that train/ does not"),
-        (["red/nested/a.png", "blue/a.png"], "nested cannot be read (Is a directory)"),
+        (["red/nested/a.png", "blue/a.png"], "nested cannot be read (not a file)"),
         (["red/.hidden", "blue/a.png"], "red has no images"),
     ],
 )
