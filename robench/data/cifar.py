@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from robench.contracts import Data, DataError, Progress, Split
+from robench.contracts import Data, DataError, Dataset, Progress, Split
 from robench.data import parquet
 from robench.data.checks import check_md5
 from robench.data.download import download
@@ -75,13 +75,6 @@ CIFAR100 = Cifar(
 CIFARS = {cifar.name: cifar for cifar in (CIFAR10, CIFAR100)}
 
 
-def named(name: str) -> Cifar:
-    """Return the set of this name. Raises DataError for another name."""
-    if name not in CIFARS:
-        raise DataError(f"'{name}' has no files of its own; choose one of {', '.join(CIFARS)}")
-    return CIFARS[name]
-
-
 def locate(cifar: Cifar, root: Path) -> tuple[Path, ...]:
     """Find the batches, or else the Parquet files, in the folder ``root``, without reading them.
 
@@ -109,15 +102,6 @@ def locate(cifar: Cifar, root: Path) -> tuple[Path, ...]:
     )
 
 
-def load(cifar: Cifar, root: Path, progress: Progress) -> Data:
-    """Load the set from the files in ``root``.
-
-    Both layouts give the same images in the same order. Raises DataError where files are missing or
-    damaged.
-    """
-    return in_three(*read(cifar, locate(cifar, root), progress), cifar.classes)
-
-
 def read(cifar: Cifar, files: Sequence[Path], progress: Progress) -> tuple[Split, Split]:
     """Read train and test, in the files' order. Raises DataError for a damaged file."""
     if files[0].suffix == ".parquet":
@@ -142,7 +126,9 @@ def fetch(name: str, root: Path, progress: Progress) -> Path:
 
     Raises DataError for another name, and where the files could not be downloaded or written.
     """
-    cifar = named(name)
+    if name not in CIFARS:
+        raise DataError(f"'{name}' has no files of its own; choose one of {', '.join(CIFARS)}")
+    cifar = CIFARS[name]
     published = cifar.published
     archive, folder = root / published.filename, Path(root, published.base_folder)
     with suppress(DataError):
@@ -175,3 +161,15 @@ def _checksums(cifar: Cifar) -> dict[str, str]:
     published = cifar.published
     meta = (published.meta["filename"], published.meta["md5"])
     return dict([*published.train_list, *published.test_list, meta])
+
+
+class FromFiles(Dataset):
+    """A set from the files in the data folder; both layouts give the same images in one order."""
+
+    cifar: ClassVar[Cifar]
+
+    def files(self, root: Path) -> Sequence[Path]:
+        return locate(self.cifar, root)
+
+    def load(self, root: Path, progress: Progress) -> Data:
+        return in_three(*read(self.cifar, locate(self.cifar, root), progress), self.cifar.classes)

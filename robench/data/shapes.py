@@ -11,13 +11,14 @@ Legend: n pictures, S pixels a side; positions run over -1..1; a field is one nu
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-from robench.contracts import Data, Split
+from robench.contracts import Data, Dataset, Progress, Split
 
 Array = npt.NDArray[np.floating[Any]]
 Doubles = npt.NDArray[np.float64]
@@ -93,21 +94,38 @@ class Kind(NamedTuple):
         return f"{self.material} {self.outline}"
 
 
-def check_size(size: int) -> None:
-    """Raise ValueError for pictures too small to show a pattern or too large to draw in seconds."""
-    if not 8 <= size <= 64:
-        raise ValueError(f"size={size}: drawn pictures are 8 to 64 pixels a side")
+@dataclass(frozen=True)
+class Drawn(Dataset):
+    """Drawn pictures, the same in every load: subclasses choose the kinds, and the draw.
+
+    ``counts`` are the pictures to train on, to hold out and to test on. Raises ValueError for a
+    ``size`` too small to show a pattern, or too large to draw in seconds.
+    """
+
+    kinds: ClassVar[Sequence[Kind]]
+    seed: ClassVar[int]
+    counts: ClassVar[tuple[int, int, int]]
+
+    size: int = 16
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.size <= 64:
+            raise ValueError(f"size={self.size}: drawn pictures are 8 to 64 pixels a side")
+
+    def files(self, root: Path) -> Sequence[Path]:
+        return ()
+
+    def load(self, root: Path, progress: Progress) -> Data:
+        return make(self.kinds, self.size, self.seed, self.counts)
 
 
-def make(
-    kinds: Sequence[Kind], size: int, seed: int, *, train: int, held_out: int, test: int
-) -> Data:
+def make(kinds: Sequence[Kind], size: int, seed: int, counts: tuple[int, int, int]) -> Data:
     """Draw a data set of ``size`` by ``size`` pixels, with so many pictures in each part."""
-    drawn = [
+    train, held_out, test = (
         split(kinds, count, size, np.random.default_rng([seed, part]))
-        for part, count in enumerate((train, held_out, test))
-    ]
-    return Data(drawn[0], drawn[1], drawn[2], tuple(map(str, kinds)))
+        for part, count in enumerate(counts)
+    )
+    return Data(train, held_out, test, tuple(map(str, kinds)))
 
 
 def split(kinds: Sequence[Kind], count: int, size: int, rng: Generator) -> Split:

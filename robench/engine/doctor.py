@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from robench.contracts import DataError
-from robench.data.cifar import locate, named
+from robench.data.cifar import CIFARS, locate
 from robench.store.provenance import commit, describe, versions
 
 
@@ -24,9 +24,9 @@ def examine(root: Path) -> Iterator[str]:
         yield "  no GPU that torch can see; everything runs on the CPU"
     yield f"data in {root.absolute()}"
     yield "  shapes10, shapes100: embedded, always there"
-    for name in ("cifar10", "cifar100"):
+    for name, cifar in CIFARS.items():
         try:
-            files = locate(named(name), root)
+            files = locate(cifar, root)
             yield f"  {name}: {', '.join(str(file.relative_to(root)) for file in files)}"
         except DataError as error:
             yield f"  {name}: missing; {error}"

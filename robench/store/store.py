@@ -97,10 +97,8 @@ class Store:
 
     def cards(self) -> Iterator[Card]:
         """Every card of the zoo, by name."""
-        for path in sorted(self.zoo.glob("*/card.json")):
-            card = self._cached(path, read_card)
-            if card is not None:
-                yield card
+        names = sorted(path.parent.name for path in self.zoo.glob("*/card.json"))
+        return (card for card in map(self.card_by_key, names) if card is not None)
 
     def encoder(self, card: Card) -> Weights | None:
         """The weights of a card's encoder."""

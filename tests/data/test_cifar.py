@@ -7,12 +7,21 @@ from pathlib import Path
 import pytest
 from cifar_files import TEST, TRAIN, archived, batches, publish, same, write_batches, write_split
 
-from robench.contracts import DataError, Split
-from robench.data.cifar import CIFAR10, CIFAR100, CIFARS, Cifar, fetch, load, locate
+from robench.contracts import Data, DataError, Split
+from robench.data.cifar import CIFAR10, CIFAR100, CIFARS, Cifar, FromFiles, fetch, locate
 from robench.data.splits import in_three
 from robench.engine.progress import silent
 
 Lay = Callable[..., None]
+
+
+def load(which: Cifar, root: Path) -> Data:
+    class Chosen(FromFiles):
+        cifar = which
+
+    return Chosen().load(root, silent)
+
+
 COLUMN = {CIFAR10: "label", CIFAR100: "fine_label"}  # in the published Parquet files
 
 
@@ -46,7 +55,7 @@ LAYOUTS = pytest.mark.parametrize("lay", [folder, parquet, webp])
 def test_every_layout_gives_the_same_data(tmp_path: Path, lay: Lay) -> None:
     lay(tmp_path, CIFAR10)
     expected = in_three(TRAIN, TEST, CIFAR10.classes)
-    assert same(load(CIFAR10, tmp_path, silent), expected)
+    assert same(load(CIFAR10, tmp_path), expected)
 
 
 @LAYOUTS
@@ -56,7 +65,7 @@ def test_cifar100_has_its_100_fine_labels_and_not_the_20_coarse_ones(
     fine = [Split(split.images, split.labels + 90) for split in (TRAIN, TEST)]
     publish(monkeypatch, CIFAR100, batches(*fine))
     lay(tmp_path, CIFAR100, *fine)
-    data = load(CIFAR100, tmp_path, silent)
+    data = load(CIFAR100, tmp_path)
     assert same(data, in_three(*fine, CIFAR100.classes))
     assert sorted(data.test.labels.tolist()) == [90, 90, 91, 91, 92, 92, 93, 93]
     assert len(data.classes) == 100
@@ -86,7 +95,7 @@ def test_parquet_in_several_shards_is_one_set(tmp_path: Path) -> None:
         part = Split(TRAIN.images[half], TRAIN.labels[half])
         write_split(tmp_path / f"cifar10/train-0000{i}-of-00002.parquet", part)
     write_split(tmp_path / "cifar10/test-00000-of-00001.parquet", TEST)
-    data = load(CIFAR10, tmp_path, silent)
+    data = load(CIFAR10, tmp_path)
     assert same(data, in_three(TRAIN, TEST, CIFAR10.classes))
 
 
@@ -107,7 +116,7 @@ def test_a_missing_shard_is_seen_by_the_names(
     if added:
         write_split(tmp_path / f"cifar10/{added}.parquet", TRAIN)
     with pytest.raises(DataError, match=message):
-        load(CIFAR10, tmp_path, silent)
+        load(CIFAR10, tmp_path)
 
 
 @pytest.mark.usefixtures("patch")
@@ -127,7 +136,7 @@ def test_nothing_there_names_what_where_and_the_way_out(
         write_batches(tmp_path, cifar, batches())
         looked = f"{tmp_path / cifar.published.base_folder} has no "
     with pytest.raises(DataError) as caught:
-        load(cifar, tmp_path, silent)
+        load(cifar, tmp_path)
     for part in (
         f"{cifar.name} is not in {tmp_path} ({looked}",
         f"`robench data fetch {cifar.name} --data {tmp_path}`",
@@ -147,7 +156,7 @@ def test_damage_is_named_with_both_checksums_before_anything_is_opened(
     monkeypatch.setattr("pickle.load", lambda *args, **options: pytest.fail("it was opened"))
     message = rf"{path} has MD5 \w{{32}}, expected \w{{32}}: .*`robench data fetch`"
     with pytest.raises(DataError, match=message):
-        load(CIFAR10, tmp_path, silent)
+        load(CIFAR10, tmp_path)
 
 
 def python2_batch(split: Split) -> bytes:
@@ -176,7 +185,7 @@ def test_batches_pickled_by_python_2_are_read_without_a_warning(
     }
     publish(monkeypatch, CIFAR10, files)
     write_batches(tmp_path, CIFAR10, files)
-    data = load(CIFAR10, tmp_path, silent)
+    data = load(CIFAR10, tmp_path)
     assert same(data, in_three(TRAIN, TEST, CIFAR10.classes))
 
 
@@ -189,4 +198,4 @@ def test_fetch_unpacks_an_archive_that_is_whole(tmp_path: Path, patch: pytest.Mo
     patch.setattr("robench.data.download.urlopen", lambda *_, **__: pytest.fail("asked for"))
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(archived(CIFAR10, batches()))
     assert fetch("cifar10", tmp_path, silent) == tmp_path / "cifar-10-batches-py"
-    assert same(load(CIFAR10, tmp_path, silent), in_three(TRAIN, TEST, CIFAR10.classes))
+    assert same(load(CIFAR10, tmp_path), in_three(TRAIN, TEST, CIFAR10.classes))

@@ -48,7 +48,7 @@ def test_every_load_draws_the_same_pictures_and_leaves_the_global_random_state(t
 
 def test_another_seed_draws_other_pictures() -> None:
     kinds = [shapes.Kind("striped", "disk"), shapes.Kind("dotted", "star")]
-    first, second = (shapes.make(kinds, 16, s, train=4, held_out=2, test=2) for s in (0, 1))
+    first, second = (shapes.make(kinds, 16, s, (4, 2, 2)) for s in (0, 1))
     assert not np.array_equal(first.train.images, second.train.images)
 
 

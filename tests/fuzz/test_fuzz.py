@@ -18,8 +18,9 @@ from PIL import Image
 
 from robench.checkpoints.reading import read
 from robench.contracts import DataError
-from robench.data import npz, parquet
+from robench.data import parquet
 from robench.data.decode import decode
+from robench.datasets.npz import KEYS, Npz
 from robench.engine.progress import silent
 from robench.grid.spec import SpecError, parse, parse_list
 
@@ -90,7 +91,7 @@ def read_spec(path: Path) -> None:
 
 def npz_files() -> st.SearchStrategy[bytes]:
     shapes = {"images": (4, 4, 4, 3), "labels": (4,)}
-    arrays = {key: np.zeros(shapes[key.partition("_")[2]], np.uint8) for key in npz.KEYS}
+    arrays = {key: np.zeros(shapes[key.partition("_")[2]], np.uint8) for key in KEYS}
     return damaged_zip(saved(lambda file: np.savez(file, **arrays)))
 
 
@@ -117,7 +118,7 @@ def checkpoints() -> st.SearchStrategy[bytes]:
     ("inputs", "call", "refusal"),
     [
         (specs, read_spec, SpecError),
-        (npz_files, npz.read, DataError),
+        (npz_files, lambda path: Npz(str(path)).load(path.parent, silent), DataError),
         (parquet_files, lambda path: parquet.read(path, "label", 10, silent, "x"), DataError),
         (images, lambda path: decode(path.read_bytes(), "here").resize((8, 8)), DataError),
         (checkpoints, read, SpecError),
