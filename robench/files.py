@@ -61,19 +61,18 @@ def remove(folder: Path, own: str) -> None:
         folder.rmdir()
 
 
-def check_size(path: Path, most: int) -> int:
-    """Return the file's size in bytes.
+def check_size(path: Path, most: int) -> os.stat_result:
+    """Return the file's status: its size and times.
 
     Raises FileTooLarge above ``most`` bytes, and OSError for what is not a file.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
         raise OSError(errno.EINVAL, "not a file", str(path))
-    size = status.st_size
-    if size > most:
+    if status.st_size > most:
         limit = f"larger than the {most / 2**20:g} MiB that are read"
         raise FileTooLarge(errno.EFBIG, limit, str(path))
-    return size
+    return status
 
 
 def read_limited(path: Path, most: int) -> bytes:

@@ -32,8 +32,7 @@ def cached(
     written, in ``$XDG_CACHE_HOME/robench``; where neither can, the data set stays in memory.
     Raises what ``build`` raises.
     """
-    place = name_in(root, Path(os.path.commonpath(files)))
-    label = f"{name.partition('(')[0]}-{digest_of([name, place])[:8]}"
+    label = f"{name.partition('(')[0]}-{digest_of([name, name_in(root, files)])[:8]}"
     here = f"{label}-{state}"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folders = (root / ".robench-cache", home / "robench" / digest_of([str(root.resolve())]))
@@ -50,8 +49,9 @@ def cached(
     return built
 
 
-def name_in(root: Path, path: Path) -> str:
-    """A path as seen from ``root``, so that a cache moves with it."""
+def name_in(root: Path, files: Sequence[Path]) -> str:
+    """The files' common path as seen from ``root``, so that a cache moves with it."""
+    path = Path(os.path.commonpath(files))
     return (path.relative_to(root) if path.is_relative_to(root) else path.resolve()).as_posix()
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -33,6 +34,7 @@ class Sources:
     ) -> None:
         self._build, self._code, self._root, self._progress = build, code, root, progress
         self._memory = memory
+        self._found: dict[Spec, Sequence[Path] | None] = {}
         self._states: dict[Spec, str] = {}
         self._loaded: dict[Spec, Data] = {}
         self._digests: dict[tuple[Spec, str], str] = {}
@@ -40,9 +42,8 @@ class Sources:
     def load(self, name: Spec) -> Data:
         """The data set that a resolved spec describes. Raises DataError where it cannot be read."""
         if name not in self._loaded:
-            dataset, state = self._build(name), self._state(name)
-            build = partial(dataset.load, self._root, self._progress)
-            files = dataset.files(self._root)
+            files, state = self._files(name), self._state(name)
+            build = partial(self._build(name).load, self._root, self._progress)
             data = cached(str(name), state, files, self._root, build) if files else build()
             check_data(data, str(name))
             self._loaded[name] = data
@@ -57,10 +58,10 @@ class Sources:
         """
         if (name, used) not in self._digests:
             try:
-                remembered = f"{self._state(name)} {used}"
+                self._files(name)
             except DataError:
                 return ""
-            memory = _read(self._memory)
+            remembered, memory = f"{self._state(name)} {used}", _read(self._memory)
             found = None if name in self._loaded else memory.get(remembered)
             if found is None:
                 found = of(self.load(name))
@@ -69,24 +70,30 @@ class Sources:
             self._digests[name, used] = found
         return self._digests[name, used]
 
+    def _files(self, name: Spec) -> Sequence[Path] | None:
+        if name not in self._found:
+            self._found[name] = self._build(name).files(self._root)
+        return self._found[name]
+
     def _state(self, name: Spec) -> str:
         """The digest of the code and the files; "" if it is not known which files are read."""
-        if name not in self._states:
-            files = self._build(name).files(self._root)
-            facts = [_facts(path, self._root) for path in files or ()]
+        files = self._files(name)
+        if name not in self._states and files is not None:
+            facts = [name_in(self._root, files), *_facts(files)] if files else []
             known = [str(name), self._code(name), _code_of_this_room(), *facts]
-            self._states[name] = "" if files is None else digest_of(known)
-        return self._states[name]
+            self._states[name] = digest_of(known)
+        return self._states.get(name, "")
 
 
-def _facts(path: Path, root: Path) -> list[object]:
-    try:
-        check_size(path, _MOST_DATA)
-        status = path.stat()
-    except OSError as error:
-        raise unreadable(path, error) from None
-    # The last is the system's own time of the last change, which nobody can set.
-    return [name_in(root, path), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+def _facts(files: Sequence[Path]) -> Iterator[object]:
+    start = len(os.path.commonpath(files))
+    for path in files:
+        try:
+            status = check_size(path, _MOST_DATA)
+        except OSError as error:
+            raise unreadable(path, error) from None
+        # The last is the system's own time of the last change, which nobody can set.
+        yield str(path)[start:], status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @cache

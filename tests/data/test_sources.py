@@ -115,6 +115,9 @@ def test_missing_files_are_unknown_and_damaged_ones_an_error(shelf: Shelf) -> No
         shelf.digest(A)
     path.unlink()
     assert shelf.digest(A) == ""
+    path.mkdir()
+    with pytest.raises(DataError, match="not a file"):
+        shelf.digest(A)
 
 
 @pytest.mark.parametrize("memory", [b"", b"[]", b"\xff", b'{"a": {}}'])
@@ -142,6 +145,9 @@ def test_each_argument_and_place_has_a_cache_of_its_own(shelf: Shelf) -> None:
     sizes = [shelf.open().load(parse(name)).train.images.shape[2] for name in names * 2]
     assert sizes == [8, 16, 8] * 2
     assert shelf.loads == len(list((shelf.root / ".robench-cache").iterdir())) == 3
+    first = shelf.digest(names[0])
+    (shelf.root / "one/blue").rename(shelf.root / "one/white")  # now it is the last class
+    assert shelf.digest(names[0]) != first
 
 
 @pytest.mark.parametrize(
