@@ -13,6 +13,7 @@ from robench.catalog.request import OPTIONS, PLACES, STORED, Places, Request, ke
 from robench.catalog.scale import schedules
 from robench.catalog.typed import Names, spec, specs
 from robench.contracts import Encoder, Progress
+from robench.engine.known import Known
 from robench.engine.local import reporting
 from robench.engine.places import Say, make_bench, open_store
 from robench.engine.progress import bar
@@ -177,8 +178,8 @@ def report(*, request: Request, places: Places, say: Say = print) -> list[Path]:
     Returns the paths of the files; ``say`` is called with what is left out. Raises SpecError where
     nothing is stored.
     """
-    store, catalog, order = _stored_cells(request, places, say)
-    _, paths = write_report(store, latest(store, catalog, say), catalog, order)
+    known, order = _stored_cells(request, places, say)
+    _, paths = write_report(known, latest(known), order)
     return paths
 
 
@@ -189,10 +190,10 @@ def worst_case(attacks: Names, *, request: Request, places: Places, say: Say = p
     Attacks are named as in the table. Nothing is computed or written. Raises SpecError where
     nothing is stored, or no model was attacked by all of them at the same norm and eps.
     """
-    store, catalog, order = _stored_cells(request, places, say)
-    results = latest(store, catalog, say)
-    worst = worst_cases(results, [*map(str, specs("attacks", attacks))], catalog.attack)
-    return pivot([*results, *worst], scale=scales(results, catalog), order=order)
+    known, order = _stored_cells(request, places, say)
+    results = latest(known)
+    worst = worst_cases(results, [*map(str, specs("attacks", attacks))], known.catalog.attack)
+    return pivot([*results, *worst], scale=scales(results, known), order=order)
 
 
 @keywords(*STORED)
@@ -211,8 +212,8 @@ def compare(
     worst case over some attacks. ``say`` is called with what is left out. Raises SpecError for a
     method without stored cells, or two with nothing in common.
     """
-    store, catalog, order = _stored_cells(request, places, say)
-    results = stored(store, catalog)
+    known, order = _stored_cells(request, places, say)
+    results, catalog = stored(known), known.catalog
     methods = sorted({result.labels.method for result in results})
     a, b = (stored_method(typed, methods, catalog) for typed in (method_a, method_b))
     if worst_case is not None:
@@ -224,11 +225,12 @@ def compare(
     return made
 
 
-def _stored_cells(request: Request, places: Places, warn: Say) -> tuple[Store, Catalog, Order]:
-    """The stored cells, and the preset's order of names."""
+def _stored_cells(request: Request, places: Places, warn: Say) -> tuple[Known, Order]:
+    """What is known without data, and the preset's order of names."""
     catalog = Catalog(places.plugins)
     order = Order(map(catalog.labels, plan(request, catalog)))
-    return open_store(places, Path("results", request.preset), catalog, warn), catalog, order
+    store = open_store(places, Path("results", request.preset), catalog, warn)
+    return Known(catalog, store, warn, older_code=places.accept_older_code), order
 
 
 @keywords("zoo", "plugins")

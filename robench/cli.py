@@ -355,7 +355,7 @@ def fetch(name: str, places: Places) -> None:
 @click.option("--preset", default="cifar", show_default=True, help="For all that is not typed.")
 @click.option("--probe", help="The classifier on features.  [default: the file's own, or preset's]")
 @click.option("--bn", "branch", help="Of two BatchNorm branches: clean or adversarial.")
-@options("out", "zoo", "device", "plugins")
+@options("out", "zoo", "device", "plugins", "accept_older_code")
 def evaluate(
     checkpoint: Path, places: Places, request: Request, root: Path | None, **settings: str
 ) -> int:

@@ -14,7 +14,7 @@ from robench.catalog.request import Request
 from robench.catalog.typed import specs
 from robench.engine.bench import Bench
 from robench.engine.estimate import cost, estimate
-from robench.engine.local import answers
+from robench.engine.reporting import answer_each, flagged
 from robench.grid.questions import Evaluation
 from robench.grid.records import Result
 from robench.grid.spec import SpecError, nearest
@@ -24,7 +24,6 @@ from robench.report.ranking import SIGNIFICANT, p_value
 from robench.report.render import comma_separated, markdown_escape
 from robench.report.render import markdown as markdown_table
 from robench.report.table import Note, Number, Row, Table, images_of, number
-from robench.trust.review import review
 from robench.trust.statistics import Interval, wilson
 
 REDUCED = (
@@ -308,8 +307,8 @@ def dry_run(made: Reproduction, bench: Bench) -> Iterator[str]:
 def reproduce(made: Reproduction, bench: Bench) -> Reproduction:
     """Run what is missing; the reproduction with its results."""
     bench.store.prepare()
-    found, failures = answers(bench, made.evaluations, SCALES[made.scale].limit)
-    return measured(made, review(found, bench.catalog.attack), failures)
+    found, failures = answer_each(bench, made.evaluations, SCALES[made.scale].limit)
+    return measured(made, flagged(bench.known, found), failures)
 
 
 def measured(

@@ -41,7 +41,8 @@ def test_a_run_finds_what_the_command_computed_and_computes_the_rest(tmp_path: P
     finished(tmp_path)
     said: list[str] = []
     results = toy_run(say=said.append)
-    (schedule,) = said  # and nothing computed
+    schedule, read = said  # and nothing computed
+    assert read.startswith("read 2 cells, made ")
     assert schedule.startswith("Schedule of mirror: ")
     assert {"method", "accuracy", "flags", "key"} <= set(results.frame.columns)
     assert list(results.frame["eps"]) == ["", "8/255"]
@@ -50,9 +51,10 @@ def test_a_run_finds_what_the_command_computed_and_computes_the_rest(tmp_path: P
     assert [result.cell.key for result in results] == list(results.frame["key"])
 
     assert len(toy_run(attacks="pgd,nudge", eps=["8/255"], say=said.append)) == 3
-    assert said[1] == schedule
-    assert said[2].startswith("[3/3] mirror blobs -> blobs, nudge linf 8/255: ")
-    assert len(said) == 3
+    assert said[2] == schedule
+    assert said[3].startswith("[3/3] mirror blobs -> blobs, nudge linf 8/255: ")
+    assert said[4].startswith("read 2 cells, made ")
+    assert len(said) == 5
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import torch
 
 from robench.catalog import plugins
 from robench.catalog.arguments import Parameter, canonical, defaults, native, parameters
-from robench.catalog.revisions import digest
+from robench.catalog.revisions import Code, code_of
 from robench.catalog.typed import Names, spec, specs
 from robench.contracts import Attack, Encoder, Objective
 from robench.grid.questions import Evaluation
@@ -37,6 +37,7 @@ class Catalog:
 
     def __init__(self, files: Sequence[Path] = ()) -> None:
         self._plugins: dict[tuple[str, str], ModuleType] = {}
+        self._codes: dict[str, Code] = {}
         for name, module in (*plugins.installed(), *map(plugins.load, files)):
             kind = plugins.kind_of(module, name)
             if name in self.names(kind):
@@ -168,10 +169,13 @@ class Catalog:
 
         return Labels.of(evaluation, label)
 
-    def code(self, kind: str, spec: Spec) -> tuple[str, str]:
-        """A component's name with its kind, and a digest of its code."""
-        file = inspect.getfile(self.component(kind, spec.name))
-        return f"{_package(kind)}/{spec.name}", digest(Path(file))
+    def code(self, kind: str, spec: Spec) -> Code:
+        """The identity of a component's code."""
+        name = f"{_package(kind)}/{spec.name}"
+        if name not in self._codes:
+            file = Path(inspect.getfile(self.component(kind, spec.name)))
+            self._codes[name] = code_of(name, file)
+        return self._codes[name]
 
     def schedule(self, spec: Spec) -> Recipe | None:
         """The schedule of its own that a resolved method has; None where it has none."""

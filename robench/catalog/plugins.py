@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from robench.catalog.revisions import renew
 from robench.contracts import Attack, Dataset, Encoder, Objective, Outcome, Probe
 from robench.grid.spec import SpecError
 
@@ -64,6 +65,7 @@ def load(path: Path) -> tuple[str, ModuleType]:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    renew(path.absolute())
     sys.modules[spec.name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)

@@ -106,7 +106,10 @@ class Request(_Typed):
 
 @dataclass(frozen=True)
 class Places(_Typed):
-    """The folders of results, encoders and data, the device, and files with components."""
+    """The folders of results, encoders and data, the device, and files with components.
+
+    ``accept_older_code`` says which answers in these folders count.
+    """
 
     out: Path | None = _option("Results folder.  [default: its own under results/]", path, None)
     zoo: Path = _option("Folder of encoders.", path, Path("zoo"))
@@ -122,6 +125,14 @@ class Places(_Typed):
         multiple=True,
     )
 
+    accept_older_code: bool = _option(
+        "Accept answers of other code than today's, and say so in captions.",
+        lambda _, value: bool(value),
+        False,
+        flag="accept-older-code",
+        is_flag=True,
+    )
+
     @property
     def root(self) -> Path:
         """The folder of data sets: as given, else ``ROBENCH_DATA``, else ``data``."""
@@ -132,7 +143,7 @@ OPTIONS: Mapping[str, "Field[Any]"] = {
     f.name: f for kind in (Request, Places) for f in fields(kind)
 }
 PLACES = tuple(one.name for one in fields(Places))
-STORED = "preset", "out", "zoo", "plugins"
+STORED = "preset", "out", "zoo", "plugins", "accept_older_code"
 """The options of whatever only reads results."""
 _MADE = {"request", "places"}
 

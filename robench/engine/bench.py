@@ -73,7 +73,7 @@ class Bench:
         build, code = self.catalog.build, self.catalog.code
         self.sources = Sources(
             partial(build, "datasets"),
-            partial(code, "datasets"),
+            lambda name: code("datasets", name).identity,
             self.root,
             self.progress,
             memory=self.store.zoo / "data.json",
@@ -280,7 +280,7 @@ class Bench:
 
         An incomplete last batch has other draws than a complete one: it starts again.
         """
-        before = self.known.result(question)
+        before = self.known.unchanged(question)
         batch = question.batch if before is None else before.cell.batch or question.batch
         if before is None or before.n % batch:
             return None, question.batch

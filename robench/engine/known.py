@@ -1,7 +1,9 @@
 """Stored answers that today's code, data and weights would give again."""
 
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -9,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.revisions import PACKAGE, digest
+from robench.catalog.revisions import Code, stage
 from robench.contracts import Data
 from robench.data import splits
 from robench.data.sources import Sources
@@ -24,7 +26,8 @@ from robench.grid.questions import (
     key,
     parents,
 )
-from robench.grid.records import Card, Identity, Result
+from robench.grid.records import CODE, DATA, WEIGHTS, Card, Identity, Result
+from robench.grid.spec import SpecError
 from robench.store.formats import Fitted, Weights
 from robench.store.store import Store
 from robench.trust.flags import TEST_IMAGES
@@ -34,13 +37,19 @@ A = TypeVar("A", bound=Card | Fitted | Result)
 
 @dataclass
 class Known:
-    """Reads answers and compares their identity; ``say`` gets the reasons against each."""
+    """Reads answers and compares their identity; ``say`` gets the reasons against each.
+
+    Data are not compared without ``sources``. With ``older_code``, answers of other code than
+    today's are accepted, and ``accepted`` names that code.
+    """
 
     catalog: Catalog
     store: Store
     say: Callable[[str], None]
-    sources: Sources
-    _said: set[tuple[str, ...]] = field(default_factory=set)
+    sources: Sources | None = None
+    older_code: bool = False
+    accepted: set[str] = field(default_factory=set)
+    _said: set[object] = field(default_factory=set)
 
     def encoder(self, source: Source) -> tuple[Card, Weights] | None:
         """The card and the weights of a stored encoder."""
@@ -53,63 +62,131 @@ class Known:
         return self._current(probing, self.store.fitted(probing)) is not None
 
     def result(self, evaluation: Evaluation, limit: int | None = 0) -> Result | None:
-        """The stored result, if it covers ``limit`` test images (None: all)."""
-        result = self._current(evaluation, self.store.result(evaluation))
-        return result if result is not None and _reaches(result, limit) else None
+        """The stored result, if it covers ``limit`` test images (None: all).
+
+        A published one is never computed again: what has changed since is a footnote.
+        """
+        result = self.store.result(evaluation)
+        if result is None or not _reaches(result, limit):
+            return None
+        return result if self.store.is_published(result) else self._current(evaluation, result)
+
+    def unchanged(self, evaluation: Evaluation) -> Result | None:
+        """The stored result, if nothing has changed, so that more images can be added to it."""
+        result = self.store.result(evaluation)
+        return None if result is None or self._changes(evaluation, result) else result
+
+    def split(self, results: Iterable[Result]) -> tuple[list[Result], list[Result]]:
+        """The results that would come out again, and the others; says once what has changed.
+
+        Where the numbers of a classifier are of several encoders or probes, the latest are right.
+        """
+        latest, counts = dict[Probing, tuple[str, ...]](), Counter[str]()
+        current, outdated = list[Result](), list[Result]()
+        for one in sorted(results, key=lambda one: one.cell.provenance.finished, reverse=True):
+            evaluation, weights = one.cell.evaluation, one.identity.parents[:1]
+            changed = self._counting(self._changes(evaluation, one))
+            if not changed and latest.setdefault(evaluation.probing, weights) != weights:
+                changed = (WEIGHTS,)
+            counts.update(changed)
+            (outdated if changed else current).append(one)
+        for what, count in counts.items():
+            self._once(f"{what} changed since {count} of the stored cells were made")
+        return current, outdated
 
     def identity(self, question: Question) -> Identity:
         """The identity of an answer made now; data are unknown where their files are missing."""
-        weights = tuple(self._weights_sha256(parent) for parent in parents(question))
-        return Identity(self._code(question), self._data_sha256(question), weights)
+        stored = [self._stored(parent) for parent in parents(question)]
+        weights = tuple("" if one is None else one.weights_sha256 for one in stored)
+        code = tuple((one.name, one.identity) for one in self._code(question))
+        return Identity(code, self._data_sha256(question), weights)
 
     def _current(self, question: Question, stored: A | None) -> A | None:
         """The stored answer, if it would come out again; else why not, once for each reason."""
-        names = () if stored is None else stored.identity.differs(self.identity(question))
-        if names and names not in self._said:
-            self._said.add(names)
-            changed = " and ".join(names)
-            self.say(f"{changed} changed since {key(question)} was made: computing it again")
-        return None if names else stored
+        changed = () if stored is None else self._counting(self._changes(question, stored))
+        if changed and changed not in self._said:
+            self._said.add(changed)
+            what = " and ".join(changed)
+            self.say(f"{what} changed since {key(question)} was made: computing it again")
+        return None if changed else stored
 
-    def _code(self, question: Question) -> tuple[tuple[str, str], ...]:
-        code = self.catalog.code
+    def _changes(self, question: Question, stored: Card | Fitted | Result) -> tuple[str, ...]:
+        """What has changed since an answer, or one that it was made from, was made."""
+        changed = dict.fromkeys(
+            self._in_words(question, name)
+            for name in stored.identity.differs(self.identity(question))
+        )
+        for parent in parents(question):
+            if (one := self._stored(parent)) is not None:
+                changed |= dict.fromkeys(self._changes(parent, one))
+        return tuple(changed)
+
+    def _counting(self, changed: tuple[str, ...]) -> tuple[str, ...]:
+        """The changes that are not accepted."""
+        code = {what for what in changed if self.older_code and what.startswith(CODE)}
+        self.accepted |= code
+        return tuple(what for what in changed if what not in code)
+
+    def _in_words(self, question: Question, name: str) -> str:
+        """A name of `Identity.differs` with the files or the data set that it is about."""
+        if name == DATA and not isinstance(question, Imported):
+            probing = question.probing if isinstance(question, Evaluation) else question
+            return f"{DATA} {self.catalog.label('datasets', probing.dataset)}"
+        own = [one.own for one in self._code(question) if name == CODE + one.name]
+        files = ", ".join(path.name for paths in own for path in paths)
+        return f"{name} ({files})" if files else name
+
+    def _once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self.say(line)
+
+    # --- what an answer is made from
+
+    def _code(self, question: Question) -> list[Code]:
+        """The code of components and stages; that of a plug-in that is not at hand is left out."""
         match question:
             case Pretraining(objective, encoder):
-                own = code("methods", objective), code("encoders", encoder), _stage("pretrain")
+                named = [("methods", objective), ("encoders", encoder)]
+                own = "pretrain"
             case Probing(source, probe):
-                own = code("encoders", source.encoder), code("probes", probe), _stage("probe")
+                named = [("encoders", source.encoder), ("probes", probe)]
+                own = "probe"
             case Evaluation(probing, attack):
-                probed = code("encoders", probing.source.encoder), code("probes", probing.probe)
-                return (*probed, code("attacks", attack), _stage("evaluate"))
+                named = [("encoders", probing.source.encoder), ("probes", probing.probe)]
+                named += [("attacks", attack)]
+                own = "evaluate"
             case Imported():
-                return ()
-        return own
+                return []
+        found = []
+        for kind, spec in named:
+            with suppress(SpecError):
+                found.append(self.catalog.code(kind, spec))
+        return [*found, stage(f"engine/{own}")]
 
     def _data_sha256(self, question: Question) -> str:
         """The SHA-256 of what is used of the data; "" where their files are missing."""
+        if self.sources is None:
+            return ""
         match question:
             case Pretraining(dataset=name, recipe=recipe):
                 method = self.catalog.component("methods", question.objective.name)
                 used: tuple[object, ...] = recipe.images, method.uses_labels
                 of: Callable[..., str] = _of_training
             case Probing(dataset=name, images=images):
-                used, of = (images,), _of_probing
+                used, of = (images,), _of_fitting
             case Evaluation(probing=Probing(dataset=name)):
                 used, of = (), _of_test
             case Imported():
                 return ""
-        return self.sources.digest(name, f"{of.__name__}{used}", lambda data: of(data, *used))
+        found = self.sources.digest(name, f"{of.__name__}{used}", lambda data: of(data, *used))
+        if not found:
+            self._once(f"{name} is not here: stored answers were not compared with it")
+        return found
 
-    def _weights_sha256(self, parent: Question) -> str:
-        """The SHA-256 of a parent's weights; "" if there are none, "outdated" if they are stale."""
+    def _stored(self, parent: Question) -> Card | Fitted | None:
         assert not isinstance(parent, Evaluation)
-        if isinstance(parent, Probing):
-            stored: Card | Fitted | None = self.store.fitted(parent)
-        else:
-            stored = self.store.card(parent)
-        if stored is None:
-            return ""
-        return stored.weights_sha256 if self._current(parent, stored) else "outdated"
+        return self.store.fitted(parent) if isinstance(parent, Probing) else self.store.card(parent)
 
 
 def training_set(data: Data) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -131,14 +208,10 @@ def _of_training(data: Data, count: int | None, labelled: bool) -> str:
     return sha256.hexdigest()
 
 
-def _of_probing(data: Data, count: int | None) -> str:
+def _of_fitting(data: Data, count: int | None) -> str:
     part = training_subset(data, count)
-    return f"{splits.digest(part.train)} {splits.digest(part.held_out)}"
+    return f"{splits.digest(part.train)} {splits.digest(part.held_out)} {len(data.classes)}"
 
 
 def _of_test(data: Data) -> str:
     return splits.digest(data.test)
-
-
-def _stage(name: str) -> tuple[str, str]:
-    return f"engine/{name}", digest(PACKAGE / "engine" / f"{name}.py")

@@ -7,6 +7,7 @@ import torch
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.request import Places
+from robench.catalog.revisions import changed_since
 from robench.contracts import Progress
 from robench.engine.bench import Bench
 from robench.grid.spec import SpecError, nearest
@@ -23,7 +24,11 @@ def make_bench(places: Places, folder: Path, progress: Progress, say: Say, warn:
     """
     catalog = Catalog(places.plugins)
     store = open_store(places, folder, catalog, warn)
-    return Bench(catalog, store, places.root, find_device(places.device), progress, say)
+    for path in changed_since():
+        warn(f"{path} has changed since Python loaded it; start Python again to use it")
+    bench = Bench(catalog, store, places.root, find_device(places.device), progress, say)
+    bench.known.older_code = places.accept_older_code
+    return bench
 
 
 def open_store(places: Places, folder: Path, catalog: Catalog, warn: Say) -> Store:

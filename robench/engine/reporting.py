@@ -1,9 +1,9 @@
 """Answers to a plan, and reports on stored cells: which of them, and of which size."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from robench.catalog.catalog import Catalog
 from robench.catalog.request import Places
 from robench.catalog.scale import Scale, scale, table_size
 from robench.engine.bench import Bench
+from robench.engine.known import Known
 from robench.engine.local import answers, reporting
 from robench.grid.questions import Evaluation
-from robench.grid.records import Curve, Result
+from robench.grid.records import CODE, Curve, Result
 from robench.grid.spec import SpecError, nearest
 from robench.report.compare import Comparison
 from robench.report.pivot import pivot
@@ -23,6 +24,7 @@ from robench.report.results import Order, frame, latest_last, one_each, told_apa
 from robench.report.table import Table
 from robench.report.write import write
 from robench.store.store import Store
+from robench.trust.flags import OUTDATED
 from robench.trust.review import review
 
 
@@ -60,11 +62,11 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
     Stored cells in the place of one of them in the table stay out of the report.
     """
     bench.store.prepare()
-    answered, failures = answers(bench, evaluations, limit)
+    answered, failures = answer_each(bench, evaluations, limit)
     sizes = {scale(evaluation, limit, bench.catalog, settings=False) for evaluation in evaluations}
     table = None
     with reporting(bench):  # the last of several processes to write has read what all have found
-        stored = reviewed(bench.store, bench.catalog)
+        stored = reviewed(bench.known, published=True)
         known = {result.cell.key: result for result in stored}
         results = tuple(known.get(result.cell.key, result) for result in answered)
         found = [size(bench.catalog, one) for one in stored]
@@ -73,9 +75,25 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
         reported = one_each([*compress(stored, fits), *results])
         if reported:
             order = Order(map(bench.store.labels, evaluations))
-            table, _ = write_report(bench.store, reported, bench.catalog, order, redraw=False)
+            table, _ = write_report(bench.known, reported, order, redraw=False)
     missing = len(evaluations) - len(results)
     return Results(results, tuple(failures), bench.store.out, missing, table)
+
+
+def answer_each(
+    bench: Bench, evaluations: Sequence[Evaluation], limit: int | None
+) -> tuple[list[Result], list[str]]:
+    """What `answers` returns; says how many cells were read, and when they were made."""
+    before = {one.cell.key: one.cell for e in evaluations if (one := bench.store.result(e))}
+    answered, failures = answers(bench, evaluations, limit)
+    read = [one.cell.provenance for one in answered if before.get(one.cell.key) == one.cell]
+    if read:
+        dates = sorted({one.finished[:10] for one in read})
+        commits = sorted({one.commit for one in read if one.commit})
+        of = f" at commit {', '.join(commits)}" if commits else ""
+        made = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+        bench.say(f"read {len(read)} {'cell' if len(read) == 1 else 'cells'}, made {made}{of}")
+    return answered, failures
 
 
 def stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
@@ -94,26 +112,40 @@ def stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
     raise SpecError(f"no stored cells of method '{typed}'; {hint}")
 
 
-def reviewed(store: Store, catalog: Catalog) -> list[Result]:
-    """Every stored result, the latest last, with its flags; different data have different names."""
-    return latest_last(told_apart(review(store.results(), catalog.attack)))
+def reviewed(known: Known, published: bool = False) -> list[Result]:
+    """Every stored result, the latest last, with its flags; different data have different names.
+
+    One that today's code, data and weights would not give says so. If ``published``, only a
+    published one may: others are left out, as a run computes them again.
+    """
+    return latest_last(told_apart(flagged(known, known.store.results(), published)))
 
 
-def stored(store: Store, catalog: Catalog) -> list[Result]:
+def flagged(known: Known, results: Iterable[Result], published: bool = False) -> list[Result]:
+    """The results with their flags; outdated ones say nothing of the others. See `reviewed`."""
+    current, outdated = known.split(results)
+    shown = [one for one in outdated if not published or known.store.is_published(one)]
+    marked = (
+        replace(one, flags=(*one.flags, OUTDATED)) for one in review(shown, known.catalog.attack)
+    )
+    return [*review(current, known.catalog.attack), *marked]
+
+
+def stored(known: Known) -> list[Result]:
     """The same. Raises SpecError where there is none."""
-    results = reviewed(store, catalog)
+    results, out = reviewed(known), known.store.out
     if not results:
-        raise SpecError(f"no results in {store.out}; `robench run --out {store.out}` makes some")
+        raise SpecError(f"no results in {out}; `robench run --out {out}` makes some")
     return results
 
 
-def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[Result]:
+def latest(known: Known) -> list[Result]:
     """The stored results of the latest one's size, one for each place in the table.
 
-    ``say`` is called with what is left out. Raises SpecError where nothing is stored.
+    Says what is left out. Raises SpecError where nothing is stored.
     """
-    results = stored(store, catalog)
-    sizes = [size(catalog, result) for result in results]
+    results = stored(known)
+    sizes = [size(known.catalog, result) for result in results]
     table = table_size(sizes)
     alike = list(compress(results, (own.fits(table) for own in sizes)))
     reported = one_each(alike)
@@ -122,7 +154,7 @@ def latest(store: Store, catalog: Catalog, say: Callable[[str], None]) -> list[R
     if len(reported) < len(alike):
         left.append(f"{len(alike) - len(reported)} with the place of a later one")
     if left:
-        say(f"reported {len(reported)} cells at {table}; left out {'; '.join(left)}")
+        known.say(f"reported {len(reported)} cells at {table}; left out {'; '.join(left)}")
     return reported
 
 
@@ -135,11 +167,16 @@ def left_out(made: Comparison) -> str:
     return f"compared {pairs} pairs of cells; left out {left}, {why}" if left else ""
 
 
-def scales(results: Sequence[Result], catalog: Catalog) -> str:
-    """Every scale among the results, in words, for the caption of their table."""
-    own = {size(catalog, result, settings=True) for result in results}
+def scales(results: Sequence[Result], known: Known) -> str:
+    """Every scale among the results, in words, for the caption of their table.
+
+    Older code that was accepted is named behind it.
+    """
+    own = {size(known.catalog, result, settings=True) for result in results}
     trained = {one for one in own if one.training}
-    return "; ".join(sorted(map(str, trained or own)))
+    words = "; ".join(sorted(map(str, trained or own)))
+    code = ", ".join(sorted(what.removeprefix(CODE) for what in known.accepted))
+    return f"{words}. Older code of {code} was accepted" if code else words
 
 
 def size(catalog: Catalog, result: Result, settings: bool = False) -> Scale:
@@ -148,9 +185,8 @@ def size(catalog: Catalog, result: Result, settings: bool = False) -> Scale:
 
 
 def write_report(
-    store: Store,
+    known: Known,
     results: Sequence[Result],
-    catalog: Catalog,
     order: Order,
     redraw: bool = True,
 ) -> tuple[Table, list[Path]]:
@@ -158,6 +194,7 @@ def write_report(
 
     Without ``redraw``, figures of a report whose text stays the same are left as they are.
     """
+    store, catalog = known.store, known.catalog
     results = sorted(results, key=lambda result: result.cell.key)
     first = {result.cell.evaluation.probing.source: result for result in results}
     cards = ((result, store.card(source)) for source, result in first.items())
@@ -166,7 +203,7 @@ def write_report(
         for one, card in cards
         if card is not None and card.losses
     ]
-    table = pivot(results, scale=scales(results, catalog), order=order)
+    table = pivot(results, scale=scales(results, known), order=order)
     metrics = {name: catalog.component("metrics", name) for name in catalog.names("metrics")}
     paths = write(results, curves, table, store.out, order=order, metrics=metrics, redraw=redraw)
     return table, paths
@@ -185,7 +222,7 @@ def listed(places: Places, catalog: Catalog, warn: Callable[[str], None]) -> Ite
         yield "no results yet; `robench run` makes some"
     for folder in folders:
         store = Store(folder, places.zoo, warn, labels=catalog.labels)
-        results = reviewed(store, catalog)
+        results = reviewed(Known(catalog, store, warn))
         for result in sorted(results, key=lambda result: result.cell.key):
             labels = result.labels
             attack = " ".join(filter(None, (labels.attack, result.norm, result.eps)))

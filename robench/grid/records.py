@@ -12,6 +12,8 @@ from robench.grid.spec import Spec, parse_number, show
 SCHEMA = 4
 """The version of the files; others are not read."""
 
+CODE, DATA, WEIGHTS = "the code of ", "the data", "the weights"
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -43,12 +45,12 @@ class Identity:
         """The names of what is not the same in both; what either does not know is not compared."""
         ours, theirs = dict(self.code), dict(other.code)
         both = [name for name in ours if name in theirs]
-        names = [f"the code of {name}" for name in both if ours[name] != theirs[name]]
+        names = [f"{CODE}{name}" for name in both if ours[name] != theirs[name]]
         if self.data and other.data and self.data != other.data:
-            names.append("the data")
+            names.append(DATA)
         pairs = list(zip(self.parents, other.parents, strict=False))
         if len(self.parents) != len(other.parents) or any(a and b and a != b for a, b in pairs):
-            names.append("the weights")
+            names.append(WEIGHTS)
         return tuple(names)
 
 

@@ -117,6 +117,10 @@ class Store:
         """A stored result."""
         return self._result(self._path(evaluation).name)
 
+    def is_published(self, result: Result) -> bool:
+        """Whether the result is on the shelf alone."""
+        return not self._path(result.cell.evaluation).exists()
+
     def results(self) -> Iterator[Result]:
         """Every stored result, by name."""
         names = {path.name for root in self._folders for path in (root / "cells").glob("*.json")}

@@ -13,6 +13,7 @@ import torch
 RANDOM, BATCH, RECOMPUTED = "random", "batch", "recomputed"
 SUBSET, BUDGET, MASKED, GAP = "subset", "budget", "masked", "gap"
 UNDERFITTED, COLLAPSED = "underfitted", "collapsed"
+OUTDATED = "outdated"
 
 MEANINGS: Mapping[str, str] = {
     RANDOM: "the model's outputs change from call to call",
@@ -24,6 +25,7 @@ MEANINGS: Mapping[str, str] = {
     GAP: "a stronger attack leaves over 10 points less, so that the true accuracy is lower",
     UNDERFITTED: "the probe is below the best linear layer on the same features",
     COLLAPSED: "the encoder's features are nearly constant, whatever the image",
+    OUTDATED: "measured with other code, data or weights than today's",
 }
 """In one sentence each, for the footnotes of a table."""
 
