@@ -32,6 +32,18 @@ def check_data(data: Data, where: str) -> None:
     Raises DataError unless each part has uint8 images of one size with a label each, and the
     training part has images of every class, of which there are at least two.
     """
+    kinds: dict[str, type] = {"classes": tuple}
+    for name in ("train", "held_out", "test"):
+        kinds |= {f"{name}.images": np.ndarray, f"{name}.labels": np.ndarray}
+    for place, kind in kinds.items():
+        found: object = data
+        for attribute in place.split("."):
+            found = getattr(found, attribute, None)
+        if not isinstance(found, kind):
+            raise DataError(
+                f"{where}: {place} is a {type(found).__name__}, expected a {kind.__name__}; a data "
+                "set's load() returns Data of three Splits and a tuple of class names"
+            )
     size = data.train.images.shape[1:]
     for name in ("train", "held_out", "test"):
         split: Split = getattr(data, name)
@@ -43,8 +55,9 @@ def check_data(data: Data, where: str) -> None:
             raise DataError(f"{found}, the training images {list(size)}")
         if len(images) == 0:
             raise DataError(f"{part}: no images in it, expected at least one")
-        if len(split.labels) != len(images):
-            raise DataError(f"{part}: {len(images)} images but {len(split.labels)} labels")
+        if split.labels.shape != (len(images),):
+            labels = "×".join(map(str, split.labels.shape))
+            raise DataError(f"{part}: {len(images)} images but {labels} labels")
         check_labels(split.labels, len(data.classes), part)
     counts = np.bincount(data.train.labels, minlength=len(data.classes))
     if len(counts) < 2:
