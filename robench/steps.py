@@ -37,7 +37,7 @@ def steps(
         last, before, count = kept.pop("order"), generator.get_state(), int(found.values["done"])
         if not 0 < count <= total or not last.sort().values.equal(torch.arange(rows)):
             raise ValueError("it is of other images or epochs")
-        if not kept.keys() >= fresh.keys() or len(found.tensors) != found.values["tensors"]:
+        if len(found.tensors) != found.values["tensors"]:
             raise ValueError("it lacks some tensors")
         try:
             generator.set_state(kept.pop("generator"))
@@ -79,5 +79,5 @@ def _restore(optimizer: Optimizer, kept: dict[str, Tensor]) -> None:
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
     for weights, own in optimizer.state.items():
         shapes = {slot.shape for slot in own.values()} - {torch.Size([])}
-        if shapes - {weights.shape}:
+        if own.keys() != next(iter(optimizer.state.values())).keys() or shapes - {weights.shape}:
             raise ValueError("it is of another optimizer")

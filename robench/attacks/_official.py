@@ -93,6 +93,7 @@ class OfficialAttack(Attack):
                 by, said = found.tensors["by"], found.values["warnings"]
                 fits = found.is_like({"x": images, "standing": labels.bool(), "by": labels})
                 fits &= found.values["done"] in range(len(self.members) + 1)
+                fits &= isinstance(said, list)
                 size = self.ball.size(found.tensors["x"].double(), images.double().to(by.device))
                 if not fits or size.max() > self.eps * 1.001 or set(map(type, said)) - {str}:
                     raise ValueError("it is of other images")

@@ -198,4 +198,6 @@ def test_fetch_unpacks_an_archive_that_is_whole(tmp_path: Path, patch: pytest.Mo
     patch.setattr("robench.data.download.urlopen", lambda *_, **__: pytest.fail("asked for"))
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(archived(CIFAR10, batches()))
     assert fetch("cifar10", tmp_path, silent) == tmp_path / "cifar-10-batches-py"
+    (tmp_path / "cifar-10-python.tar.gz").unlink()  # what is unpacked and whole is left as it is
+    assert fetch("cifar10", tmp_path, silent) == tmp_path / "cifar-10-batches-py"
     assert same(load(CIFAR10, tmp_path), in_three(TRAIN, TEST, CIFAR10.classes))

@@ -1,6 +1,6 @@
 """States of the right hash and the wrong content: refused in a line, and the numbers stay right."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,27 +60,36 @@ def shown(attempt: Attempt) -> str:
 def wrong(state: State) -> Iterator[tuple[str, State]]:
     """The state with one thing wrong, and what that is."""
     tensors, values = dict(state.tensors), dict(state.values)
-    few = [n for number, n in enumerate(tensors) if "." not in n or number % 13 == 0]
-    for name, tensor in ((name, tensors[name]) for name in few):
+    few = [n for number, n in enumerate(tensors) if "." not in n or number % 29 == 0]
+    for name in [*few, *(n for n in tensors if n.startswith("attack."))]:
+        tensor = tensors[name]
         others = {other: kept for other, kept in tensors.items() if other != name}
         yield f"no {name}", State(others, values)
+        for other in (f"{name}x", "objective.forward"):
+            yield f"{name} is {other}", State({**others, other: tensor}, values)
         for what, put in {
-            "longer": torch.cat(
-                [tensor.flatten(), tensor.flatten(), torch.ones(1).to(tensor.dtype)]
-            ),
+            "longer": torch.cat([tensor.flatten(), tensor.flatten()[:1], tensor.flatten()]),
+            "one": tensor.flatten()[:1],
             "empty": torch.zeros(0, dtype=tensor.dtype),
             "other": torch.zeros(3, 3, dtype=torch.float16),
         }.items():
             yield f"{name} {what}", State({**tensors, name: put}, values)
-    yield (
-        "more",
-        State({**tensors, "objective.forward": torch.ones(1), "more": torch.ones(1)}, values),
-    )
+    for name in {"label", "attack.x"} & tensors.keys():  # of other images
+        yield f"{name} of others", State({**tensors, name: 1 - tensors[name]}, values)
+    for name in ("more", "objective.encoder", "attack.x"):
+        yield f"{name} more", State({**tensors, name: torch.ones(1)}, values)
     yield "nothing", State({}, values)
+    for what, changed in wrong_values(values):
+        yield what, State(tensors, changed)
+    for what, changed in wrong_values(values.get("attack", {})):
+        yield f"attack: {what}", State(tensors, {**values, "attack": changed})
+
+
+def wrong_values(values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for name in values:
-        yield f"no {name}", State(tensors, {n: value for n, value in values.items() if n != name})
+        yield f"no {name}", {n: value for n, value in values.items() if n != name}
         for put in (None, -1, 10**9, "x", {"a": "b"}, [1], float("nan")):
-            yield f"{name} {put}", State(tensors, {**values, name: put})
+            yield f"{name} {put}", {**values, name: put}
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,15 @@ def test_states_are_removed_and_other_files_beside_them_are_not(
     assert (folder / "empty").is_dir()
 
 
+def test_states_behind_a_link_are_neither_used_nor_removed(tmp_path: Path) -> None:
+    before = strangers(tmp_path / "theirs/work")
+    (tmp_path / "unfinished").symlink_to(tmp_path / "theirs")
+    checkpoints = FileCheckpoints(tmp_path / "unfinished/work", {}, pytest.fail)
+    assert checkpoints.load() is None
+    checkpoints.clear()
+    assert files(tmp_path / "theirs/work") == before
+
+
 def test_figures_of_other_names_stay(tmp_path: Path) -> None:
     finished(tmp_path)
     figures = tmp_path / "out/figures"
