@@ -7,12 +7,11 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
-from robench.contracts import Encoder, ProbeData, ProbeError, Run
+from robench.contracts import Encoder, ProbeData, Run
 from robench.probes._descent import linear_layer
 from robench.probes._on_images import OnAdversaries, crop_and_flip, pixels
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import ball
-from robench.tensors.batchnorm import CLEAN, adopt_branch
 from robench.tensors.modes import evaluating, frozen
 
 _NOISE = 0.001  # where the climb starts: at the image itself the divergence has no gradient
@@ -25,8 +24,8 @@ class AFF(OnAdversaries):
     The defaults are ACL's and RobustSSL's (ACL's train_trades.py:23-71; RobustSSL's
     Vanilla_Finetuning/utils.py:843-849, 859-862): PGD-10 in training, beta 6, a layer that starts
     from zero. For ACL on CIFAR-10 both take ``epochs=100, decay='40,60'`` (ACL's readme.md;
-    utils.py:820-824). ``branch`` "adversarial" starts from that BatchNorm branch, as ACL does
-    (train_trades.py:377-381).
+    utils.py:820-824). Of several BatchNorm branches the one that is evaluated is trained, as ACL
+    trains its adversarial one (train_trades.py:377-381).
 
     The last epoch counts, as in DynACL's code (test_AFF.py:280-300), and nothing is selected, so
     the held-out part is trained on too. ACL's code keeps the epoch that withstands PGD-20 best on a
@@ -40,7 +39,6 @@ class AFF(OnAdversaries):
     batch: int = 128
     decay: str = "15,20"
     beta: float = 6.0
-    branch: str = CLEAN
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,10 +52,6 @@ class AFF(OnAdversaries):
         return self.epochs * (self.steps + 3.5)
 
     def fit(self, encoder: Encoder, data: ProbeData, generator: Generator, run: Run) -> nn.Module:
-        try:
-            adopt_branch(encoder, self.branch)
-        except ValueError as error:
-            raise ProbeError(f"aff(branch={self.branch}): {error}") from None
         layer = linear_layer(encoder.width, data.classes, run.device)
         model = nn.Sequential(encoder, layer)
         images, labels = pixels(data.both, run.device)

@@ -61,19 +61,11 @@ def use_branch(module: nn.Module, branch: str) -> None:
 
     Raises ValueError for a branch that the module does not have.
     """
-    _check(module, branch)
+    if branch not in branches(module):
+        have = ", ".join(branches(module))
+        raise ValueError(f"no BatchNorm branch '{branch}'; this encoder has {have}")
     for norm in _branched(module):
         norm.branch = branch
-
-
-def adopt_branch(module: nn.Module, branch: str) -> None:
-    """Give the clean branch the parameters and statistics of ``branch``.
-
-    Raises ValueError for a branch that the module does not have.
-    """
-    _check(module, branch)
-    for norm in _branched(module):
-        norm.clean.load_state_dict(getattr(norm, branch).state_dict())
 
 
 @contextmanager
@@ -90,9 +82,3 @@ def through_branch(module: nn.Module, branch: str) -> Iterator[None]:
 
 def _branched(module: nn.Module) -> list[BranchedBatchNorm]:
     return [part for part in module.modules() if isinstance(part, BranchedBatchNorm)]
-
-
-def _check(module: nn.Module, branch: str) -> None:
-    if branch not in branches(module):
-        have = ", ".join(branches(module))
-        raise ValueError(f"no BatchNorm branch '{branch}'; this encoder has {have}")

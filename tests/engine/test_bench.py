@@ -410,20 +410,19 @@ CHANGING = "next(encoder.parameters()).data.zero_(); return nn.Linear(encoder.wi
 
 
 @pytest.mark.parametrize(
-    ("fit", "probe", "message"),
+    ("fit", "message"),
     [
-        ("return nn.Linear(encoder.width, data.classes + 1)", "mine", "that do not fit: "),
-        ("return nn.Sequential(nn.ReLU())", "mine", "Missing key(s) in state_dict"),
-        (CHANGING, "mine", "changed the encoder"),
-        ("pass", "aff(branch=adversarial)", "'adversarial'; this encoder has clean"),
+        ("return nn.Linear(encoder.width, data.classes + 1)", "that do not fit: "),
+        ("return nn.Sequential(nn.ReLU())", "Missing key(s) in state_dict"),
+        (CHANGING, "changed the encoder"),
     ],
 )
 def test_a_probe_that_fails_costs_only_its_cells(
-    lab: Lab, tmp_path: Path, fit: str, probe: str, message: str
+    lab: Lab, tmp_path: Path, fit: str, message: str
 ) -> None:
     (tmp_path / "mine.py").write_text(PROBE.replace("FIT", fit))
     lab.catalog = Catalog([*TOYS, tmp_path / "mine.py"])
-    results = lab.answers(ask(lab.catalog, probes=f"{probe},linear", attacks="pgd(steps=3)"))
+    results = lab.answers(ask(lab.catalog, probes="mine,linear", attacks="pgd(steps=3)"))
     assert [result.labels.probe for result in results] == ["linear", "linear"]
     assert [message in line for line in lab.failures] == [True]
     # The encoder that it changed is not the one that the others were measured on.

@@ -149,6 +149,14 @@ def test_a_finetuned_network_has_its_own_accuracies() -> None:
     assert fit == Fit(accuracy(model, TRAIN), accuracy(model, HELD_OUT))
 
 
+def test_without_a_held_out_part_nothing_is_compared() -> None:
+    data = ProbeData(TRAIN, part(0, 0), 4)
+    model = probe(SLF(epochs=1), Pooled().eval(), data, Generator(), RUN)
+    fit = fit_of(SLF(), model, data, RUN)
+    assert fit.held_out == fit.optimum == 0
+    assert not underfitted(fit.counts)
+
+
 def test_features_are_made_once() -> None:
     encoder, seen = Pooled().eval(), []
     encoder.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))

@@ -1,7 +1,6 @@
 """aff: TRADES in plain words, and the modes and branches of BatchNorm."""
 
 import copy
-import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -10,11 +9,11 @@ from batches import RUN, probe_data
 from torch import Generator, Tensor, nn
 
 from robench.catalog.catalog import Catalog
-from robench.contracts import Data, Encoder, ProbeError
+from robench.contracts import Data, Encoder
 from robench.engine.probe import probe as fitted
 from robench.probes.aff import AFF, trades
-from robench.tensors.batchnorm import add_branch, through_branch
-from robench.tensors.features import fingerprint, to_images
+from robench.tensors.batchnorm import add_branch, use_branch
+from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
 
 EPS, STEP, STEPS, BETA = 8 / 255, 2 / 255, 10, 6.0
@@ -93,28 +92,14 @@ def test_batchnorm_is_in_eval_mode_for_the_adversary_and_in_train_mode_for_the_l
     assert probe.passes() == 0.5 + 4 + 2 * 1.5
 
 
-def test_the_adversarial_branch_can_be_the_start(encoder: Encoder, data: Data) -> None:
+def test_of_two_branches_the_one_in_use_is_trained(encoder: Encoder, data: Data) -> None:
     add_branch(encoder, "adversarial", momentum=0.01)
-    adversarial = encoder.eval().layers[1].adversarial
-    with torch.no_grad():
-        adversarial.weight.fill_(3.0)
-        adversarial.running_mean.fill_(0.2)
-    images = to_images(data.test.images, "cpu")
-    with through_branch(encoder, "adversarial"):
-        expected = encoder(images)
-    trained = copy.deepcopy(encoder)
-    tiny = AFF(epochs=1, lr=1e-30, batch=200, steps=1, branch="adversarial")
-    layer = tiny.fit(trained, probe_data(data), dice(), RUN)
-    trained.layers[1].clean.running_mean.copy_(adversarial.running_mean)
-    trained.layers[1].clean.running_var.copy_(adversarial.running_var)
-    torch.testing.assert_close(trained(images), expected)
-    assert layer.weight.shape == (3, encoder.width)
-    clean = fitted(
-        dataclasses.replace(tiny, branch="clean"), encoder, probe_data(data), dice(), RUN
-    )
-    assert torch.equal(clean.encoder.layers[1].clean.weight, encoder.layers[1].clean.weight)
-
-
-def test_a_branch_that_is_not_there_is_refused(encoder: Encoder, data: Data) -> None:
-    with pytest.raises(ProbeError, match="no BatchNorm branch 'adversarial'; this encoder has cle"):
-        fitted(AFF(branch="adversarial"), encoder, probe_data(data), dice(), RUN)
+    use_branch(encoder, "adversarial")
+    given = encoder.layers[1]
+    found = fitted(AFF(epochs=1, batch=60, steps=1), encoder, probe_data(data), dice(), RUN)
+    trained = found.encoder.layers[1]
+    assert trained.branch == "adversarial"
+    assert not torch.equal(trained.adversarial.weight, given.adversarial.weight)
+    assert not torch.equal(trained.adversarial.running_mean, given.adversarial.running_mean)
+    for name, tensor in given.clean.state_dict().items():
+        assert torch.equal(trained.clean.state_dict()[name], tensor)

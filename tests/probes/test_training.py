@@ -35,7 +35,7 @@ AUTHORS: dict[type[Descending], dict[str, Any]] = {
     },
     AFF: {
         **{"lr": 0.1, "epochs": 25, "batch": 128, "decay": "15,20", **FINETUNING, **PGD},
-        **{"beta": 6.0, "branch": "clean"},
+        "beta": 6.0,
     },
 }
 

@@ -10,7 +10,6 @@ from robench.tensors.batchnorm import (
     CLEAN,
     BranchedBatchNorm,
     add_branch,
-    adopt_branch,
     branches,
     through_branch,
     use_branch,
@@ -86,9 +85,8 @@ def test_the_momentum_is_the_share_of_the_new_batch() -> None:
 
 def test_an_unknown_branch_is_refused() -> None:
     encoder = make()
-    for change in (use_branch, adopt_branch):
-        with pytest.raises(ValueError, match=r"'adversarial'; this encoder has clean$"):
-            change(encoder, ADVERSARIAL)
+    with pytest.raises(ValueError, match=r"'adversarial'; this encoder has clean$"):
+        use_branch(encoder, ADVERSARIAL)
     add_branch(encoder, ADVERSARIAL, momentum=0.01)
     with pytest.raises(ValueError, match="'dirty'; this encoder has clean, adversarial"):
         use_branch(encoder, "dirty")
@@ -129,19 +127,3 @@ def test_only_branches_that_every_batchnorm_has_can_be_used() -> None:
     assert branches(both) == (CLEAN,)
     with pytest.raises(ValueError, match="no BatchNorm branch 'weak'"):
         use_branch(both, "weak")
-
-
-def test_the_clean_branch_can_adopt_another() -> None:
-    encoder = make(ADVERSARIAL, momentum=0.5)
-    with through_branch(encoder, ADVERSARIAL):
-        encoder(batch(1))
-        adversarial = encoder.eval()(batch())
-    before, clean = statistics(encoder, ADVERSARIAL), encoder(batch())
-    adopt_branch(encoder, CLEAN)
-    assert torch.equal(encoder(batch()), clean)
-    adopt_branch(encoder, ADVERSARIAL)
-    assert torch.equal(encoder(batch()), adversarial)
-    assert not torch.equal(clean, adversarial)
-    encoder.train()(batch(2))
-    assert equal(statistics(encoder, ADVERSARIAL), before)
-    assert {norm.clean.momentum for norm in norms(encoder)} == {0.1}
