@@ -141,28 +141,11 @@ def test_a_damaged_cell_is_left_out_with_one_line(
     assert files(store.out.parent) == before
 
 
-ALTERED = {
-    "evaluation": {"batch": 7},
-    "identity": {"data": "0"},
-    "limit": 17,
-    "notes": ["randomized"],
-    "counts": {"zero-gradients": 1},
-    "seconds": 1.0,
-    "provenance": {"device": "cuda"},
-    "sha256": "0",
-    "new": 1,
-}
-
-
-@pytest.mark.parametrize("field", ALTERED)
+@pytest.mark.parametrize("altered", [{"limit": 17}, {"notes": ["randomized"]}, {"new": 1}])
 def test_a_field_that_was_altered_is_noticed(
-    store: Store, asked: Evaluation, path: Path, said: list[str], field: str
+    store: Store, asked: Evaluation, path: Path, said: list[str], altered: dict[str, object]
 ) -> None:
-    content, value = json.loads(path.read_bytes()), ALTERED[field]
-    if isinstance(value, dict):
-        value = {**content[field], **value}
-    assert content.get(field) != value
-    path.write_text(json.dumps({**content, field: value}))
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), **altered}))
     assert store.result(asked) is None
     assert "its fields differ from what was written" in said[0]
 
