@@ -291,6 +291,47 @@ def test_a_checkpoint_is_evaluated_again_when_its_data_changed(desk: Desk) -> No
     assert before != desk.cells() == desk.cells("fresh")
 
 
+LABELLED = """
+from robench.contracts import Encoder, Objective
+from torch import nn
+class Labelled(Objective):
+    def __init__(self, encoder: Encoder, *, labels: bool = True):
+        super().__init__()
+        self.encoder, self.head, self.uses_labels = encoder, nn.Linear(encoder.width, 4), labels
+    def forward(self, batch):
+        labels = batch.labels if self.uses_labels else batch.index % 4
+        return nn.functional.cross_entropy(self.head(self.encoder(batch.images)), labels)
+"""
+
+
+def test_labels_are_data_of_a_method_that_uses_them(desk: Desk) -> None:
+    (desk.folder / "labelled.py").write_text(LABELLED)
+    asked = {"sources": FILE, "methods": "labelled,labelled(labels=false)"}
+    words = ("--plugin", str(desk.folder / "labelled.py"))
+    desk.run(*words, **asked)
+    before = {
+        path.parent.name: path.read_bytes()
+        for path in sorted((desk.folder / "zoo").glob("*/encoder.safetensors"))
+    }
+    npz(desk.folder / "x.npz", turn=1)
+    desk.run(*words, **asked)
+    kept = [
+        data == (desk.folder / "zoo" / name / "encoder.safetensors").read_bytes()
+        for name, data in before.items()
+    ]
+    assert sorted(kept) == [False, True]
+
+
+def test_cells_of_what_is_not_at_hand_stand_beside_those_that_are(desk: Desk) -> None:
+    (desk.folder / "labelled.py").write_text(LABELLED)
+    words = ("--plugin", str(desk.folder / "labelled.py"))
+    desk.run(*words, sources=FILE, methods="labelled")
+    desk.run(sources=FILE)
+    assert set(desk.frame()["method"]) == {"labelled(labels=true)", "mirror"}
+    (desk.folder / "x.npz").write_bytes(b"damaged")
+    assert "the data npz(path=x.npz) changed since" in desk.run().out
+
+
 # --- weights
 
 

@@ -38,6 +38,7 @@ class Catalog:
     def __init__(self, files: Sequence[Path] = ()) -> None:
         self._plugins: dict[tuple[str, str], ModuleType] = {}
         self._codes: dict[str, Code] = {}
+        self._labels: dict[Spec, bool] = {}
         for name, module in (*plugins.installed(), *map(plugins.load, files)):
             kind = plugins.kind_of(module, name)
             if name in self.names(kind):
@@ -176,6 +177,12 @@ class Catalog:
             file = Path(inspect.getfile(self.component(kind, spec.name)))
             self._codes[name] = code_of(name, file)
         return self._codes[name]
+
+    def uses_labels(self, spec: Spec) -> bool:
+        """Whether a resolved method is trained with labels."""
+        if spec not in self._labels:
+            self._labels[spec] = bool(self._try("methods", spec).uses_labels)
+        return self._labels[spec]
 
     def schedule(self, spec: Spec) -> Recipe | None:
         """The schedule of its own that a resolved method has; None where it has none."""

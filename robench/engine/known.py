@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.revisions import Code, stage
-from robench.contracts import Data
+from robench.contracts import Data, DataError
 from robench.data import splits
 from robench.data.sources import Sources
 from robench.engine.subset import training_subset
@@ -85,7 +85,10 @@ class Known:
         current, outdated = list[Result](), list[Result]()
         for one in sorted(results, key=lambda one: one.cell.provenance.finished, reverse=True):
             evaluation, weights = one.cell.evaluation, one.identity.parents[:1]
-            changed = self._counting(self._changes(evaluation, one))
+            try:
+                changed = self._counting(self._changes(evaluation, one))
+            except DataError:  # nobody asked for these, and they may be damaged
+                changed = (f"{DATA} {evaluation.probing.dataset}",)
             if not changed and latest.setdefault(evaluation.probing, weights) != weights:
                 changed = (WEIGHTS,)
             counts.update(changed)
@@ -146,16 +149,15 @@ class Known:
     def _code(self, question: Question) -> list[Code]:
         """The code of components and stages; that of a plug-in that is not at hand is left out."""
         match question:
-            case Pretraining(objective, encoder):
-                named = [("methods", objective), ("encoders", encoder)]
-                own = "pretrain"
+            case Pretraining(objective, encoder, teacher=teacher):
+                named, own = [("methods", objective), ("encoders", encoder)], "pretrain"
+                named += [] if teacher is None else [("encoders", teacher.encoder)]
             case Probing(source, probe):
-                named = [("encoders", source.encoder), ("probes", probe)]
-                own = "probe"
-            case Evaluation(probing, attack):
-                named = [("encoders", probing.source.encoder), ("probes", probing.probe)]
-                named += [("attacks", attack)]
-                own = "evaluate"
+                named, own = [("encoders", source.encoder), ("probes", probe)], "probe"
+            case Evaluation(probing, attack, surrogate=surrogate):
+                named, own = [("attacks", attack)], "evaluate"
+                for one in filter(None, (probing, surrogate)):
+                    named += [("encoders", one.source.encoder), ("probes", one.probe)]
             case Imported():
                 return []
         found = []
@@ -168,21 +170,21 @@ class Known:
         """The SHA-256 of what is used of the data; "" where their files are missing."""
         if self.sources is None:
             return ""
-        match question:
-            case Pretraining(dataset=name, recipe=recipe):
-                method = self.catalog.component("methods", question.objective.name)
-                used: tuple[object, ...] = recipe.images, method.uses_labels
-                of: Callable[..., str] = _of_training
-            case Probing(dataset=name, images=images):
-                used, of = (images,), _of_fitting
-            case Evaluation(probing=Probing(dataset=name)):
-                used, of = (), _of_test
-            case Imported():
-                return ""
-        found = self.sources.digest(name, f"{of.__name__}{used}", lambda data: of(data, *used))
-        if not found:
-            self._once(f"{name} is not here: stored answers were not compared with it")
-        return found
+        try:
+            match question:
+                case Pretraining(objective, dataset=name, recipe=recipe):
+                    labelled = self.catalog.uses_labels(objective)
+                    used: tuple[object, ...] = recipe.images, labelled
+                    of: Callable[..., str] = _of_training
+                case Probing(dataset=name, images=images):
+                    used, of = (images,), _of_fitting
+                case Evaluation(probing=Probing(dataset=name)):
+                    used, of = (), _of_test
+                case Imported():
+                    return ""
+            return self.sources.digest(name, f"{of.__name__}{used}", lambda data: of(data, *used))
+        except SpecError:  # a plug-in's that is not at hand
+            return ""
 
     def _stored(self, parent: Question) -> Card | Fitted | None:
         assert not isinstance(parent, Evaluation)
