@@ -37,7 +37,7 @@ class Rank(Enum):
 
 @dataclass(frozen=True)
 class Standing:
-    """A number among the others of its column.
+    """A number among the ``rivals`` of its column, itself included.
 
     ``first`` to ``last`` are the ranks that it may have: as many are distinguished from it, and
     better, or worse.
@@ -46,6 +46,13 @@ class Standing:
     rank: Rank
     first: int
     last: int
+    rivals: int
+
+    def __str__(self) -> str:
+        """The ranks, ``#2`` or ``#1-3``; "" where they could be any."""
+        if (self.first, self.last) == (1, self.rivals):
+            return ""
+        return f"#{self.first}" if self.first == self.last else f"#{self.first}-{self.last}"
 
 
 def paired(a: Seeds, b: Seeds) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -106,6 +113,6 @@ def rank_column(column: Mapping[R, Seeds]) -> dict[R, Standing]:
         below = sum(apart(row, other) for other in rivals if rivals[other] < value)
         if value == top and len(best) < len(rivals):
             rank = Rank.BEST
-        return Standing(rank, 1 + above, len(rivals) - below)
+        return Standing(rank, 1 + above, len(rivals) - below, len(rivals))
 
     return {row: standing(row) for row in rivals}

@@ -10,7 +10,7 @@ from itertools import chain
 
 import pandas as pd
 
-from robench.report.ranking import Rank, Standing
+from robench.report.ranking import Rank
 from robench.report.table import TIED, Entry, Note, Number, Table
 
 MISSING = "–"
@@ -127,7 +127,7 @@ def comma_separated(table: Table) -> str:
     def fields(entry: Entry) -> list[str]:
         if not isinstance(entry, Number):
             return [entry or "", *[""] * spread, ""]
-        standing = [entry.standing.rank.value, ranks(entry.standing)] if entry.standing else []
+        standing = [entry.standing.rank.value, str(entry.standing)] if entry.standing else []
         marks = [entry.mark, *standing, *(f"flagged: {flag}" for flag in entry.flags)]
         sd = "" if entry.sd is None else f"{entry.sd:.1f}"
         return [f"{entry.value:z.1f}", *[sd] * spread, "; ".join(filter(None, marks))]
@@ -228,13 +228,8 @@ def _show(
     marks = [TIED if _rank(entry) is Rank.TIED else "", *map(table.letters.get, entry.flags)]
     shown = ",".join(mark for mark in marks if mark)
     text += raised(escape(shown)) if shown else ""
-    return text + (lowered(escape(ranks(entry.standing))) if entry.standing else "")
-
-
-def ranks(standing: Standing) -> str:
-    """The ranks that a number may have: ``#2`` or ``#1-3``."""
-    first, last = standing.first, standing.last
-    return f"#{first}" if first == last else f"#{first}-{last}"
+    ranks = str(entry.standing or "")
+    return text + (lowered(escape(ranks)) if ranks else "")
 
 
 def _rank(number: Number) -> Rank:

@@ -10,16 +10,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 from robench.grid.records import Result
-from robench.report.ranking import TEST, Standing
+from robench.report.ranking import TEST, Rank, Standing
 from robench.report.results import natural
 from robench.trust.flags import TEST_IMAGES, doubts, explain
 from robench.trust.statistics import mean_sd
 
 TIED = "†"
-_STANDINGS = (
-    (TIED, "tied with the best of its column"),
-    ("#", f"the ranks that a row may have; rows are tied if they do not differ by the {TEST}"),
-)
 
 
 @dataclass(frozen=True)
@@ -93,12 +89,17 @@ class Table:
     @property
     def footnotes(self) -> list[Note]:
         """The notes, the meaning of ranks where there are any, and that of each flag."""
-        ranked = any(one.standing for one in self.numbers)
+        standings = [one.standing for one in self.numbers if one.standing]
+        tied = [Note(TIED, "tied with the best of its column")] * any(
+            one.rank is Rank.TIED for one in standings
+        )
+        ranks = [Note("#", "the ranks that it may have in its column")] * any(map(str, standings))
+        test = [Note("", f"Numbers differ by the {TEST}.")] * bool(standings)
         flags = [
             Note(letter, explain(flag) if letter else f"All numbers {explain(flag)}")
             for flag, letter in self.letters.items()
         ]
-        return [*self.notes, *(map(Note._make, _STANDINGS) if ranked else ()), *flags]
+        return [*self.notes, *tied, *ranks, *test, *flags]
 
 
 def number(seeds: Collection[Result], standing: Standing | None = None, mark: str = "") -> Number:
