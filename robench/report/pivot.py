@@ -71,7 +71,7 @@ def pivot(results: Iterable[Result], *, scale: str, order: Order | None = None) 
     table = Table(
         _caption(places.values(), alike, scale), tuple(shown), tuple(names), tuple(groups)
     )
-    notes = (*_fewer_seeds(places, lines, table), *_controls(places, lines, table))
+    notes = (*_fewer_seeds(places), *_controls(places, lines, table))
     return dataclasses.replace(table, notes=tuple(Note("", note) for note in notes))
 
 
@@ -110,14 +110,16 @@ def _caption(places: Collection[Seeds], alike: Sequence[str], scale: str) -> str
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 
-def _fewer_seeds(places: Places, lines: Sequence[Labels], table: Table) -> Iterator[str]:
-    """The rows with numbers of fewer seeds than others have."""
+def _fewer_seeds(places: Places) -> Iterator[str]:
+    """The methods with numbers of fewer seeds than others have, in a line."""
     every = {seed for seeds in places.values() for seed in seeds}
-    for line, row in zip(lines, table.rows, strict=True):
-        own = {tuple(sorted(seeds)) for (one, _), seeds in places.items() if one == line}
-        fewer = [", ".join(map(str, seeds)) for seeds in sorted(own) if len(seeds) < len(every)]
-        if fewer:
-            yield f"Fewer seeds: {', '.join(row.names)} has numbers of seed {'; '.join(fewer)}."
+    fewer = defaultdict[tuple[int, ...], dict[str, None]](dict)
+    for (line, _), seeds in sorted(places.items(), key=lambda place: sorted(place[1])):
+        if len(seeds) < len(every):
+            fewer[tuple(sorted(seeds))][line.method] = None
+    if fewer:
+        numbers = (f"{', '.join(map(str, own))}: {', '.join(sorted(fewer[own]))}" for own in fewer)
+        yield f"Some numbers are of fewer seeds ({'; '.join(numbers)})."
 
 
 def _controls(places: Places, lines: Sequence[Labels], table: Table) -> Iterator[str]:

@@ -12,7 +12,7 @@ import torch
 
 RANDOM, BATCH, RECOMPUTED = "random", "batch", "recomputed"
 SUBSET, BUDGET, MASKED, GAP = "subset", "budget", "masked", "gap"
-UNDERFITTED, COLLAPSED = "underfitted", "collapsed"
+UNDERFITTED, COLLAPSED, REPAIRED = "underfitted", "collapsed", "repaired"
 OUTDATED = "outdated"
 
 MEANINGS: Mapping[str, str] = {
@@ -23,6 +23,7 @@ MEANINGS: Mapping[str, str] = {
     BUDGET: "the attack ran with less than its standard budget",
     MASKED: "signs of masked gradients, so that the true accuracy may be lower",
     GAP: "a stronger attack leaves over 10 points less, so that the true accuracy is lower",
+    REPAIRED: "more images are right attacked than clean: the attack repairs what it should break",
     UNDERFITTED: "the probe is below the best linear layer on the same features",
     COLLAPSED: "the encoder's features are nearly constant, whatever the image",
     OUTDATED: "measured with other code, data or weights than today's",

@@ -80,6 +80,8 @@ def own_flags(one: Evidence) -> frozenset[str]:
     found = {NOTES[note] for note in one.notes if note in NOTES}
     if counts.get(flags.RECOMPUTED_OTHERWISE, 0) > 0:
         found.add(RECOMPUTED)
+    if (one.outcome.prediction == one.outcome.label).sum() > right:
+        found.add(flags.REPAIRED)
     if n < counts.get(flags.TEST_IMAGES, n):
         found.add(SUBSET)
     if underfitted(counts):

@@ -187,6 +187,18 @@ def test_figures_without_data_are_left_out():
     assert not eps_curve.is_complete({0.0, 8.0}, {0.0, 4.0, 8.0})  # a line would cross an eps
 
 
+def test_a_control_leaves_the_curves_their_room():
+    results = [clean(0.8), *(attacked(0.3, "pgd", eps, "plain") for eps in ("8/255", "1"))]
+    (axis,) = drawn(eps_curve, points(frame(results))).axes
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["0", "8/255"]
+
+
+def test_the_legend_of_a_trade_off_counts_the_seeds_of_both_accuracies():
+    several = [clean(0.8, seed=seed) for seed in (0, 1)]
+    text = said(trade_off, [*several, attacked(0.3, "pgd", "8/255", "plain")])
+    assert "bars: 95% interval, or standard deviation over 2 seeds" in text
+
+
 def test_transfer_has_sources_down_targets_across_and_a_dash_where_nothing_is():
     shares = {("a", "a"): 0.9, ("a", "b"): 0.4, ("b", "b"): 0.6}
     results = [clean(share, source=s, target=t) for (s, t), share in shares.items()]

@@ -162,7 +162,7 @@ def test_mean_and_spread_over_seeds():
     assert number.sd == pytest.approx(10.1 / np.sqrt(2))
     assert entry(table, "rocl").sd is None
     assert "mean ± standard deviation over 2 seeds (0, 1)" in table.caption
-    assert [note.text for note in table.notes] == ["Fewer seeds: rocl has numbers of seed 0."]
+    assert [note.text for note in table.notes] == ["Some numbers are of fewer seeds (0: rocl)."]
     assert "Wilson intervals of numbers of one seed: half width 1.9 points" in table.caption
     assert "Wilson" not in table_of(*results[:2]).caption
 
@@ -218,7 +218,7 @@ def test_best_and_what_is_not_distinguished_from_it():
     both = table(0, 5)
     assert (rank(both, "best"), rank(both, "close")) == (Rank.BEST, Rank.TIED)
     assert ranks(both, "best", "close") == [(1, 2), (1, 2)]
-    assert [note.mark for note in both.footnotes] == ["†", "#"]
+    assert [note.mark for note in both.footnotes] == ["†", ""]
     assert "Holm's correction for all pairs of rows in the column" in both.footnotes[1].text
     assert rank(table(0, 6), "close") is Rank.NONE
     three = table(0, 6, 14)
@@ -226,6 +226,9 @@ def test_best_and_what_is_not_distinguished_from_it():
     three = table(0, 7, 8)
     assert [rank(three, n) for n in ("close", "behind")] == [Rank.NONE, Rank.NONE]
     assert ranks(three, "best", "close", "behind") == [(1, 1), (2, 3), (2, 3)]
+    assert [note.mark for note in three.footnotes] == ["#", ""]
+    shown = [str(entry(three, name).standing) for name in ("best", "close")]
+    assert shown == ["#1", "#2-3"]
     three = table(0, 5, 10)  # the second is as near to the best as to the last
     assert [rank(three, n) for n in ("close", "behind")] == [Rank.TIED, Rank.NONE]
     assert ranks(three, "best", "close", "behind") == [(1, 2), (1, 3), (2, 3)]

@@ -74,6 +74,14 @@ def test_a_share_over_its_line_beyond_sampling_error_is_masked(count: str, least
         assert flags(planted(first(500), counts={count: many})) == [expected]
 
 
+def test_more_right_attacked_than_clean_is_repaired() -> None:
+    clean = first(140)
+    assert flags(planted(first(620), clean=clean)) == [("repaired",)]
+    assert flags(planted(first(141), clean=clean)) == [("repaired",)]
+    assert flags(planted(first(620)[::-1], clean=first(620))) == [()]  # breaks as many
+    assert planted(first(620), clean=clean).correct == 140
+
+
 def test_gradients_count_among_what_was_right_at_first() -> None:
     one = planted(first(500), counts={"flat": 16})
     assert flags(one) == [()]

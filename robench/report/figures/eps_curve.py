@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 
 def draw(points: pd.DataFrame) -> "Figure | None":
-    """A line per method and attack, a panel per data set and norm; None where none has an eps."""
+    """A line per method and attack, a panel per data set and norm; None where none has an eps.
+
+    Controls, in linf from 0.5 on, would leave the other radii no room, and stand in the table only.
+    """
     looks = style.looks(points["series"])
-    points = points[(points["attack"] == CLEAN) | (points["size"] > 0)]
+    control = (points["norm"] == "linf") & (points["size"] >= 0.5)
+    points = points[(points["attack"] == CLEAN) | (points["size"] > 0) & ~control]
     attacked = points[points["attack"] != CLEAN]
     if attacked.empty:
         return None

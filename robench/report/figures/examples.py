@@ -52,8 +52,10 @@ def magnification(change: npt.NDArray[np.float32]) -> float:
 def _draw_page(page: Sequence[Result]) -> "Figure":
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(style.WIDTH, 2.75 * len(page)))
-    for block, one in zip(figure.subfigures(len(page), squeeze=False).flat, page, strict=True):
+    heights = [2.75] * (len(page) - 1) + [3.1]  # the last has the rule below
+    figure = Figure(figsize=(style.WIDTH, sum(heights)))
+    blocks = figure.subfigures(len(page), squeeze=False, height_ratios=heights)
+    for block, one in zip(blocks.flat, page, strict=True):
         _draw_block(block, one)
     block.supxlabel("\n".join(textwrap.wrap(SHOWN, 60)), fontsize=7)
     return figure

@@ -27,9 +27,9 @@ def draw(points: pd.DataFrame) -> "Figure | None":
     attack = shown_attack(points)
     if attack is None:
         return None
-    clean = points[points["attack"] == CLEAN]
+    clean, robust = points[points["attack"] == CLEAN], under(points, attack)
     on = ["series", "source", "target"]
-    both = clean.merge(under(points, attack), on=on, suffixes=("", "_robust"))
+    both = clean.merge(robust, on=on, suffixes=("", "_robust"))
     if both.empty:
         return None
     both = in_domain(both)
@@ -58,5 +58,6 @@ def draw(points: pd.DataFrame) -> "Figure | None":
     figure.supxlabel("clean accuracy (%)")
     figure.supylabel(f"accuracy under\n{style.label(heading(points, attack), 24)} (%)")
     handles = [look.handle(one) for one, look in looks.items() if one in set(both["series"])]
-    style.legend(figure, handles, title=f"{legend(both, bars='bars', flag='×')}\n{SHOWN}")
+    title = legend(in_domain(pd.concat([clean, robust])), bars="bars", flag="×")
+    style.legend(figure, handles, title=f"{title}\n{SHOWN}")
     return figure

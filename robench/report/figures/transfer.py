@@ -35,7 +35,7 @@ def draw(points: pd.DataFrame) -> "Figure | None":
     series = list(dict.fromkeys(shown["series"]))
     sources, targets = ordered(shown["source"]), ordered(shown["target"])
     titles = {
-        (one, column): "\n".join(textwrap.wrap(f"{one}, {heading(points, column)}", 26))
+        (one, column): "\n".join(textwrap.wrap(f"{one}, {heading(points, column)}", 23))
         for one in series
         for column in columns
     }
