@@ -219,7 +219,7 @@ def compare(
     if worst_case is not None:
         names = [*map(str, specs("attacks", worst_case))]
         results += worst_cases(results, names, catalog.attack)
-    made = comparing.compare(results, a, b, partial(size, catalog), order)
+    made = comparing.compare(results, a, b, partial(size, known), order)
     if line := left_out(made):
         say(line)
     return made

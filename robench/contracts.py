@@ -122,7 +122,13 @@ class DataError(Exception):
 
 
 class Dataset(ABC):
-    """A source of labelled images. Subclasses are frozen dataclasses."""
+    """A source of labelled images. Subclasses are frozen dataclasses.
+
+    ``published`` is the number of test images that everybody's is measured on, if there is one:
+    results on fewer, also because the files have fewer, are flagged.
+    """
+
+    published: ClassVar[int | None] = None
 
     def files(self, root: Path) -> Sequence[Path] | None:
         """The files that `load` reads; () for a set that is drawn, and None if not known.

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -11,6 +12,7 @@ from commands import PLUGINS, finished, without_figures
 
 import robench
 from robench import api
+from robench.catalog.catalog import Catalog
 from robench.catalog.request import Request
 from robench.contracts import DataError
 from robench.engine.progress import silent
@@ -157,13 +159,59 @@ def test_a_run_reports_what_else_is_stored_at_its_scale(tmp_path: Path) -> None:
     assert len(list(Path("out/cells").glob("*.json"))) == 3  # two have grown
 
 
+def test_captions_and_estimates_have_the_numbers_of_images_that_are_used() -> None:
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, n in (("train", 120), ("val", 20), ("test", 40)):
+        arrays[f"{part}_images"] = rng.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
+        arrays[f"{part}_labels"] = np.arange(n) % 4
+    np.savez("few.npz", **arrays)
+    asked = {"sources": "npz(path=few.npz)", "images": 99_999_999, "limit": 1_000}
+    planned = "\n".join(
+        api.dry_run(methods="mirror", encoders="tiny", attacks="pgd", plugins=TOYS, **asked)
+    )
+    assert "2/255, 40 images: " in planned
+    assert "1,000" not in planned.replace("1000", "1,000")
+    results = toy_run(**asked)
+    assert {result.n for result in results} == {40}
+    assert results[0].flags == ()
+    for file in ("table.md", "table.tex"):
+        text = Path("out", file).read_text().replace("{,}", ",")
+        assert "on 40 test images" in text
+        assert "1 epoch of 140 images" in text
+        assert "probes on 140, 40 test images" in text
+        assert "99,999,999" not in text
+        assert "1,000" not in text
+    again = toy_run(**{**asked, "images": 150})  # other questions, but of the same size
+    assert "1 epoch of 140 images" in Path("out/table.md").read_text()
+    assert len(pd.read_csv("out/results.csv")) == len(again) == 2
+
+
+def test_a_test_set_whose_files_have_less_than_was_published_is_a_subset() -> None:
+    for name in ("cifar10", "cifar100"):
+        assert Catalog().component("datasets", name).published == 10_000
+    text = (PLUGINS / "blobs.py").read_text()
+    text = text.replace("    contrast: int", "    published = 50\n    contrast: int")
+    Path("short.py").write_text(text.replace("class Blobs", "class Short"))
+    asked = {"sources": "short", "plugins": [*TOYS, "short.py"], "limit": None}
+    asked |= {"preset": "cifar", "batch": 64, "precision": "fp32", "attacks": "clean"}
+    results = toy_run(**asked)
+    assert [(one.n, one.flags) for one in results] == [(48, ("subset",))]
+    assert "on 48 of 50 test images" in Path("out/table.md").read_text()
+    again = toy_run(**asked)
+    assert again[0].cell == results[0].cell
+
+
 def test_methods_with_settings_of_their_own_share_a_table(tmp_path: Path) -> None:
     finished(tmp_path)
     own = toy_run(methods="mirror(noise=0.2)", settings={"mirror.lr": 0.01}, attacks="clean")
     recipe = own[0].cell.evaluation.probing.pretraining.recipe
     assert recipe.lr == 0.01
+    said: list[str] = []
     with without_figures():
-        api.report(out="out", plugins=TOYS, say=pytest.fail)
+        api.report(out="out", plugins=TOYS, say=said.append)
+    assert len(said) == 1
+    assert "left out" not in said[0]
     methods = pd.read_csv("out/results.csv")["method"]
     assert set(methods) == {"mirror", "mirror(noise=0.2)"}
     caption, *_ = Path("out/table.md").read_text().splitlines()

@@ -10,7 +10,9 @@ from robench.catalog.plan import paired, resized
 from robench.catalog.request import Request
 from robench.grid.questions import Evaluation, Imported
 from robench.grid.recipe import Recipe
+from robench.grid.records import Card, Result
 from robench.grid.spec import SpecError
+from robench.trust.flags import PROBE_IMAGES
 
 
 def schedules(evaluations: Iterable[Evaluation], request: Request, catalog: Catalog) -> list[str]:
@@ -28,7 +30,10 @@ def schedules(evaluations: Iterable[Evaluation], request: Request, catalog: Cata
         else:
             origin = "typed"
         changes = ", ".join(f"{key}={value}" for key, value in request.recipe(method).items())
-        line = f"{_words(training.recipe)}; {origin}{f', with {changes}' if changes else ''}"
+        most = training.recipe.images
+        images = "all images" if most is None else f"up to {most:,} images"
+        line = f"{_words(training.recipe, images)}; {origin}"
+        line += f", with {changes}" if changes else ""
         methods[line][catalog.label("methods", method)] = None
     return [f"Schedule of {', '.join(names)}: {line}" for line, names in methods.items()]
 
@@ -53,19 +58,19 @@ def table_size(sizes: Sequence[Scale]) -> Scale:
     return fitting[-1] if fitting else sizes[-1]
 
 
-def scale(
-    evaluation: Evaluation, limit: int | None, catalog: Catalog, settings: bool = True
-) -> Scale:
-    """The training of an evaluation's encoder, and its test on ``limit`` images (None: all).
+def scale(result: Result, card: Card | None, catalog: Catalog, settings: bool = True) -> Scale:
+    """The training of a result's encoder, and its test, with the numbers of images that were used.
 
-    Without ``settings`` such as the learning rate, it is the size that results of a table share.
+    That of the training is on the encoder's ``card``; without it, as asked. Without ``settings``
+    such as the learning rate, it is the size that results of a table share.
     """
-    probing = evaluation.probing
-    test = f"probes on {_count(probing.images)}, {_count(limit)} test images"
+    probing = result.cell.evaluation.probing
+    probed = result.counts.get(PROBE_IMAGES) or probing.images
+    test = f"probes on {_count(probed)}, {result.n:,} test images"
     if isinstance(probing.source, Imported):
         return Scale("", test)
     recipe = probing.source.recipe
-    images = f"{_count(recipe.images)} images"
+    images = f"{_count((card and card.images) or recipe.images)} images"
     try:
         own = catalog.schedule(probing.source.objective)
     except SpecError:
@@ -76,12 +81,12 @@ def scale(
         cut = "" if recipe.epochs == own.epochs else f", cut to {_epochs(recipe)}"
         return Scale(f"each method's own schedule{cut} on {images} ({recipe.precision})", test)
     brief = f"{_epochs(recipe)} of {images} ({recipe.precision})"
-    return Scale(_words(recipe) if settings else brief, test)
+    return Scale(_words(recipe, images) if settings else brief, test)
 
 
-def _words(recipe: Recipe) -> str:
+def _words(recipe: Recipe, images: str) -> str:
     return (
-        f"{_epochs(recipe)} of {_count(recipe.images)} images in batches of {recipe.batch} "
+        f"{_epochs(recipe)} of {images} in batches of {recipe.batch} "
         f"({recipe.optimizer}, lr {recipe.lr:g}, {recipe.precision})"
     )
 

@@ -51,7 +51,7 @@ from robench.tensors.batchnorm import branches
 from robench.tensors.features import fingerprint
 from robench.tensors.memory import is_out_of_memory
 from robench.tensors.modes import preserved_random_state
-from robench.trust.flags import TEST_IMAGES
+from robench.trust.flags import PROBE_IMAGES, PUBLISHED_IMAGES, TEST_IMAGES
 
 FAILURES = (TrainingError, ProbeError, EvaluationError)
 """Errors that stop one cell and not the grid."""
@@ -204,6 +204,7 @@ class Bench:
             seconds=round(states.seconds, 3),
             weights_sha256="",
             provenance=gather(self.device, question.recipe.precision),
+            images=len(images),
         )
         weights = _on_cpu(exported.encoder)
         card = self.store.save_encoder(card, weights)
@@ -258,7 +259,10 @@ class Bench:
             counts.update(before.counts)
             counts[TEST_IMAGES] = len(data.test)
             seconds += before.cell.seconds
-        fitted = self.store.fitted(question.probing)
+        fitted, known = self.store.fitted(question.probing), len(data.train) + len(data.held_out)
+        counts[PROBE_IMAGES] = min(question.probing.images or known, known)
+        if published := self.catalog.component("datasets", question.probing.dataset.name).published:
+            counts[PUBLISHED_IMAGES] = published
         if fitted is not None and fitted.fit is not None:
             notes.update(fitted.fit.notes)
             counts = Counter({**counts, **fitted.fit.counts})

@@ -8,19 +8,18 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import NamedTuple
 
 import torch
 from torch import Generator
 
-from robench.contracts import Attack, Batch
+from robench.contracts import Attack, Batch, DataError
 from robench.engine.bench import Bench
 from robench.engine.pretrain import loss_of
 from robench.grid.questions import Evaluation, Pretraining, Probing, Source
 from robench.grid.spec import Spec
 from robench.tensors.modes import preserved_random_state
 
-_TRAINING, _TEST = 50_000, 10_000  # images where all are used: CIFAR's
-_CLASSES = 10  # where an attack's budget depends on them; more change it little
 _BATCH = {"cpu": 32, "cuda": 256}  # of the timed step
 
 
@@ -71,32 +70,34 @@ def _parts(
     limit: int | None,
 ) -> Iterator[tuple[str, Cost]]:
     """Each part with its cost; feature-based probes are fast and omitted."""
-    seconds = cache(partial(_seconds, bench))
+    seconds, sizes = cache(partial(_seconds, bench)), cache(partial(_sizes, bench))
     for source in sources:
         if isinstance(source, Pretraining):
             method = bench.catalog.label("methods", source.objective)
             data = bench.catalog.label("datasets", source.dataset)
             recipe = source.recipe
-            images = (recipe.images or _TRAINING) // recipe.batch * recipe.batch * recipe.epochs
+            images = sizes(source.dataset).training(recipe.images) // recipe.batch * recipe.batch
+            images *= recipe.epochs
             step = seconds(source.encoder, source.dataset, source.objective, recipe.precision)
             yield (
                 f"pretrain {method} on {data}, seed {source.seed}",
                 Cost(images * step, images * step),
             )
     for probing in probings:
-        passes = bench.probe(probing).passes() * (probing.images or _TRAINING)
+        passes = bench.probe(probing).passes() * sizes(probing.dataset).training(probing.images)
         if passes:
             labels = bench.store.labels(Evaluation(probing, Spec("clean")))
             name = f"fit {labels.probe} on {labels.target}, {labels.method} {labels.source}"
             unit = passes * seconds(probing.source.encoder, probing.dataset)
             yield name, Cost(unit, unit)
     for one in evaluations:
-        attack, images = bench.catalog.build("attacks", one.attack), limit or _TEST
+        attack, tested = bench.catalog.build("attacks", one.attack), sizes(one.probing.dataset)
         assert isinstance(attack, Attack)
+        images = min(limit or tested.test, tested.test)
         unit = images * seconds(one.probing.source.encoder, one.probing.dataset)
         yield (
             f"{bench.title(one)}, {images} images",
-            Cost(*(unit * n for n in attack.passes(_CLASSES))),
+            Cost(*(unit * n for n in attack.passes(tested.classes))),
         )
 
 
@@ -108,7 +109,7 @@ def _seconds(
     precision: str = "fp32",
 ) -> float:
     """Seconds of one image forward and back, through an objective or an encoder alone."""
-    device, size = bench.device, getattr(bench.catalog.build("datasets", dataset), "size", 32)
+    device, size = bench.device, _sizes(bench, dataset).size
     images = torch.zeros(_BATCH[device.type], 3, size, size, device=device, requires_grad=True)
     index, taken = torch.arange(len(images), device=device), list[float]()
     with preserved_random_state():
@@ -127,6 +128,29 @@ def _seconds(
                 torch.cuda.synchronize(device)
             taken.append(time.perf_counter() - start)
     return min(taken) / len(images)
+
+
+class _Sizes(NamedTuple):
+    """The images of a data set, and their height in pixels."""
+
+    all_training: int
+    test: int
+    classes: int
+    size: int
+
+    def training(self, count: int | None) -> int:
+        """The number of training images where ``count`` are asked for (None: all)."""
+        return min(count or self.all_training, self.all_training)
+
+
+def _sizes(bench: Bench, dataset: Spec) -> _Sizes:
+    """The sizes that are read; CIFAR-10's of what is not there yet."""
+    try:
+        data = bench.data(dataset)
+    except DataError:
+        return _Sizes(50_000, 10_000, 10, 32)
+    size = data.test.images.shape[-1]
+    return _Sizes(len(data.train) + len(data.held_out), len(data.test), len(data.classes), size)
 
 
 def _sources(evaluations: Iterable[Evaluation]) -> list[Source]:

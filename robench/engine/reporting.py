@@ -63,14 +63,13 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
     """
     bench.store.prepare()
     answered, failures = answer_each(bench, evaluations, limit)
-    sizes = {scale(evaluation, limit, bench.catalog, settings=False) for evaluation in evaluations}
     table = None
     with reporting(bench):  # the last of several processes to write has read what all have found
         stored = reviewed(bench.known, published=True)
         known = {result.cell.key: result for result in stored}
         results = tuple(known.get(result.cell.key, result) for result in answered)
-        found = [size(bench.catalog, one) for one in stored]
-        tables = [table_size([*found, one]) for one in sizes]
+        found = [size(bench.known, one) for one in stored]
+        tables = [table_size([*found, one]) for one in {size(bench.known, own) for own in results}]
         fits = [any(own.fits(table) for table in tables) for own in found]
         reported = one_each([*compress(stored, fits), *results])
         if reported:
@@ -86,14 +85,20 @@ def answer_each(
     """What `answers` returns; says how many cells were read, and when they were made."""
     before = {one.cell.key: one.cell for e in evaluations if (one := bench.store.result(e))}
     answered, failures = answers(bench, evaluations, limit)
-    read = [one.cell.provenance for one in answered if before.get(one.cell.key) == one.cell]
+    read = [one for one in answered if before.get(one.cell.key) == one.cell]
     if read:
-        dates = sorted({one.finished[:10] for one in read})
-        commits = sorted({one.commit for one in read if one.commit})
-        of = f" at commit {', '.join(commits)}" if commits else ""
-        made = " to ".join(dict.fromkeys((dates[0], dates[-1])))
-        bench.say(f"read {len(read)} {'cell' if len(read) == 1 else 'cells'}, made {made}{of}")
+        bench.say(f"read {made(read)}")
     return answered, failures
+
+
+def made(results: Sequence[Result]) -> str:
+    """How many results, made when and by which commits: "2 cells, made 2026-11-25 at commit …"."""
+    several = [one.cell.provenance for one in results]
+    dates = sorted({one.finished[:10] for one in several})
+    commits = sorted({one.commit for one in several if one.commit})
+    of = f" at commit {', '.join(commits)}" if commits else ""
+    cells = "1 cell" if len(several) == 1 else f"{len(several)} cells"
+    return f"{cells}, made {' to '.join(dict.fromkeys((dates[0], dates[-1])))}{of}"
 
 
 def stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
@@ -142,27 +147,27 @@ def stored(known: Known) -> list[Result]:
 def latest(known: Known) -> list[Result]:
     """The stored results of the latest one's size, one for each place in the table.
 
-    Says what is left out. Raises SpecError where nothing is stored.
+    Says when they were made, and what is left out. Raises SpecError where nothing is stored.
     """
     results = stored(known)
-    sizes = [size(known.catalog, result) for result in results]
+    sizes = [size(known, result) for result in results]
     table = table_size(sizes)
     alike = list(compress(results, (own.fits(table) for own in sizes)))
     reported = one_each(alike)
-    others = Counter(own for own in sizes if not own.fits(table))
-    left = [f"{count} at {other}" for other, count in others.items()]
+    misfits = Counter(own for own in sizes if not own.fits(table))
+    left = [f"{count} at {other}" for other, count in misfits.items()]
     if len(reported) < len(alike):
         left.append(f"{len(alike) - len(reported)} with the place of a later one")
-    if left:
-        known.say(f"reported {len(reported)} cells at {table}; left out {'; '.join(left)}")
+    others = f"; left out {'; '.join(left)}" if left else ""
+    known.say(f"reported {made(reported)}, at {table}{others}")
     return reported
 
 
-def left_out(made: Comparison) -> str:
+def left_out(done: Comparison) -> str:
     """The cells that a comparison leaves out, in a line; "" where it uses all."""
-    counts = zip(made.left_out, (made.a, made.b), strict=True)
+    counts = zip(done.left_out, (done.a, done.b), strict=True)
     left = " and ".join(f"{count} of {method}" for count, method in counts if count)
-    pairs = sum(len(row.seeds) for row in made.rows)
+    pairs = sum(len(row.seeds) for row in done.rows)
     why = "without a partner, or with the place of a later one"
     return f"compared {pairs} pairs of cells; left out {left}, {why}" if left else ""
 
@@ -172,16 +177,17 @@ def scales(results: Sequence[Result], known: Known) -> str:
 
     Older code that was accepted is named behind it.
     """
-    own = {size(known.catalog, result, settings=True) for result in results}
+    own = {size(known, result, settings=True) for result in results}
     trained = {one for one in own if one.training}
     words = "; ".join(sorted(map(str, trained or own)))
     code = ", ".join(sorted(what.removeprefix(CODE) for what in known.accepted))
     return f"{words}. Older code of {code} was accepted" if code else words
 
 
-def size(catalog: Catalog, result: Result, settings: bool = False) -> Scale:
+def size(known: Known, result: Result, settings: bool = False) -> Scale:
     """The scale of a result; without ``settings``, that which results of a table share."""
-    return scale(result.cell.evaluation, result.cell.limit, catalog, settings)
+    card = known.store.card(result.cell.evaluation.probing.source)
+    return scale(result, card, known.catalog, settings)
 
 
 def write_report(
@@ -232,4 +238,4 @@ def listed(places: Places, catalog: Catalog, warn: Callable[[str], None]) -> Ite
                 f"{labels.target}, {attack}, seed {result.seed}, n {result.n}{flags}  "
                 f"{result.cell.key}"
             )
-        yield f"{folder}: {len(results)} cells"
+        yield f"{folder}: {made(results) if results else 'no cells'}"

@@ -59,8 +59,9 @@ class Card:
     """A trained or imported encoder; its weights lie beside it.
 
     ``branches`` are the BatchNorm branches in the weights, and ``evaluated_branch`` the one that
-    features are taken from; ``losses`` are the mean training loss of each epoch. ``name`` is what
-    tables call an imported one.
+    features are taken from; ``losses`` are the mean training loss of each epoch. ``images`` is the
+    number of training images, 0 where it is not known. ``name`` is what tables call an imported
+    one.
     """
 
     question: Source
@@ -74,6 +75,7 @@ class Card:
     weights_sha256: str
     provenance: Provenance
     name: str = ""
+    images: int = 0
     schema: int = SCHEMA
 
     @property

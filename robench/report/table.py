@@ -12,7 +12,7 @@ from typing import NamedTuple
 from robench.grid.records import Result
 from robench.report.ranking import TEST, Rank, Standing
 from robench.report.results import natural
-from robench.trust.flags import TEST_IMAGES, doubts, explain
+from robench.trust.flags import doubts, explain, whole_set
 from robench.trust.statistics import mean_sd
 
 TIED = "†"
@@ -111,7 +111,7 @@ def number(seeds: Collection[Result], standing: Standing | None = None, mark: st
 
 def images_of(results: Iterable[Result]) -> str:
     """The numbers of test images, beside that of the whole set where it is larger."""
-    sizes = sorted({(one.n, one.counts.get(TEST_IMAGES, one.n)) for one in results})
+    sizes = sorted({(one.n, whole_set(one.counts)) for one in results})
     return " and ".join(f"{n:,} of {total:,}" if n < total else f"{n:,}" for n, total in sizes)
 
 

@@ -51,7 +51,9 @@ NOTES: Mapping[str, str] = {
 """The flag for each note."""
 
 # Evidence: counts of images.
-TEST_IMAGES = "test-images"  # in the whole set
+TEST_IMAGES = "test-images"  # of the set, in its files
+PUBLISHED_IMAGES = "published-images"  # of the test set as it was published, where that is known
+PROBE_IMAGES = "probe-images"  # that the probe was given
 RECOMPUTED_OTHERWISE = "recomputed-otherwise"  # right in one of two predictions, wrong in the other
 FLAT = "flat"  # classified correctly, and the margin has no gradient at all
 UNRESOLVED = "unresolved"  # the cross-entropy has no resolution left for the logits
@@ -120,6 +122,11 @@ SIGNIFICANT = 0.01
 
 A grid has dozens of such pairs, nearly all of them far on the other side; 0.01 takes eight images.
 """
+
+
+def whole_set(counts: Mapping[str, int]) -> int:
+    """The number of test images in the set, as published or else in its files; 0 if not known."""
+    return max(counts.get(TEST_IMAGES, 0), counts.get(PUBLISHED_IMAGES, 0))
 
 
 def doubts(flags: Iterable[str]) -> tuple[str, ...]:

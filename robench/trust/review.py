@@ -82,7 +82,7 @@ def own_flags(one: Evidence) -> frozenset[str]:
         found.add(RECOMPUTED)
     if (one.outcome.prediction == one.outcome.label).sum() > right:
         found.add(flags.REPAIRED)
-    if n < counts.get(flags.TEST_IMAGES, n):
+    if n < flags.whole_set(counts):
         found.add(SUBSET)
     if underfitted(counts):
         found.add(UNDERFITTED)

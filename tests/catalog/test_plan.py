@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from commands import PLUGINS
+from stored import planted
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import paired, plan
 from robench.catalog.request import Request
-from robench.catalog.scale import scale, schedules
+from robench.catalog.scale import Scale, scale, schedules
+from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
 from robench.grid.spec import Spec, SpecError, parse_list, parse_number
 from robench.presets import Pairing
@@ -189,8 +191,9 @@ def test_typed_wins_over_the_preset_and_the_preset_over_the_method() -> None:
     }
     first, *_ = schedules(evaluations, request, CATALOG)
     assert first == (
-        "Schedule of mirror: 3 epochs of 2,048 images in batches of 128 (adam, lr 0.5, fp32); "
-        "preset quick's, not the method's own, with lr=0.5, momentum=0.8, epochs=3"
+        "Schedule of mirror: 3 epochs of up to 2,048 images in batches of 128 "
+        "(adam, lr 0.5, fp32); preset quick's, not the method's own, with lr=0.5, momentum=0.8, "
+        "epochs=3"
     )
 
 
@@ -211,14 +214,20 @@ def test_a_preset_without_a_schedule_leaves_it_to_the_method(
     assert typed[0].probing.pretraining.recipe == Recipe(epochs=4, batch=32)
 
 
+def sized(evaluation: Evaluation, n: int = 100, catalog: Catalog = CATALOG) -> Scale:
+    result = planted(1.0, n=n)
+    result = replace(result, cell=replace(result.cell, evaluation=evaluation))
+    return scale(result, None, catalog)
+
+
 def test_the_paper_s_methods_have_one_scale() -> None:
     paper = plan(Request(preset="paper/clae"), CATALOG)
     assert len({evaluation.probing.pretraining.recipe for evaluation in paper}) > 1
-    assert len({scale(evaluation, None, CATALOG) for evaluation in paper}) == 1
+    assert len({sized(evaluation) for evaluation in paper}) == 1
     cut = plan(Request(preset="paper/clae", epochs=3), CATALOG)
-    scales = {scale(evaluation, None, CATALOG) for evaluation in cut}
+    scales = {sized(evaluation) for evaluation in cut}
     assert len(scales) == 1
-    assert scales != {scale(paper[0], None, CATALOG)}
+    assert scales != {sized(paper[0])}
 
 
 def test_steps_come_at_the_same_share_of_a_shorter_training() -> None:
@@ -236,5 +245,5 @@ def test_steps_come_at_the_same_share_of_a_shorter_training() -> None:
 
 def test_a_scale_needs_no_plug_in_at_hand() -> None:
     evaluation = plan(replace(SMALL, methods=parse_list("mirror")), CATALOG)[0]
-    assert scale(evaluation, 9, Catalog()) == scale(evaluation, 9, CATALOG)
-    assert scale(evaluation, 9, CATALOG) != scale(evaluation, 7, CATALOG)
+    assert sized(evaluation, 9, Catalog()) == sized(evaluation, 9)
+    assert sized(evaluation, 9) != sized(evaluation, 7)

@@ -526,7 +526,7 @@ def test_a_cell_says_how_it_was_made(lab: Lab) -> None:
     assert one.n == other.n == 16
     assert other.correct < one.correct
     clean, attacked = one.cell, other.cell
-    assert clean.counts == {"test-images": 48, "recomputed-otherwise": 0}
+    assert clean.counts == {"test-images": 48, "recomputed-otherwise": 0, "probe-images": 192}
     assert attacked.counts == {**clean.counts, "flat": 0, "unresolved": 0, "missed-grey": 0}
     assert attacked.provenance.versions["torch"] == importlib.metadata.version("torch")
     assert attacked.provenance.precision == "fp32"
