@@ -103,7 +103,7 @@ def test_the_same_command_again_computes_nothing(
     assert again.code == 0
     assert again.err == ""
     table = first.out[first.out.index("\nAccuracy") :]
-    assert re.fullmatch(r"(Schedule of .*\n)*", again.out.removesuffix(table))  # and no line more
+    assert re.fullmatch(r"(Schedule of .*\n)*read 8 cells, .*\n", again.out.removesuffix(table))
     assert files(root) == before  # not a byte, and not a time
     planned = robench(*COMMAND, "--dry-run").out
     counts = "\n8 cells: 8 cached, 0 to compute; 2 encoders, 0 to pretrain\nnothing to compute\n"
