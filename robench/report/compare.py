@@ -94,6 +94,7 @@ def compare(
             for ours in column
             if ours.method == a and replace(ours, method=b) in column
         ]
+        p_holm = {place: corrected(columns[place]) for place in {pair[0] for pair in pairs}}
         for place, ours, theirs in sorted(
             pairs, key=lambda pair: (order.row(pair[1]), order.attack(*pair[0][2:]))
         ):
@@ -102,9 +103,9 @@ def compare(
             sources = " and ".join(dict.fromkeys(one.labels.source for one in sides))
             names = (sources, place[1], ours.encoder, ours.probe)
             question = Question(str(size), *names, *place[2:])
-            p_holm = corrected(column).get(frozenset((ours, theirs)))
-            if p_holm is not None:
-                row = _row(question, column[ours], column[theirs], p_holm)
+            p = p_holm[place].get(frozenset((ours, theirs)))
+            if p is not None:
+                row = _row(question, column[ours], column[theirs], p)
                 rows.append(row)
                 used |= {column[line][one].cell.key for line in (ours, theirs) for one in row.seeds}
     if not rows:
