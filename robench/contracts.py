@@ -239,13 +239,16 @@ class ProbeData:
         images, labels = ([getattr(p, name) for p in parts] for name in ("images", "labels"))
         return Split(np.concatenate(images), np.concatenate(labels))
 
+    def outputs(self, model: nn.Module, run: Run, label: str) -> Tensor:
+        """The outputs of a frozen model for the images of ``both``: float32 [n, D]."""
+        starts = run.progress(range(0, len(self.both), _AT_ONCE), label)
+        parts = (self.both.images[start : start + _AT_ONCE] for start in starts)
+        return extract(model, (to_images(part, run.device) for part in parts))
+
     def features(self, encoder: nn.Module, run: Run) -> tuple[Tensor, Tensor]:
         """The frozen encoder's features of ``both``, float32 [n, D], and labels [n]; made once."""
         if not self._features:
-            starts = run.progress(range(0, len(self.both), _AT_ONCE), "features")
-            parts = (self.both.images[start : start + _AT_ONCE] for start in starts)
-            made = extract(encoder, (to_images(part, run.device) for part in parts))
-            self._features.append(made)
+            self._features.append(self.outputs(encoder, run, "features"))
         return self._features[0], torch.tensor(self.both.labels, device=run.device)
 
 

@@ -5,13 +5,11 @@ from torch import Tensor, nn
 
 from robench.contracts import Probe, ProbeData, Run
 from robench.grid.records import Fit
-from robench.tensors.features import extract, to_images
 from robench.tensors.logistic import fit_logistic, standardised
 from robench.trust import flags
 
 _STRENGTH = 1e-3  # of the best layer's penalty, on standardised features
 _NEARLY_CONSTANT = 0.01  # of the features' size: their spread; usual encoders have 0.1 and more
-_AT_ONCE = 500
 
 
 def fit_of(method: Probe, model: nn.Sequential, data: ProbeData, run: Run) -> Fit:
@@ -22,9 +20,7 @@ def fit_of(method: Probe, model: nn.Sequential, data: ProbeData, run: Run) -> Fi
     """
     labels, cut = torch.tensor(data.both.labels, device=run.device), len(data.train)
     if method.finetunes:
-        parts = (data.both.images[i : i + _AT_ONCE] for i in range(0, len(labels), _AT_ONCE))
-        logits = extract(model, (to_images(part, run.device) for part in parts))
-        right = logits.argmax(1) == labels
+        right = data.outputs(model, run, "fit").argmax(1) == labels
         return Fit(_share(right[:cut]), _share(right[cut:]))
     features, _ = data.features(model.get_submodule("encoder"), run)
     with torch.no_grad():
