@@ -59,7 +59,10 @@ FAILURES = (TrainingError, ProbeError, EvaluationError)
 
 @dataclass
 class Bench:
-    """Answers questions on one machine. ``say`` gets a line for each thing that was computed."""
+    """Answers questions on one machine. ``say`` gets a line for each thing that was computed.
+
+    With ``older_code``, stored answers of other code than today's are accepted.
+    """
 
     catalog: Catalog
     store: Store
@@ -67,6 +70,7 @@ class Bench:
     device: torch.device
     progress: Progress
     say: Callable[[str], None]
+    older_code: bool = False
     _encoders: dict[Source, Encoder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,7 +82,7 @@ class Bench:
             self.progress,
             memory=self.store.zoo / "data.json",
         )
-        self.known = Known(self.catalog, self.store, self.say, self.sources)
+        self.known = Known(self.catalog, self.store, self.say, self.sources, self.older_code)
 
     def data(self, name: Spec) -> Data:
         """The data set that a resolved spec describes, read once.

@@ -26,9 +26,8 @@ def make_bench(places: Places, folder: Path, progress: Progress, say: Say, warn:
     store = open_store(places, folder, catalog, warn)
     for path in changed_since():
         warn(f"{path} has changed since Python loaded it; start Python again to use it")
-    bench = Bench(catalog, store, places.root, find_device(places.device), progress, say)
-    bench.known.older_code = places.accept_older_code
-    return bench
+    device, older = find_device(places.device), places.accept_older_code
+    return Bench(catalog, store, places.root, device, progress, say, older)
 
 
 def open_store(places: Places, folder: Path, catalog: Catalog, warn: Say) -> Store:
