@@ -226,7 +226,7 @@ def compare(
 
 
 def _stored_cells(request: Request, places: Places, warn: Say) -> tuple[Known, Order]:
-    """What is known without data, and the preset's order of names."""
+    """The stored answers, compared without their data, and the preset's order of names."""
     catalog = Catalog(places.plugins)
     order = Order(map(catalog.labels, plan(request, catalog)))
     store = open_store(places, Path("results", request.preset), catalog, warn)

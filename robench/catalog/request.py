@@ -124,7 +124,6 @@ class Places(_Typed):
         metavar="FILE",
         multiple=True,
     )
-
     accept_older_code: bool = _option(
         "Accept answers of other code than today's, and say so in captions.",
         lambda _, value: bool(value),

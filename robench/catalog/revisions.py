@@ -134,7 +134,7 @@ def _imported(file: Path) -> Iterator[Path]:
 
 
 def _places(file: Path) -> Iterator[Path]:
-    """Where a plug-in finds what is its author's: beside it, beside its package, on the path."""
+    """Folders with code of a plug-in's author: its own, its package's, and those on the path."""
     yield file.parent
     top = file.parent
     while (top / "__init__.py").is_file():

@@ -1,4 +1,4 @@
-"""How well a fitted probe fits, and whether there was anything to fit it to."""
+"""The fit of a probe: its accuracy on the images that it knows, and evidence for flags."""
 
 import torch
 from torch import Tensor, nn

@@ -114,7 +114,7 @@ class Known:
         return None if changed else stored
 
     def _changes(self, question: Question, stored: Card | Fitted | Result) -> tuple[str, ...]:
-        """What has changed since an answer, or one that it was made from, was made."""
+        """The changes since an answer, or one that it was made from, was made."""
         changed = dict.fromkeys(
             self._in_words(question, name)
             for name in stored.identity.differs(self.identity(question))

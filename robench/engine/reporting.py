@@ -82,7 +82,7 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
 def answer_each(
     bench: Bench, evaluations: Sequence[Evaluation], limit: int | None
 ) -> tuple[list[Result], list[str]]:
-    """What `answers` returns; says how many cells were read, and when they were made."""
+    """Answer as `answers` does, and say how many cells were read, and when they were made."""
     before = {one.cell.key: one.cell for e in evaluations if (one := bench.store.result(e))}
     answered, failures = answers(bench, evaluations, limit)
     read = [one for one in answered if before.get(one.cell.key) == one.cell]
@@ -92,7 +92,7 @@ def answer_each(
 
 
 def made(results: Sequence[Result]) -> str:
-    """How many results, made when and by which commits: "2 cells, made 2026-11-25 at commit …"."""
+    """The number of results, their dates and commits: "2 cells, made 2026-11-25 at commit …"."""
     several = [one.cell.provenance for one in results]
     dates = sorted({one.finished[:10] for one in several})
     commits = sorted({one.commit for one in several if one.commit})
@@ -137,7 +137,7 @@ def flagged(known: Known, results: Iterable[Result], published: bool = False) ->
 
 
 def stored(known: Known) -> list[Result]:
-    """The same. Raises SpecError where there is none."""
+    """The results of `reviewed`. Raises SpecError where nothing is stored."""
     results, out = reviewed(known), known.store.out
     if not results:
         raise SpecError(f"no results in {out}; `robench run --out {out}` makes some")

@@ -90,7 +90,7 @@ IMPORTED = "imported"
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a probe fits: its accuracy on the two parts that it knows, as fractions.
+    """The fit of a probe: its accuracy on the two parts that it knows, as fractions.
 
     ``optimum`` is the accuracy on the held-out part of the best linear layer on the features of the
     training part, where that was fitted. ``notes`` and ``counts``, in images, are evidence.

@@ -167,7 +167,7 @@ def _row(question: Question, ours: Seeds, theirs: Seeds, p_holm: float) -> Row:
 
 
 def _nothing_shared(a: str, b: str, found: Iterable[tuple[Result, Scale]]) -> str:
-    """What there is of each, and the way out."""
+    """The message for two methods that share nothing: what is stored of each, and the way out."""
     has = {}
     for method in (a, b):
         own = [(str(size), str(one.seed)) for one, size in found if one.labels.method == method]

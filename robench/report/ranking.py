@@ -1,4 +1,4 @@
-"""Which rows of a column differ: one test, one correction and one family, in tables and compare."""
+"""Differences between rows of a column: one test, correction and family for tables and compare."""
 
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass

@@ -11,7 +11,17 @@ import torch
 
 from robench.grid.records import Provenance
 
-PACKAGES = "torch torchvision torchattacks pyautoattack numpy scipy pandas matplotlib safetensors"
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "torchattacks",
+    "pyautoattack",
+    "numpy",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "safetensors",
+)
 
 
 def gather(device: torch.device, precision: str) -> Provenance:
@@ -33,7 +43,7 @@ def versions() -> dict[str, str]:
     installed.
     """
     found = {}
-    for package in PACKAGES.split():
+    for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

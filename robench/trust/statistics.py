@@ -48,7 +48,7 @@ def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 class Tried(Protocol):
-    """What happened to each image of a data set; ``data`` is the data set's hash."""
+    """The outcome for each image of a data set; ``data`` is the data set's hash."""
 
     @property
     def outcome(self) -> Outcome: ...

@@ -26,7 +26,7 @@ def test_versions_devices_and_data_with_the_way_out(tmp_path: Path) -> None:
 
 
 def test_a_missing_package_has_its_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "PACKAGES", "no-such-package-here")
+    monkeypatch.setattr(provenance, "PACKAGES", ("no-such-package-here",))
     provenance.versions.cache_clear()
     try:
         assert "missing; pip install no-such-package-here" in "\n".join(examine(tmp_path))
