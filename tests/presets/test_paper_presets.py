@@ -194,7 +194,7 @@ HALF = "resnet18(embedding=0, normalize=half, stem=cifar, width=64)"
         (
             {"encoders": "resnet8", "probes": "linear"},
             {"resnet8(embedding=0, normalize=half, stem=cifar, width=16)"},
-            {"linear(batch=500"},
+            {"linear(strength=none)"},
         ),
     ],
 )
@@ -213,7 +213,7 @@ def test_a_wheel_has_the_tables_and_values() -> None:
     found = [
         file for folder, those in folders.items() for one in those for file in folder.glob(one)
     ]
-    data = [f for kind in ("toml", "csv") for f in (root / "robench").rglob(f"*.{kind}")]
+    data = [f for kind in ("toml", "csv", "json") for f in (root / "robench").rglob(f"*.{kind}")]
     assert sorted(found) == sorted(data)
     assert len(data) > 4
 
