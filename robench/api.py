@@ -179,7 +179,9 @@ def report(*, request: Request, places: Places, say: Say = print) -> list[Path]:
     nothing is stored.
     """
     known, order = _stored_cells(request, places, say)
-    _, paths = write_report(known, latest(known), order)
+    _, paths, failures = write_report(known, latest(known), order)
+    for line in failures:
+        say(line)
     return paths
 
 

@@ -23,6 +23,14 @@ Command = Callable[..., Any]
 
 COMPONENTS = ("methods", "attacks", "datasets", "encoders", "probes", "metrics", "presets")
 LISTS = (*COMPONENTS, "published", "results")
+EXPECTED = (
+    "SpecError",
+    "DataError",
+    "StoreError",
+    "TrainingError",
+    "ProbeError",
+    "EvaluationError",
+)
 
 
 class Terminated(BaseException):
@@ -46,7 +54,7 @@ def main() -> None:
         code = _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except Exception as error:
         # Compared by name: importing the classes would import torch.
-        if type(error).__name__ not in ("SpecError", "DataError", "StoreError"):
+        if type(error).__name__ not in EXPECTED:
             raise
         code = _complain(str(error))
     sys.exit(code if isinstance(code, int) else 0)

@@ -339,6 +339,10 @@ class Attack(ABC):
         arguments = {name: value for name, value in vars(self).items() if name != "eps"}
         return type(self), tuple(sorted(arguments.items())), type(self.ball)
 
+    def refusal(self, height: int, width: int) -> str | None:
+        """The reason why the attack cannot do images of a size; None, as here, where it can."""
+        return None
+
     def passes(self, classes: int) -> tuple[float, float]:
         """Forward-and-backward passes per image, at least and at most, to estimate times from."""
         return 1.0, 1.0

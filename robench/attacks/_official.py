@@ -66,6 +66,17 @@ class OfficialAttack(Attack):
     def ball(self) -> Ball:
         return ball(self.norm, self.eps)
 
+    def refusal(self, height: int, width: int) -> str | None:
+        # Square tiles an image in L2 and L1 (the package's square.py, attack_single_run): tiles of
+        # a fifth of the height begin half of what a fifth leaves over from the edge. Of single
+        # pixels, those beyond the edge are empty.
+        tile, start = height // 5, height % 5 // 2
+        if "square" not in self.members or self.norm == "linf" or tile == 1:
+            return None
+        if tile > 1 and all(start + side // tile * tile <= side for side in (height, width)):
+            return None
+        return f"Square in {self.norm} cannot tile images of {height}x{width}"
+
     def passes(self, classes: int) -> tuple[float, float]:
         in_l1, targets = self.norm == "l1", min(9, classes - 1)
         most = {

@@ -17,7 +17,7 @@ import torch
 
 from robench.catalog import plugins
 from robench.catalog.arguments import Parameter, canonical, defaults, native, parameters
-from robench.catalog.revisions import Code, code_of
+from robench.catalog.revisions import PACKAGE, Code, code_of
 from robench.catalog.typed import Names, spec, specs
 from robench.contracts import Attack, Encoder, Objective
 from robench.grid.questions import Evaluation
@@ -183,6 +183,17 @@ class Catalog:
         if spec not in self._labels:
             self._labels[spec] = bool(self._try("methods", spec).uses_labels)
         return self._labels[spec]
+
+    def owner(self, file: str) -> tuple[str, str] | None:
+        """The kind and name of the component in a file; None where there is none."""
+        for known, module in self._plugins.items():
+            if module.__file__ == file:
+                return known
+        path = Path(file)
+        for kind in (*plugins.BASES, "metrics"):
+            if path.parent == PACKAGE / _package(kind) and path.stem[0] != "_":
+                return kind, path.stem.replace("_", "-")
+        return None
 
     def schedule(self, spec: Spec) -> Recipe | None:
         """The schedule of its own that a resolved method has; None where it has none."""

@@ -124,6 +124,10 @@ class Places(_Typed):
         metavar="FILE",
         multiple=True,
     )
+    debug: bool = _option(
+        "Show the traceback of a failure too.", lambda _, value: bool(value), False, is_flag=True
+    )
+
     accept_older_code: bool = _option(
         "Accept answers of other code than today's, and say so in captions.",
         lambda _, value: bool(value),

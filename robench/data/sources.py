@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache, partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ _MOST_BYTES, _MOST_DATA = 2**24, 2**38  # of the memory, and of a file of data
 class Sources:
     """The data sets in the folder ``root``; ``build`` makes one, ``code`` is a digest of its code.
 
+    Whatever a data set does happens within ``stage``, which turns its errors into DataError.
     ``memory`` is a JSON file with the digests of what was loaded. A digest holds as long as the
     code and the files are the same, by their names, sizes and times.
     """
@@ -31,8 +32,10 @@ class Sources:
         root: Path,
         progress: Progress,
         memory: Path,
+        stage: Callable[[Spec], AbstractContextManager[None]] = lambda name: nullcontext(),
     ) -> None:
         self._build, self._code, self._root, self._progress = build, code, root, progress
+        self._stage = stage
         self._memory = memory
         self._found: dict[Spec, Sequence[Path] | None] = {}
         self._states: dict[Spec, str] = {}
@@ -43,9 +46,10 @@ class Sources:
         """The data set that a resolved spec describes. Raises DataError where it cannot be read."""
         if name not in self._loaded:
             files, state = self._files(name), self._state(name)
-            build = partial(self._build(name).load, self._root, self._progress)
-            data = cached(str(name), state, files, self._root, build) if files else build()
-            check_data(data, str(name))
+            with self._stage(name):
+                build = partial(self._build(name).load, self._root, self._progress)
+                data = cached(str(name), state, files, self._root, build) if files else build()
+                check_data(data, str(name))
             self._loaded[name] = data
             self._digests.clear()  # those of this set were remembered, and are computed from now on
         return self._loaded[name]
@@ -72,7 +76,8 @@ class Sources:
 
     def _files(self, name: Spec) -> Sequence[Path] | None:
         if name not in self._found:
-            self._found[name] = self._build(name).files(self._root)
+            with self._stage(name):
+                self._found[name] = self._build(name).files(self._root)
         return self._found[name]
 
     def _state(self, name: Spec) -> str:

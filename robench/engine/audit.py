@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Attack, Data, Encoder, ProbeData, Run, Target
+from robench.contracts import Attack, Data, Encoder, ProbeData, ProbeError, Run, Target
 from robench.engine import evidence
 from robench.engine.bench import FAILURES, Bench
-from robench.engine.evaluate import Attempt, evaluate
+from robench.engine.evaluate import Attempt, EvaluationError, evaluate
 from robench.engine.probe import probe
 from robench.engine.restore import restore
 from robench.engine.subset import rows, training_subset
@@ -123,7 +123,8 @@ class Subject:
             target = Target(self.model, len(self.data.classes), surrogate=surrogate)
             seeded = partial(self.generator, question)
             batch, images = question.batch, (self.data.test, self.index)
-            attempt = evaluate(target, attack, *images, batch, seeded, self.run, str(spec))
+            with self.bench.stage(EvaluationError, "attacks", spec):
+                attempt = evaluate(target, attack, *images, batch, seeded, self.run, str(spec))
             self.attacks[spec] = Tried(attack, attempt)
         return self.attacks[spec]
 
@@ -185,7 +186,8 @@ def _frozen(bench: Bench, probing: Probing, data: Data, encoder: Encoder) -> Fin
     noise = generator(probing, "audit frozen", bench.device)
     run = Run(bench.progress, device=bench.device)
     try:
-        probe(bench.probe(probing), encoder, ProbeData.of(few), noise, run)
+        with bench.stage(ProbeError, "probes", probing.probe):
+            probe(bench.probe(probing), encoder, ProbeData.of(few), noise, run)
     except FAILURES as error:
         return Finding("frozen", Verdict.ERROR, str(error))
     count = len(few.train) + len(few.held_out)

@@ -1,20 +1,21 @@
 """Answers one question, from disk or by computing it: catalog, stages and store meet here."""
 
 from collections import Counter
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robench.catalog.catalog import Catalog
 from robench.contracts import (
     Attack,
     Data,
+    DataError,
     Encoder,
     Probe,
     ProbeData,
@@ -26,6 +27,7 @@ from robench.contracts import (
 )
 from robench.data.sources import Sources
 from robench.engine.evaluate import EvaluationError, evaluate
+from robench.engine.faults import ContractError, blame, broken, check_encoder, not_finite, shown
 from robench.engine.fit import fit_of
 from robench.engine.known import Known, training_set
 from robench.engine.pretrain import TrainingError, pretrain
@@ -43,18 +45,21 @@ from robench.grid.questions import (
     key,
 )
 from robench.grid.records import Card, Cell, Identity, Outcome, Pictures, Result, radius
-from robench.grid.spec import Spec
+from robench.grid.spec import Spec, SpecError
 from robench.store.formats import Weights
+from robench.store.locks import Busy
 from robench.store.provenance import gather, versions
-from robench.store.store import Store
+from robench.store.store import Store, StoreError
 from robench.tensors.batchnorm import branches
-from robench.tensors.features import fingerprint
+from robench.tensors.features import fingerprint, to_images
 from robench.tensors.memory import is_out_of_memory
-from robench.tensors.modes import preserved_random_state
+from robench.tensors.modes import evaluating, preserved_random_state, usual_modes
 from robench.trust.flags import PROBE_IMAGES, PUBLISHED_IMAGES, TEST_IMAGES
 
 FAILURES = (TrainingError, ProbeError, EvaluationError)
 """Errors that stop one cell and not the grid."""
+
+_TRIED = 2  # images that a new encoder and classifier are tried on
 
 
 @dataclass
@@ -62,6 +67,7 @@ class Bench:
     """Answers questions on one machine. ``say`` gets a line for each thing that was computed.
 
     With ``older_code``, stored answers of other code than today's are accepted.
+    An exception of a component is one line, and with ``debug`` its traceback too.
     """
 
     catalog: Catalog
@@ -71,6 +77,7 @@ class Bench:
     progress: Progress
     say: Callable[[str], None]
     older_code: bool = False
+    debug: bool = False
     _encoders: dict[Source, Encoder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,6 +88,7 @@ class Bench:
             self.root,
             self.progress,
             memory=self.store.zoo / "data.json",
+            stage=partial(self.stage, DataError, "datasets"),
         )
         self.known = Known(self.catalog, self.store, self.say, self.sources, self.older_code)
 
@@ -105,10 +113,14 @@ class Bench:
                         f"{key(source)} is not in {self.store.zoo}; `robench evaluate` on its "
                         "checkpoint imports it"
                     )
-                with self.store.lock(source):
+                with (
+                    self.store.lock(source),
+                    self.stage(TrainingError, "methods", source.objective),
+                ):
                     found = self.known.encoder(source) or self._pretrain(source)
-            # Fresh ones too: training may leave another memory format, and so other rounding.
-            encoder = restore(self.catalog, *found)
+            with self.stage(TrainingError, "encoders", source.encoder):
+                # Fresh ones too: training may leave another memory format, and so other rounding.
+                encoder = restore(self.catalog, *found)
             # One at a time: the plan keeps what shares an encoder together.
             self._encoders = {source: encoder.to(self.device)}
         return self._encoders[source]
@@ -118,15 +130,25 @@ class Bench:
 
         Fitted if need be. Raises Busy if another process fits it, or trains its encoder.
         """
-        encoder = self.encoder(probing.source)
-        classes = len(self.data(probing.dataset).classes)
-        weights = self._read_probe(probing)
-        if weights is None:
-            with self.store.lock(probing):
-                weights = self._read_probe(probing)
-                if weights is None:
-                    weights = self._fit(probing, encoder, classes)
-        return rebuilt(self.probe(probing), encoder, classes, weights).to(self.device)
+        encoder, data = self.encoder(probing.source), self.data(probing.dataset)
+        images, classes = self._tried(data), len(data.classes)
+        with self.stage(ProbeError, "encoders", probing.source.encoder):
+            check_encoder(encoder, images)
+        with self.stage(ProbeError, "probes", probing.probe):
+            weights = self._read_probe(probing)
+            if weights is None:
+                with self.store.lock(probing):
+                    weights = self._read_probe(probing)
+                    if weights is None:
+                        weights = self._fit(probing, encoder, classes)
+            model = rebuilt(self.probe(probing), encoder, classes, weights).to(self.device)
+            with torch.no_grad(), evaluating(model):
+                logits = model(images[:1])
+            if not isinstance(logits, Tensor) or logits.shape != (1, classes):
+                raise ContractError(
+                    f"the probe gives {shown(logits)} for 1 image of {classes} classes"
+                )
+            return model
 
     def result(self, evaluation: Evaluation, limit: int | None) -> Result:
         """The result on ``limit`` test images or more (None: all), computed if need be.
@@ -135,15 +157,21 @@ class Bench:
         """
         if (found := self.known.result(evaluation, limit)) is not None:
             return found
-        try:
-            with self.store.lock(evaluation):
-                self.data(evaluation.probing.dataset)
-                found = self.known.result(evaluation, limit)
-                return found or self._attack(evaluation, limit)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise EvaluationError(f"out of memory on {self.device}: {error}") from None
+        with (
+            self.store.lock(evaluation),
+            self.stage(EvaluationError, "attacks", evaluation.attack),
+        ):
+            self.data(evaluation.probing.dataset)
+            found = self.known.result(evaluation, limit)
+            return found or self._attack(evaluation, limit)
+
+    def check(self, evaluation: Evaluation) -> None:
+        """Raise EvaluationError for an attack that cannot do the images, before any compute."""
+        height, width = self.data(evaluation.probing.dataset).test.images.shape[2:]
+        with self.stage(EvaluationError, "attacks", evaluation.attack):
+            attack = self.catalog.build("attacks", evaluation.attack)
+            if reason := attack.refusal(height, width):
+                raise EvaluationError(reason)
 
     def forget(self) -> None:
         """Read encoders from disk again: a failure may have changed the one in memory."""
@@ -163,6 +191,24 @@ class Bench:
 
     # --- computing
 
+    @contextmanager
+    def stage(self, failure: type[Exception], kind: str, spec: Spec) -> Iterator[None]:
+        """Raise ``failure``, in one line, for whatever a component raises in the block."""
+        try:
+            with usual_modes():
+                yield
+        except (Busy, DataError, StoreError, *FAILURES):
+            raise
+        except (ContractError, SpecError) as error:
+            raise failure(str(error)) from error
+        except (Exception, SystemExit) as error:
+            if is_out_of_memory(error):
+                raise failure(f"out of memory on {self.device}: {error}") from error
+            raise failure(blame(error, self.catalog, kind, spec.name)) from error
+
+    def _tried(self, data: Data) -> Tensor:
+        return to_images(data.test.images[:_TRIED], self.device)
+
     def _read_probe(self, probing: Probing) -> Weights | None:
         return self.store.probe(probing) if self.known.fitted(probing) else None
 
@@ -178,6 +224,7 @@ class Bench:
             torch.manual_seed(generator(question, "weights").initial_seed())
             encoder = self.catalog.build("encoders", question.encoder)
             objective = self.catalog.build_objective(question.objective, encoder)
+            check_encoder(encoder, self._tried(self.data(question.dataset)).cpu())
         identity = self.known.identity(question)
         with at_safe_points() as stop:
             about = self._about(identity) | {"first weights": fingerprint(objective)}
@@ -211,6 +258,8 @@ class Bench:
             images=len(images),
         )
         weights = _on_cpu(exported.encoder)
+        if lost := not_finite(weights):
+            raise TrainingError(f"{name}: the trained {lost} has numbers that are not finite")
         card = self.store.save_encoder(card, weights)
         self.say(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f} in {card.seconds:.0f} s")
         return card, weights
@@ -227,6 +276,9 @@ class Bench:
             model = probe(method, encoder, given, draws, run)
             weights = _on_cpu(trained(model, method))
         rebuilt(method, encoder, classes, weights)  # ones that do not fit are not stored
+        if lost := not_finite(weights):
+            what = f"fitted {lost} with numbers that are not finite"
+            raise ProbeError(broken(method, "fit", what))
         self.store.save_probe(question, identity, weights, fit_of(method, model, given, run))
         return weights
 

@@ -17,7 +17,7 @@ from robench.contracts import Attack, Batch, DataError
 from robench.engine.bench import Bench
 from robench.engine.pretrain import loss_of
 from robench.grid.questions import Evaluation, Pretraining, Probing, Source
-from robench.grid.spec import Spec
+from robench.grid.spec import Spec, SpecError
 from robench.tensors.modes import preserved_random_state
 
 _BATCH = {"cpu": 32, "cuda": 256}  # of the timed step
@@ -112,7 +112,8 @@ def _seconds(
     device, size = bench.device, _sizes(bench, dataset).size
     images = torch.zeros(_BATCH[device.type], 3, size, size, device=device, requires_grad=True)
     index, taken = torch.arange(len(images), device=device), list[float]()
-    with preserved_random_state():
+    kind, made = ("methods", objective) if objective else ("encoders", spec)
+    with preserved_random_state(), bench.stage(SpecError, kind, made):
         encoder = bench.catalog.build("encoders", spec).to(device)
         if objective is not None:
             method = bench.catalog.build_objective(objective, encoder).to(device)

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 from robench.contracts import (
     Accept,
     Attack,
+    Attacked,
     Checkpoints,
     Outcome,
     Run,
@@ -24,10 +25,11 @@ from robench.contracts import (
     any_state,
 )
 from robench.engine import evidence
+from robench.engine.faults import broken, shown, unchanged
 from robench.engine.progress import counted_calls
 from robench.tensors.features import to_images
 from robench.tensors.memory import is_out_of_memory, release
-from robench.tensors.modes import evaluating, full_precision, only_evaluating
+from robench.tensors.modes import evaluating, full_precision, only_evaluating, usual_modes
 from robench.trust.flags import RECOMPUTED_OTHERWISE, TEST_IMAGES
 
 _WHOLE = ("label", "clean_prediction", "prediction", "fooled_by")
@@ -133,6 +135,7 @@ class _Work:
         # With both predictions and a gradient.
         calls = math.ceil(self.attack.passes(self.target.classes)[1]) + 3
         with (
+            usual_modes(),
             evaluating(model),
             full_precision(),
             only_evaluating(model, EvaluationError),
@@ -173,9 +176,12 @@ class _Work:
         labels = torch.tensor(self.test.labels[rows], device=run.device)
         target, attack, logits = self.target, self.attack, _logits(self.target, images)
         notes = evidence.determinism(target.model, images, logits) if start == 0 else []
-        # Copies: an attack that works in place would move the images it is measured from.
-        made = attack(target, images.clone(), labels.clone(), self.generator(start), run)
-        size = _checked_size(attack, made.images, images)
+        with ExitStack() as stack:
+            for model in filter(None, (target.model, target.surrogate)):
+                stack.enter_context(unchanged(model, partial(_changed, attack)))
+            # Copies: an attack that works in place would move the images it is measured from.
+            made = attack(target, images.clone(), labels.clone(), self.generator(start), run)
+        size = _checked_size(attack, made, images)
         after = _logits(target, made.images)
         counts = dict(made.counts)
         if attack.ball is not None and "gradients" in attack.needs:
@@ -241,33 +247,52 @@ def _restored(found: State | None) -> tuple[list[State], State | None]:
 
 
 def _logits(target: Target, images: Tensor) -> Tensor:
+    version = images._version
     with torch.no_grad():
-        logits = torch.as_tensor(target.model(images))
+        logits = target.model(images)
     expected = [len(images), target.classes]
-    if list(logits.shape) != expected:
+    given = f"{len(images)} images of {target.classes} classes"
+    if not isinstance(logits, Tensor):
+        raise EvaluationError(f"the model gives {shown(logits)} for {given}; expected {expected}")
+    if list(logits.shape) != expected or logits.dtype != torch.float32:
+        kind = "" if logits.dtype == torch.float32 else f"{logits.dtype} "
         raise EvaluationError(
-            f"the model gives {list(logits.shape)} for {len(images)} images of {target.classes} "
-            f"classes; expected {expected}"
+            f"the model gives {kind}{list(logits.shape)} for {given}; expected float32 {expected}"
         )
     if not logits.isfinite().all():
         raise EvaluationError("the model's logits are not finite; its weights are damaged")
-    return logits.float()
+    if images._version != version:
+        raise EvaluationError("the model writes into its images; it should leave them as they are")
+    return logits
 
 
-def _checked_size(attack: Attack, attacked: Tensor, images: Tensor) -> Tensor:
+def _broken(attack: Attack, what: str) -> EvaluationError:
+    return EvaluationError(broken(attack, "__call__", what))
+
+
+def _changed(attack: Attack, what: str) -> EvaluationError:
+    return _broken(attack, f"changed the model that it should leave as it is: {what}")
+
+
+def _checked_size(attack: Attack, made: Attacked, images: Tensor) -> Tensor:
     """Each perturbation's size in the attack's norm, float32 [B]; nan for an attack without one."""
-    name = type(attack).__name__
-    if attacked.shape != images.shape:
-        given, returned = list(images.shape), list(attacked.shape)
-        raise EvaluationError(f"{name} was given images {given} and returned {returned}")
+    if not isinstance(made, Attacked):
+        raise _broken(attack, f"returned {shown(made)}; expected Attacked(images)")
+    attacked = made.images
+    if not isinstance(attacked, Tensor) or (
+        (attacked.shape, attacked.dtype, attacked.device, attacked.requires_grad)
+        != (images.shape, images.dtype, images.device, False)
+    ):
+        what = f"was given images {shown(images)} and returned {shown(attacked)}"
+        raise _broken(attack, what)
     if not attacked.isfinite().all():
-        raise EvaluationError(f"{name} returned pixels that are not finite")
+        raise _broken(attack, "returned pixels that are not finite")
     low, high = attacked.min().item(), attacked.max().item()
     if low < -TOLERANCE or high > 1 + TOLERANCE:
-        raise EvaluationError(f"{name} left the pixel range [0, 1]: {low:.6f} to {high:.6f}")
+        raise _broken(attack, f"left the pixel range [0, 1]: {low:.6f} to {high:.6f}")
     if attack.ball is None:
         return torch.full((len(images),), torch.nan)
     size, eps = attack.ball.size(attacked.double(), images.double()), attack.ball.eps
     if size.max().item() > eps + TOLERANCE * max(1.0, eps):
-        raise EvaluationError(f"{name} left its ball: size {size.max().item():.8f} > eps {eps:.8f}")
+        raise _broken(attack, f"left its ball: size {size.max().item():.8f} > eps {eps:.8f}")
     return size.float()

@@ -21,6 +21,7 @@ from robench.checkpoints.reading import Checkpoint, read
 from robench.checkpoints.translate import architecture, load, translate
 from robench.contracts import Encoder
 from robench.engine.bench import Bench
+from robench.engine.faults import not_finite
 from robench.grid.questions import Evaluation, Imported, key
 from robench.grid.records import Card, Identity, Result
 from robench.grid.spec import Spec, SpecError, Value, show
@@ -102,6 +103,8 @@ def read_encoder(
         encoder = catalog.build("encoders", full)
     translation = translate(state, found, encoder, used)
     load(encoder, translation)
+    if lost := not_finite(encoder.state_dict()):
+        raise SpecError(f"{path}: its {lost} has numbers that are not finite")
     name = catalog.label("encoders", full.without("stem", "normalize"))
     lines = [
         f"{path.name}: {layout.name} layout, {name}{' at ' if found.prefix else ''}{found.prefix}, "

@@ -1,11 +1,13 @@
 """The executor in this process: one question after the other, in the plan's order."""
 
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from robench.contracts import ProbeError
 from robench.engine.bench import FAILURES, Bench
+from robench.engine.evaluate import EvaluationError
 from robench.engine.pretrain import TrainingError
 from robench.grid.questions import Evaluation, Pretraining, Question
 from robench.grid.records import Result
@@ -28,8 +30,21 @@ def answers(
     places = {evaluation: place for place, evaluation in enumerate(evaluations, 1)}
     failures: list[str] = []
     failed: set[Question] = set()
-    waiting = [evaluation for evaluation in evaluations if evaluation not in known]
-    said, checked = 0, False
+
+    def failure(line: str) -> None:
+        failures.append(line)
+        bench.say(f"failed: {line}")
+        if bench.debug:
+            bench.say(traceback.format_exc())
+
+    waiting, said, checked = list[Evaluation](), 0, False
+    for evaluation in evaluations:
+        if evaluation not in known:
+            try:
+                bench.check(evaluation)
+                waiting.append(evaluation)
+            except EvaluationError as error:
+                failure(f"{bench.title(evaluation)}: {error}")
     while waiting:
         busy = []
         for evaluation in waiting:
@@ -50,11 +65,10 @@ def answers(
                 bench.forget()
                 if isinstance(error, TrainingError):
                     failed.add(evaluation.probing.source)
-                    failures.append(str(error))
+                    failure(str(error))
                 else:
                     failed |= {evaluation.probing} if isinstance(error, ProbeError) else set()
-                    failures.append(f"{bench.title(evaluation)}: {error}")
-                bench.say(f"failed: {failures[-1]}")
+                    failure(f"{bench.title(evaluation)}: {error}")
         if busy and len(busy) != said:
             said = len(busy)
             bench.say(f"waiting for what other processes compute of {said} cells")

@@ -27,7 +27,7 @@ def make_bench(places: Places, folder: Path, progress: Progress, say: Say, warn:
     for path in changed_since():
         warn(f"{path} has changed since Python loaded it; start Python again to use it")
     device, older = find_device(places.device), places.accept_older_code
-    return Bench(catalog, store, places.root, device, progress, say, older)
+    return Bench(catalog, store, places.root, device, progress, say, older, places.debug)
 
 
 def open_store(places: Places, folder: Path, catalog: Catalog, warn: Say) -> Store:

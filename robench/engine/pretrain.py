@@ -7,10 +7,12 @@ import torch
 from torch import Generator, Tensor
 
 from robench.contracts import Batch, Objective, Run, TrainingSet
+from robench.engine.faults import broken, not_finite, shown
 from robench.grid.recipe import Recipe
 from robench.steps import steps
 from robench.tensors.convolution import quick_convolutions
 from robench.tensors.memory import is_out_of_memory
+from robench.tensors.modes import evaluating
 from robench.tensors.optim import optimizer, stepwise, warmup_cosine
 
 
@@ -31,7 +33,8 @@ def pretrain(
     Objective, ``data`` and ``generator`` are on ``run.device``. The last, incomplete batch of an
     epoch is omitted, since a contrastive loss depends on the batch's size. Training continues from
     ``run.checkpoints``, to the same bits as without an interruption. Raises TrainingError for a
-    loss that is not finite, when memory runs out, and for fewer images than a batch.
+    loss that is not a finite scalar, weights that are not finite, a gradient that does not reach
+    the encoder, when memory runs out, and for fewer images than a batch.
     """
     count = len(data.images) // recipe.batch
     if count == 0:
@@ -48,12 +51,12 @@ def pretrain(
     )
     objective.train()
     if recipe.precision == "bf16":
-        # Channels-last is the layout that bfloat16 convolutions are fast in.
-        objective.to(memory_format=torch.channels_last)
+        _channels_last(objective, data.images[:2])
     losses = torch.zeros(recipe.epochs, count, dtype=torch.float64, device=run.device)
 
     def tensors() -> dict[str, Tensor]:
-        _check(losses, recipe, label)  # a state that training cannot continue from is not kept
+        # A state that training cannot continue from is not kept.
+        _check(losses, objective, recipe, label)
         learned = objective.state_dict().items()
         return {f"objective.{name}": value for name, value in learned} | {"losses": losses}
 
@@ -87,7 +90,9 @@ def pretrain(
         descent.zero_grad()
         try:
             loss = loss_of(objective, batch, recipe.precision)
-            torch.autograd.backward(loss)
+            if loss.requires_grad:
+                torch.autograd.backward(loss)
+            _check_gradient(objective)
             descent.step()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -100,7 +105,7 @@ def pretrain(
         objective.after_step(batch)
         losses[epoch, step] = loss.detach()
         if step == count - 1:
-            _check(losses, recipe, label)
+            _check(losses, objective, recipe, label)
     return [float(mean) for mean in losses.mean(1)]
 
 
@@ -108,8 +113,30 @@ def loss_of(objective: Objective, batch: Batch, precision: str) -> Tensor:
     """The loss of a batch, in "bf16" where autocast computes in it, or in "fp32"."""
     half = torch.autocast(batch.images.device.type, torch.bfloat16, enabled=precision == "bf16")
     with quick_convolutions(objective), half:
-        loss: Tensor = objective(batch)
+        loss = objective(batch)
+    if not isinstance(loss, Tensor) or loss.dim() > 0:
+        found = loss.detach() if isinstance(loss, Tensor) else loss
+        what = f"returned {shown(found)}; the loss must be a scalar tensor"
+        raise TrainingError(broken(objective, "forward", what))
     return loss
+
+
+def _check_gradient(objective: Objective) -> None:
+    """Raise TrainingError where a step leaves the encoder without any gradient."""
+    trained = [weights for weights in objective.encoder.parameters() if weights.requires_grad]
+    if trained and all(weights.grad is None for weights in trained):
+        what = "returned a loss without a gradient to the encoder, which would never learn"
+        raise TrainingError(broken(objective, "forward", what))
+
+
+def _channels_last(objective: Objective, images: Tensor) -> None:
+    """Take the layout that bfloat16 convolutions are fast in, where the encoder works in it."""
+    objective.to(memory_format=torch.channels_last)
+    try:
+        with torch.no_grad(), evaluating(objective.encoder):
+            objective.encoder(images.float().div_(255))
+    except RuntimeError:  # such as of view(), which takes one layout only
+        objective.to(memory_format=torch.contiguous_format)
 
 
 def _restore(objective: Objective, found: Mapping[str, Tensor]) -> None:
@@ -130,9 +157,15 @@ def _restore(objective: Objective, found: Mapping[str, Tensor]) -> None:
     objective.load_state_dict(learned)
 
 
-def _check(losses: Tensor, recipe: Recipe, label: str) -> None:
-    """Raise TrainingError for the first loss that is not finite."""
+def _check(losses: Tensor, objective: Objective, recipe: Recipe, label: str) -> None:
+    """Raise TrainingError for the first loss, or else a weight, that is not finite."""
     if math.isfinite(losses.sum().item()):
+        lost = not_finite(dict(objective.named_parameters()))
+        if lost is not None:
+            raise TrainingError(
+                f"{label}: {lost} is not finite after a step whose loss is; try a smaller learning "
+                f"rate than {recipe.lr:g}"
+            )
         return
     epoch, step = (int(i) for i in (~losses.isfinite()).nonzero()[0])
     raise TrainingError(

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from torch import Generator, Tensor, nn
 
 from robench.contracts import Encoder, Probe, ProbeData, ProbeError, Run
-from robench.tensors.features import fingerprint
-from robench.tensors.modes import evaluating, only_evaluating
+from robench.engine.faults import broken, shown, unchanged
+from robench.tensors.modes import evaluating, only_evaluating, usual_modes
 
 
 def probe(
@@ -17,17 +17,24 @@ def probe(
     """Fit the classifier, images [B, 3, H, W] to logits [B, K].
 
     A probe that finetunes is given a copy of the encoder. Raises ProbeError where the encoder was
-    called in train mode, or its parameters, buffers or BatchNorm branch changed.
+    called in train mode, or it or torch's modes are left changed; they are put back.
     """
-    before = fingerprint(encoder)
     probed = copy.deepcopy(encoder).eval() if method.finetunes else encoder
-    with evaluating(encoder), evaluating(probed), only_evaluating(encoder, ProbeError):
+
+    def changed(what: str) -> ProbeError:
+        what = f"changed the encoder that it was to leave frozen: {what}"
+        return ProbeError(broken(method, "fit", what))
+
+    with (
+        usual_modes(),
+        evaluating(encoder),
+        evaluating(probed),
+        only_evaluating(encoder, ProbeError),
+        unchanged(encoder, changed),
+    ):
         layer = method.fit(probed, data, generator, run)
-    if fingerprint(encoder) != before:
-        raise ProbeError(
-            f"{type(method).__name__} changed the encoder that it was to leave frozen; "
-            "its numbers would not be a probe's"
-        )
+    if not isinstance(layer, nn.Module):
+        raise ProbeError(broken(method, "fit", f"fitted {shown(layer)}; expected a module"))
     return _classifier(probed, layer.eval())
 
 

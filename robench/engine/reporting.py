@@ -1,9 +1,11 @@
 """Answers to a plan, and reports on stored cells: which of them, and of which size."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import compress
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import pandas as pd
 from robench.catalog.catalog import Catalog
 from robench.catalog.request import Places
 from robench.catalog.scale import Scale, scale, table_size
+from robench.contracts import Outcome
 from robench.engine.bench import Bench
+from robench.engine.faults import blame
 from robench.engine.known import Known
 from robench.engine.local import answers, reporting
 from robench.grid.questions import Evaluation
@@ -74,7 +78,8 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
         reported = one_each([*compress(stored, fits), *results])
         if reported:
             order = Order(map(bench.store.labels, evaluations))
-            table, _ = write_report(bench.known, reported, order, redraw=False)
+            table, _, failed = write_report(bench.known, reported, order, redraw=False)
+            failures += failed
     missing = len(evaluations) - len(results)
     return Results(results, tuple(failures), bench.store.out, missing, table)
 
@@ -195,10 +200,11 @@ def write_report(
     results: Sequence[Result],
     order: Order,
     redraw: bool = True,
-) -> tuple[Table, list[Path]]:
-    """Write tables and figures on the results into the store's folder; the table, and all paths.
+) -> tuple[Table, list[Path], list[str]]:
+    """Write tables and figures on the results into the store's folder.
 
-    Without ``redraw``, figures of a report whose text stays the same are left as they are.
+    Returns the table, the paths of all files, and a line for each metric that fails. Without
+    ``redraw``, figures of a report whose text stays the same are left as they are.
     """
     store, catalog = known.store, known.catalog
     results = sorted(results, key=lambda result: result.cell.key)
@@ -209,10 +215,19 @@ def write_report(
         for one, card in cards
         if card is not None and card.losses
     ]
+    failures: dict[str, str] = {}
+
+    def measured(name: str, outcome: Outcome) -> float:
+        try:
+            return float(catalog.component("metrics", name)(outcome))
+        except Exception as error:
+            failures[name] = blame(error, catalog, "metrics", name)
+            return math.nan
+
     table = pivot(results, scale=scales(results, known), order=order)
-    metrics = {name: catalog.component("metrics", name) for name in catalog.names("metrics")}
+    metrics = {name: partial(measured, name) for name in catalog.names("metrics")}
     paths = write(results, curves, table, store.out, order=order, metrics=metrics, redraw=redraw)
-    return table, paths
+    return table, paths, list(failures.values())
 
 
 def listed(places: Places, catalog: Catalog, warn: Callable[[str], None]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from robench.catalog.catalog import Catalog
 from robench.contracts import Encoder
+from robench.engine.faults import not_finite
 from robench.grid.records import Card
 from robench.grid.spec import Spec, SpecError, nearest
 from robench.store.store import Store
@@ -48,6 +49,8 @@ def restore(catalog: Catalog, card: Card, weights: dict[str, Tensor]) -> Encoder
             f"{card.key} was trained with another {spec.name} than there is now "
             f"({str(error).splitlines()[-1].strip()}); rename the new one, or use another --zoo"
         ) from None
+    if lost := not_finite(weights):
+        raise SpecError(f"{card.key}: its {lost} has numbers that are not finite")
     try:
         use_branch(encoder, card.evaluated_branch)
     except ValueError as error:

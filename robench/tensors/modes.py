@@ -94,6 +94,23 @@ def full_precision() -> Iterator[None]:
 
 
 @contextmanager
+def usual_modes() -> Iterator[None]:
+    """Autocast and inference mode off, gradients on, float32 by default; the caller's come back."""
+    dtype, kinds = torch.get_default_dtype(), ("cpu", "cuda")
+    cast = [torch.is_autocast_enabled(kind) for kind in kinds]
+    torch.set_default_dtype(torch.float32)
+    for kind in kinds:
+        torch.set_autocast_enabled(kind, False)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        for kind, enabled in zip(kinds, cast, strict=True):
+            torch.set_autocast_enabled(kind, enabled)
+
+
+@contextmanager
 def preserved_random_state() -> Iterator[None]:
     """Give the global generators of torch (CPU, CUDA), numpy and Python their states back."""
     cpu, python = torch.get_rng_state(), random.getstate()

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ from robench.engine.bench import Bench
 from robench.engine.local import answers
 from robench.engine.pretrain import TrainingError
 from robench.engine.progress import silent
+from robench.engine.restore import restore
 from robench.engine.subset import training_subset
 from robench.grid.questions import Evaluation, key
 from robench.grid.records import Identity, Result
@@ -433,8 +435,18 @@ def test_an_unknown_batchnorm_branch_is_one_line(lab: Lab) -> None:
     path = lab.file("zoo/*/card.json")
     card = json.loads(path.read_bytes()) | {"evaluated_branch": "sparse"}
     path.write_bytes(sealed(json.dumps(card).encode()))
-    with pytest.raises(SpecError, match=r"mirror-blobs.*: no BatchNorm branch 'sparse'; this enc"):
-        lab.answers(NUDGE)
+    lab.answers(NUDGE)
+    (failure,) = lab.failures
+    assert re.match(r"mirror-blobs.*: no BatchNorm branch 'sparse'; this enc", failure)
+
+
+def test_an_encoder_with_weights_that_are_not_finite_is_refused(lab: Lab) -> None:
+    found = lab.bench().known.encoder(ASKED[0].probing.source)
+    assert found is not None
+    card, weights = found
+    weights["layers.1.running_var"][2] = torch.nan
+    with pytest.raises(SpecError, match=r"its layers\.1\.running_var has numbers that are not fin"):
+        restore(CATALOG, card, weights)
 
 
 def test_a_finetuned_encoder_is_kept_beside_the_one_it_was(lab: Lab, monkeypatch: Any) -> None:

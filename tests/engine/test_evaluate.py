@@ -168,8 +168,11 @@ BROKEN = {
     "over white": (lambda x: x + 1, r"pixel range \[0, 1\]: .* to 1\."),
     "not a number": (lambda x: x * torch.nan, "Acting returned pixels that are not finite"),
     "infinite": (lambda x: x + torch.inf, "not finite"),
-    "an image lost": (lambda x: x[1:], r"given images \[5, 3, 8, 8\] and returned \[4, 3, 8, 8\]"),
-    "one for all": (lambda x: x[:1], r"returned \[1, 3, 8, 8\]"),
+    "an image lost": (
+        lambda x: x[1:],
+        r"given images float32 \[5, 3, 8, 8\] and returned float32 \[4, ",
+    ),
+    "one for all": (lambda x: x[:1], r"returned float32 \[1, 3, 8, 8\]"),
 }
 
 
@@ -280,6 +283,53 @@ def test_everything_is_computed_in_full_float32(
     run(model, PGD(steps=1), test)
     assert seen
     assert all(seen)
+
+
+@contextmanager
+def float64_by_default() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+MODES = {
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "no_grad": torch.no_grad,
+    "inference mode": torch.inference_mode,
+    "float64": float64_by_default,
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_caller_s_modes_change_nothing(model: nn.Module, test: Split, mode: str) -> None:
+    calm = run(model, PGD(steps=2), test)
+    with MODES[mode]():
+        other = run(model, PGD(steps=2), test)
+    for one, same in zip(vars(calm.outcome).values(), vars(other.outcome).values(), strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert (other.notes, other.counts) == (calm.notes, calm.counts)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_logits_that_are_not_float32_are_refused(
+    model: nn.Module, test: Split, dtype: torch.dtype
+) -> None:
+    class Cast(nn.Sequential):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images).to(dtype)
+
+    with pytest.raises(
+        EvaluationError, match=rf"gives {dtype} \[5, 5\] .* expected float32 \[5, 5"
+    ):
+        run(Cast(model), Clean(), test)
+
+
+def test_a_model_that_writes_into_its_images_is_refused(model: nn.Module, test: Split) -> None:
+    model.register_forward_pre_hook(lambda _, given: given[0].mul_(0.9))
+    with pytest.raises(EvaluationError, match="the model writes into its images; it should leave"):
+        run(model, Clean(), test)
 
 
 def test_a_missing_surrogate_is_refused(model: nn.Module, test: Split) -> None:

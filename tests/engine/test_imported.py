@@ -228,3 +228,14 @@ def test_a_head_of_other_classes_makes_way_for_a_probe() -> None:
 def test_it_can_be_finetuned() -> None:
     torch.save(LAYOUTS["rocl"]().entries, "a.pt")
     evaluate("a.pt", *ENCODER, *GRID, "--probe", "aff(epochs=1, batch=96, steps=1)")
+
+
+def test_weights_that_are_not_finite_are_refused_before_anything_is_kept() -> None:
+    entries = LAYOUTS["rocl"]().entries
+    name = next(n for n, t in entries["model"].items() if n.endswith("conv1.weight"))
+    entries["model"][name][0, 0] = torch.nan
+    torch.save(entries, "lost.t7")
+    done = robench("evaluate", "lost.t7", *ENCODER, *GRID)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert re.search("lost.t7: its .*weight has numbers that are not finite", done.err)
+    assert not Path("zoo").exists()

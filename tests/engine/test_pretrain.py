@@ -376,3 +376,33 @@ def test_what_was_prepared_and_averaged_survives_an_interruption(
     assert fingerprint(again) == fingerprint(whole)
     # An epoch that had begun is not prepared twice.
     assert again.calls == whole.calls[after + (after + 1) // 2 :]
+
+
+def test_an_encoder_that_uses_view_trains_in_half_precision(images: Tensor) -> None:
+    class Viewing(Stub):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(3, 2, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.layer(images).view(len(images), -1) * self.scale
+
+    class Squares(Recorder):
+        def forward(self, batch: Batch) -> Tensor:
+            return (self.encoder(batch.images) - 1).square().mean()
+
+    objective = Squares([])
+    objective.encoder = Viewing()
+    losses = train(objective, images, dataclasses.replace(RECIPE, precision="bf16"))
+    assert losses[-1] < losses[0]
+
+
+def test_weights_that_are_lost_in_the_last_step_are_no_result(images: Tensor) -> None:
+    class Rooted(Recorder):
+        def forward(self, batch: Batch) -> Tensor:
+            loss = super().forward(batch)
+            # The root of 0 is a number, and its gradient is not.
+            return loss if self.losses else loss + (self.encoder.scale * 0).sqrt()
+
+    with pytest.raises(TrainingError, match=r"encoder\.scale is not finite after a step whose lo"):
+        train(Rooted([1.0] * 6), images, RECIPE)

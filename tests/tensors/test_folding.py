@@ -183,7 +183,18 @@ class Lifted(Sly):
         return 1e4 + 40 * images.flatten(1) + super().forward(images)[:, :1]
 
 
-@pytest.mark.parametrize("kind", [Sly, Alone, Noisy, Lifted])
+class Viewing(nn.Sequential):
+    """Flattens with view(), which takes one layout of memory only."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 4, 3), nn.ReLU())
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = super().forward(images)
+        return features.view(len(images), -1)
+
+
+@pytest.mark.parametrize("kind", [Sly, Alone, Noisy, Lifted, Viewing])
 def test_a_model_whose_copy_would_be_another_comes_back_itself(kind: type[nn.Module]) -> None:
     model = kind().double().eval()
     with preserved_random_state():
