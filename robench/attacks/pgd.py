@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F
 
 from robench.contracts import Attack, Attacked, Run, Target
 from robench.tensors.ascend import ascend
@@ -20,11 +19,13 @@ STANDARD_STEPS = 20  # RoCL's evaluation, src/total_process.sh:19-20
 
 @dataclass(frozen=True)
 class PGD(Attack):
-    """PGD from a random start, in ``norm`` "linf", "l2" or "l1"; noted as ``few-steps`` under 20.
+    """PGD from a random start, in ``norm`` "linf", "l2" or "l1".
 
     ``eps`` and ``step_size`` are in pixels of [0, 1]. The defaults are RoCL's evaluation: 20 steps
     of eps / 10 (a ``step_size`` of None), RoCL's src/total_process.sh:19-20. With several
     ``restarts`` each image keeps the first that fools the model, or else the last one.
+
+    Notes ``few-steps`` under 20 steps, and where all of them do not cross the ball's radius.
 
     Raises ValueError for an unknown norm, an eps that is not positive (linf: or over 1), a step
     size that is not positive, and fewer than one step or restart.
@@ -47,6 +48,11 @@ class PGD(Attack):
             )
 
     @property
+    def length(self) -> float:
+        """The length of a step in the ball's norm, in pixels of [0, 1]."""
+        return self.eps / 10 if self.step_size is None else self.step_size
+
+    @property
     def ball(self) -> Ball:
         return ball(self.norm, self.eps)
 
@@ -55,8 +61,8 @@ class PGD(Attack):
 
     def at_least_as_strong_as(self, other: Attack) -> bool:
         """Whether it has as many steps and restarts in the same ball, or it is as by default."""
-        if isinstance(other, PGD) and self.ball == other.ball and self.step_size is None:
-            # With tiny steps, more of them would not reach further.
+        # Not a subclass, which may do more. With tiny steps, more of them would not reach further.
+        if type(other) is PGD and self.ball == other.ball and self.step_size is None:
             return self.steps >= other.steps and self.restarts >= other.restarts
         return super().at_least_as_strong_as(other)
 
@@ -75,20 +81,32 @@ class PGD(Attack):
                     break
                 again = self._climb(quick, images[standing], labels[standing], generator)
                 attacked[standing] = again
-        return Attacked(attacked, ("few-steps",) if self.steps < STANDARD_STEPS else ())
+        short = self.steps * self.length < self.eps * (1 - 1e-9)  # beyond rounding
+        return Attacked(attacked, ("few-steps",) if short or self.steps < STANDARD_STEPS else ())
 
     def _climb(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
     ) -> Tensor:
         def loss(attacked: Tensor) -> Tensor:
-            return F.cross_entropy(model(attacked), labels, reduction="sum")
+            return odds(model(attacked), labels)
 
         return ascend(
             loss,
             images,
             self.ball,
             steps=self.steps,
-            step_size=self.eps / 10 if self.step_size is None else self.step_size,
+            step_size=self.length,
             # A seed for each climb: torchattacks, seeded so, starts from the same point.
             generator=Generator(images.device).manual_seed(draw_seed(generator)),
         )
+
+
+def odds(logits: Tensor, labels: Tensor) -> Tensor:
+    """The logarithm of the odds against each image's label, [B], whose softplus is cross-entropy.
+
+    Its gradient is that of the cross-entropy times a positive number, so the steepest step is the
+    same; but it does not vanish where the softmax saturates in float32.
+    """
+    true = logits.gather(1, labels[:, None])
+    others = logits.scatter(1, labels[:, None], -torch.inf)
+    return (others.logsumexp(1, keepdim=True) - true)[:, 0]

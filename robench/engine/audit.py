@@ -29,6 +29,7 @@ from robench.tensors.modes import evaluating, full_precision, preserved_random_s
 from robench.trust import flags
 from robench.trust.review import beaten, far_below, leaves_fewer, misses_grey, over, own_flags
 
+CALLS = 1400  # of which all agree once in a thousand, if each is another with a chance of 0.005
 HUGE = Fraction(1, 2)  # every image can be made plain grey within it
 QUERIES = 500  # a tenth of what AutoAttack gives Square, which takes minutes where many stand
 FROZEN_IMAGES = 512  # enough to see whether a probe leaves its encoder alone
@@ -197,7 +198,11 @@ def _frozen(bench: Bench, probing: Probing, data: Data, encoder: Encoder) -> Fin
 
 def _determinism(subject: Subject) -> tuple[bool, str]:
     first, second = (subject.logits([subject.first_batch]) for _ in range(2))
-    return evidence.differ(first, second), f"asked twice, logits {_apart(first, second)}"
+    with evaluating(subject.model), full_precision():
+        rarely = evidence.repeats_differ(subject.model, subject.first_batch[:1], CALLS)
+    seen = f"asked twice, logits {_apart(first, second)}; one image's "
+    seen += f"{'change' if rarely else 'stay'} in {CALLS} calls"
+    return rarely or evidence.differ(first, second), seen
 
 
 def _batch_size(subject: Subject) -> tuple[bool, str]:
@@ -212,20 +217,28 @@ def _batch_size(subject: Subject) -> tuple[bool, str]:
 
 def _logit_scale(subject: Subject) -> tuple[bool, str]:
     logits = subject.logits([subject.first_batch])
-    spread, lead = evidence.spread(logits), evidence.margin(logits)
-    many = evidence.unresolved(logits)
-    return over(many, len(logits), flags.NO_GRADIENT), (
-        f"spread {spread.median():.3g}, lead up to {lead.max():.3g}; float32's cross-entropy "
-        f"cannot resolve {many} of {len(logits)} images"
+    counts, n, spread = evidence.scale(logits), len(logits), evidence.spread(logits).median()
+    many, close = counts[flags.UNRESOLVED], counts[flags.CLOSE]
+    return over(many, n, flags.NO_GRADIENT) or over(close, n, flags.MOST), (
+        f"spread {spread:.3g}, under {flags.SMALL_SPREAD:g} for {close}; float32's cross-entropy "
+        f"cannot resolve {many} of {n} images"
     )
 
 
 def _gradients(subject: Subject) -> tuple[bool, str]:
-    attempt = subject.tried("pgd").attempt
-    right = int((attempt.outcome.clean_prediction == attempt.outcome.label).sum())
-    flat = attempt.counts[flags.FLAT]
-    wrong = over(flat, right, flags.NO_GRADIENT)
-    return wrong, f"none at all on {flat} of {right} correctly classified images"
+    pgd = subject.tried("pgd").attempt
+    right = int((pgd.outcome.clean_prediction == pgd.outcome.label).sum())
+    counted = {
+        flags.FLAT: "none or a faint one on {}",
+        flags.STILL: "none in most pixels of {}",
+        flags.JAGGED: "a false one on {}",
+    }
+    seen = [text.format(pgd.counts[name]) for name, text in counted.items()]
+    easy = pgd.counts[flags.MISSED_EASY]
+    return flags.MASKED in own_flags(pgd), (
+        f"{', '.join(seen)} of {right} correctly classified images; {easy} stand though noise or "
+        "a single step fools the model"
+    )
 
 
 def _steps(subject: Subject) -> tuple[bool, str]:

@@ -27,6 +27,7 @@ from robench.contracts import (
 from robench.engine import evidence
 from robench.engine.faults import broken, shown, unchanged
 from robench.engine.progress import counted_calls
+from robench.tensors.ascend import GradientError
 from robench.tensors.features import to_images
 from robench.tensors.memory import is_out_of_memory, release
 from robench.tensors.modes import evaluating, full_precision, only_evaluating, usual_modes
@@ -132,8 +133,8 @@ class _Work:
         finished, own = _restored(found)
         done = sum(len(part.tensors["label"]) for part in finished)
         starts = range(0, len(self.index), batch)
-        # With both predictions and a gradient.
-        calls = math.ceil(self.attack.passes(self.target.classes)[1]) + 3
+        # With both predictions and four calls for evidence.
+        calls = math.ceil(self.attack.passes(self.target.classes)[1]) + 6
         with (
             usual_modes(),
             evaluating(model),
@@ -176,17 +177,26 @@ class _Work:
         labels = torch.tensor(self.test.labels[rows], device=run.device)
         target, attack, logits = self.target, self.attack, _logits(self.target, images)
         notes = evidence.determinism(target.model, images, logits) if start == 0 else []
-        with ExitStack() as stack:
-            for model in filter(None, (target.model, target.surrogate)):
-                stack.enter_context(unchanged(model, partial(_changed, attack)))
-            # Copies: an attack that works in place would move the images it is measured from.
-            made = attack(target, images.clone(), labels.clone(), self.generator(start), run)
+        climbs = attack.ball is not None and "gradients" in attack.needs
+        try:
+            at = evidence.slope(target.model, images, labels) if climbs else None
+            with ExitStack() as stack:
+                for model in filter(None, (target.model, target.surrogate)):
+                    stack.enter_context(unchanged(model, partial(_changed, attack)))
+                # Copies: an attack that works in place would move the images it starts from.
+                made = attack(target, images.clone(), labels.clone(), self.generator(start), run)
+        except GradientError as error:
+            where = evidence.layer_without_gradient(target.model, error.images)
+            raise EvaluationError(f"the model's gradient is not finite; see {where}") from None
         size = _checked_size(attack, made, images)
         after = _logits(target, made.images)
         counts = dict(made.counts)
-        if attack.ball is not None and "gradients" in attack.needs:
-            standing = after.argmax(1) == labels
-            counts |= evidence.counts(target.model, attack.ball, images, labels, logits, standing)
+        if attack.ball is not None and at is not None:
+            standing, noise = after.argmax(1) == labels, self.generator(start)
+            counts |= evidence.counts(
+                target.model, attack.ball, images, labels, at, standing, noise
+            )
+            counts |= evidence.scale(logits)
         columns = {
             "label": labels,
             "clean_prediction": logits.argmax(1),

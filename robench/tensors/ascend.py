@@ -8,6 +8,14 @@ from torch import Generator, Tensor
 from robench.tensors.balls import Ball
 
 
+class GradientError(ArithmeticError):
+    """The gradient in ``images`` [B, C, H, W] has values that are not finite."""
+
+    def __init__(self, images: Tensor) -> None:
+        super().__init__("the gradient is not finite")
+        self.images = images
+
+
 def ascend(
     loss: Callable[[Tensor], Tensor],
     centre: Tensor,
@@ -20,12 +28,13 @@ def ascend(
 ) -> Tensor:
     """Climb ``loss`` within ``ball`` around ``centre`` [B, C, H, W]; return the last images.
 
-    Each step is x <- project(x + step_size * steepest(gradient)), the projected gradient of Madry
-    et al. (2018, arXiv 1706.06083, section 2.1). ``loss`` maps images to a scalar, or to values
+    Each step is x <- project(step(x, gradient, step_size)), the projected gradient of Madry et al.
+    (2018, arXiv 1706.06083, section 2.1). ``loss`` maps images to a scalar, or to values
     that are summed. The climb begins at ``start``; else at a random point of the ball where a
     ``generator`` is given; else at ``centre``. ``step_size`` is in the ball's norm, in pixels of
     [0, 1]; with 0 ``steps`` the beginning comes back. Only the input is differentiated: no
-    parameter's ``.grad`` changes, and the caller may be under ``torch.no_grad()``.
+    parameter's ``.grad`` changes, and the caller may be under ``torch.no_grad()``. Raises
+    GradientError where the gradient is not finite.
     """
     centre = centre.detach()
     if start is None:
@@ -39,5 +48,7 @@ def ascend(
         with torch.autocast(images.device.type, enabled=False):
             (gradient,) = torch.autograd.grad(total, images)
         images = images.detach()
-        images = ball.project(images + step_size * ball.steepest(gradient), centre)
+        if not gradient.isfinite().all():  # the sign of nan is zero, and no step
+            raise GradientError(images)
+        images = ball.project(ball.step(images, gradient, step_size), centre)
     return images

@@ -1,4 +1,4 @@
-"""Norm balls around images: where an attack may start, its steepest direction, the way back in."""
+"""Norm balls around images: where an attack may start, its steepest step, the way back in."""
 
 import math
 from dataclasses import dataclass
@@ -6,8 +6,6 @@ from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
-
-_TINY = 1e-12  # keeps a zero gradient at zero instead of 0 / 0
 
 
 class Ball(Protocol):
@@ -23,8 +21,12 @@ class Ball(Protocol):
         """A random point of each image's ball, within the pixel range."""
         ...
 
-    def steepest(self, gradient: Tensor) -> Tensor:
-        """The direction of unit norm along which a function with this gradient grows fastest."""
+    def step(self, images: Tensor, gradient: Tensor, size: float) -> Tensor:
+        """Move by ``size``, in this norm, to where a function with this gradient grows fastest.
+
+        The step may leave the ball and the pixel range. Its length does not depend on that of the
+        gradient; only where that is exactly zero the images stay.
+        """
         ...
 
     def project(self, images: Tensor, centre: Tensor) -> Tensor:
@@ -47,8 +49,8 @@ class Linf:
         noise = torch.empty_like(centre).uniform_(-self.eps, self.eps, generator=generator)
         return (centre + noise).clamp(*self.pixels)
 
-    def steepest(self, gradient: Tensor) -> Tensor:
-        return gradient.sign()
+    def step(self, images: Tensor, gradient: Tensor, size: float) -> Tensor:
+        return images + size * gradient.sign()
 
     def project(self, images: Tensor, centre: Tensor) -> Tensor:
         return (centre + (images - centre).clamp(-self.eps, self.eps)).clamp(*self.pixels)
@@ -70,12 +72,15 @@ class L2:
         radius.uniform_(0, 1, generator=generator)
         return (centre + noise * _each(self.eps * radius / _norm(noise, 2))).clamp(0, 1)
 
-    def steepest(self, gradient: Tensor) -> Tensor:
-        return gradient / _each(_norm(gradient, 2) + _TINY)
+    def step(self, images: Tensor, gradient: Tensor, size: float) -> Tensor:
+        # Scaled first: squares of a gradient of 1e-23 are zero in float32.
+        largest = _norm(gradient, math.inf)
+        scaled = gradient / _each(torch.where(largest > 0, largest, 1))
+        return images + size * scaled / _each(_norm(scaled, 2).clamp(min=1))
 
     def project(self, images: Tensor, centre: Tensor) -> Tensor:
         change = images - centre
-        shrink = (self.eps / (_norm(change, 2) + _TINY)).clamp(max=1)
+        shrink = self.eps / _norm(change, 2).clamp(min=self.eps)
         # Clamping afterwards only shortens the change: each centre lies in the pixel range.
         return (centre + change * _each(shrink)).clamp(0, 1)
 
@@ -87,13 +92,12 @@ class L2:
 class L1:
     """The changes of all pixels sum to at most ``eps``.
 
-    ``sparsity`` is the share of pixels that one step moves: a step along the single steepest pixel
-    would need as many steps as there are pixels. Tramèr & Boneh (2019, arXiv 1904.13000) move the
-    top percentile.
+    A step moves the steepest pixels, each by at most ``stride``: along the single steepest one, it
+    would take as many steps as there are pixels.
     """
 
     eps: float
-    sparsity: float = 0.01
+    stride: float = 0.1
 
     def sample(self, centre: Tensor, generator: Generator) -> Tensor:
         # Normalised exponentials are uniform on the simplex; then random signs, a uniform radius.
@@ -104,17 +108,22 @@ class L1:
         noise = weights * signs * _each(self.eps * radius / _norm(weights, 1))
         return (centre + noise).clamp(0, 1)
 
-    def steepest(self, gradient: Tensor) -> Tensor:
-        size = gradient.abs().flatten(1)
-        moved = max(1, round(self.sparsity * size.shape[1]))
-        top = torch.zeros_like(size).scatter_(1, size.topk(moved, dim=1).indices, 1.0)
-        direction = gradient.sign() * top.view_as(gradient)
-        return direction / _each(_norm(direction, 1) + _TINY)
+    def step(self, images: Tensor, gradient: Tensor, size: float) -> Tensor:
+        # Only what a pixel can move within its range counts towards ``size``, so that a step is not
+        # spent on pixels at an edge (Croce & Hein 2021, arXiv 2103.01208, section 3.2). They are
+        # pushed over it, which keeps them there when `project` takes from all pixels alike.
+        steepness, order = gradient.abs().flatten(1).sort(dim=1, descending=True, stable=True)
+        room = torch.where(gradient > 0, 1 - images, images).clamp(0, self.stride)
+        room = room.flatten(1).gather(1, order) * (steepness > 0)
+        moves = (size - room.cumsum(1) + room).clamp(0, self.stride)
+        moves = torch.zeros_like(moves).scatter_(1, order, moves).view_as(images)
+        return images + moves * gradient.sign()
 
     def project(self, images: Tensor, centre: Tensor) -> Tensor:
         change = (images - centre).flatten(1)
-        onto = _onto_l1_ball(change, self.eps).view_as(images)
-        return (centre + onto).clamp(0, 1)
+        room = torch.where(change > 0, 1 - centre.flatten(1), centre.flatten(1))
+        kept = _onto_l1_ball(change.abs(), room, self.eps)
+        return (centre + (change.sign() * kept).view_as(images)).clamp(0, 1)
 
     def size(self, images: Tensor, centre: Tensor) -> Tensor:
         return _norm(images - centre, 1)
@@ -137,19 +146,28 @@ def ball(norm: str, eps: float) -> Ball:
     return BALLS[norm](eps)
 
 
-def _onto_l1_ball(change: Tensor, eps: float) -> Tensor:
-    """The Euclidean projection of each row onto the L1 ball (Duchi et al. 2008, figure 1)."""
-    size = change.abs()
-    ordered = size.sort(dim=1, descending=True).values
-    ranks = torch.arange(1, size.shape[1] + 1, device=change.device, dtype=change.dtype)
-    excess = (ordered.cumsum(1) - eps) / ranks
-    kept = (ordered > excess).sum(1, keepdim=True).clamp(min=1)
-    threshold = excess.gather(1, kept - 1).clamp(min=0)
-    shrunk = change.sign() * (size - threshold).clamp(min=0)
-    return torch.where(size.sum(1, keepdim=True) <= eps, change, shrunk)
+def _onto_l1_ball(size: Tensor, room: Tensor, eps: float) -> Tensor:
+    """The nearest sizes [B, D] between 0 and ``room`` whose sum over D is at most ``eps``.
+
+    They are min(max(size - t, 0), room) with one threshold t >= 0 (Croce & Hein 2021, proposition
+    2.1). The sum falls as t grows, along a line between its corners at size and size - room.
+    """
+    corners, order = torch.cat([size, size - room], 1).sort(dim=1, descending=True)
+    bends = torch.ones_like(corners)
+    bends[:, size.shape[1] :] = -1
+    slopes = bends.gather(1, order).cumsum(1)[:, :-1]
+    sums = (slopes * (corners[:, :-1] - corners[:, 1:])).cumsum(1)  # at the corners but the first
+    # The last corner whose sum is within the ball, and from there down to the ball's edge.
+    place = (sums <= eps).sum(1, keepdim=True)
+    at = torch.nn.functional.pad(sums, (1, 0)).gather(1, place)
+    slope = slopes.gather(1, place.clamp(max=slopes.shape[1] - 1)).clamp(min=1)
+    threshold = corners.gather(1, place) - (eps - at) / slope
+    nearest = torch.minimum((size - threshold.clamp(min=0)).clamp(min=0), room)
+    # Once more for what the sums were rounded by.
+    return nearest * (eps / nearest.sum(1, keepdim=True).clamp(min=eps))
 
 
-def _norm(change: Tensor, order: int) -> Tensor:
+def _norm(change: Tensor, order: float) -> Tensor:
     lengths: Tensor = torch.linalg.vector_norm(change.flatten(1), ord=order, dim=1)
     return lengths
 

@@ -6,7 +6,6 @@ too.
 """
 
 from collections.abc import Iterable, Mapping
-from math import log
 
 import torch
 
@@ -55,7 +54,11 @@ TEST_IMAGES = "test-images"  # of the set, in its files
 PUBLISHED_IMAGES = "published-images"  # of the test set as it was published, where that is known
 PROBE_IMAGES = "probe-images"  # that the probe was given
 RECOMPUTED_OTHERWISE = "recomputed-otherwise"  # right in one of two predictions, wrong in the other
-FLAT = "flat"  # classified correctly, and the margin has no gradient at all
+FLAT = "flat"  # classified correctly, and the margin has no gradient, or a faint one
+STILL = "still"  # classified correctly, and most pixels have no gradient
+JAGGED = "jagged"  # classified correctly, and a small step does not do what the gradient predicts
+MISSED_EASY = "missed-easy"  # left standing, though noise or a single step in their ball fools
+CLOSE = "close"  # logits so close that the cross-entropy heeds all classes alike
 UNRESOLVED = "unresolved"  # the cross-entropy has no resolution left for the logits
 MISSED_GREY = "missed-grey"  # left standing, though the grey image in their ball is an answer
 SQUARE = "square"  # AutoAttack's: fooled by Square and by none of its gradient attacks
@@ -80,26 +83,54 @@ The steps of an attack move the spread by about a hundredth each; under this lin
 ten float32 steps of the cross-entropy, and an attack that compares losses compares rounding.
 """
 
-LARGEST_MARGIN = -log(torch.finfo(torch.float32).tiny)
-"""Over this lead of the first logit (87) the softmax of all others is below the smallest normal
-float32: the gradient of the cross-entropy is rounded away, for an image that is classified
-correctly.
+SMALL_SPREAD = 1.0
+"""Of the logits of an image: up to it, no class weighs three times another in the cross-entropy.
+
+Its steepest step then leads to all other classes at once, and not to the nearest.
+"""
+
+MOST = 0.6
+"""Of the images: how many may have logits with a small spread.
+
+Of 120 weakly trained classifiers (docs/trust.md) one had 60%, of an untrained one most have.
+"""
+
+FAINT = 1.0
+"""Of an image's margin: up to this change, predicted for all pixels across their whole range, the
+gradient is a faint one. It explains no prediction; networks have 16 and more (docs/trust.md).
+"""
+
+STILL_PIXELS = 0.5
+"""Of the pixel values of an image: how many may have a gradient of exactly zero.
+
+A crop leaves out up to a quarter of them, a clamp after a normalization two thirds.
+"""
+
+OFF = 0.5
+"""Of the change that a gradient predicts for half a level of 8 bits: how far it may be off.
+
+Usual networks are bent by less, but for an image in a hundred.
 """
 
 NO_GRADIENT = 0.01
-"""Of the images: how many may have no gradient, or one that float32 cannot resolve.
+"""Of the images: how many may have no gradient, or a loss that float32 cannot resolve.
 
 Networks trained and attacked as usual have none. Each such image counts as robust for want of a
 direction, and a point is what tables are read to.
 """
 
+MISLED = 0.10
+"""Of the images: how many may have pixels that stand still, or a gradient that predicts nothing."""
+
 SQUARE_ALONE = 0.002
 """Of the images: how many only Square may fool; AutoAttack's own line (its checks.py)."""
 
 MISSED = 0.05
-"""Of the images: how many may stand in a ball that has the grey image, which fools the model.
+"""Of the images: how many may stand though something simple in their ball fools the model.
 
-Every image is the same one there, so a working attack comes close to zero.
+In a ball with the grey image every image is the same one, so a working attack comes close to zero.
+Noise fools none that stand under PGD. A single step along the margin's gradient fools some: the
+cross-entropy heeds all classes, where its logits are close. Trained networks had up to 3%.
 """
 
 FAR_BELOW = 0.10

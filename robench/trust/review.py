@@ -90,6 +90,10 @@ def own_flags(one: Evidence) -> frozenset[str]:
         over(counts.get(flags.FLAT, 0), right, flags.NO_GRADIENT),
         over(counts.get(flags.ZERO_GRADIENTS, 0), right, flags.NO_GRADIENT),
         over(counts.get(flags.UNRESOLVED, 0), n, flags.NO_GRADIENT),
+        over(counts.get(flags.CLOSE, 0), n, flags.MOST),
+        over(counts.get(flags.STILL, 0), right, flags.MISLED),
+        over(counts.get(flags.JAGGED, 0), right, flags.MISLED),
+        over(counts.get(flags.MISSED_EASY, 0), n, flags.MISSED),
         over(counts.get(flags.SQUARE, 0), n, flags.SQUARE_ALONE),
         misses_grey(one),
     )
@@ -126,12 +130,12 @@ def leaves_fewer(one: Evidence, other: Evidence) -> bool:
 
 
 def far_below(attack: Attack, one: Evidence, stronger: Attack, other: Evidence) -> bool:
-    """Whether a stronger attack of another kind leaves far fewer standing in the same ball.
+    """Whether a stronger attack leaves far fewer standing in the same ball.
 
     Only attacks that use gradients are expected to come close to it.
     """
-    kinds = type(attack) is not type(stronger) and "gradients" in attack.needs
-    if not (kinds and attack.ball == stronger.ball and stronger.at_least_as_strong_as(attack)):
+    near = "gradients" in attack.needs and attack.ball == stronger.ball
+    if not (near and stronger.at_least_as_strong_as(attack)):
         return False
     images, right = on_same_images([one, other])
     return over(int(right[0].sum()) - int(right[1].sum()), len(images), flags.FAR_BELOW)

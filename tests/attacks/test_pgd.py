@@ -9,7 +9,7 @@ from attacking import call, curved, grey_images, predict
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from robench.attacks.pgd import PGD
+from robench.attacks.pgd import PGD, odds
 from robench.contracts import NO_CHECKPOINTS, Run, Target
 from robench.engine.progress import silent
 from robench.tensors.ascend import ascend
@@ -93,6 +93,29 @@ def test_less_than_the_standard_budget_is_noted_whatever_the_restarts(
     steps: int, restarts: int, notes: tuple[str, ...]
 ) -> None:
     assert call(PGD(steps=steps, restarts=restarts), MODEL, IMAGES, LABELS).notes == notes
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize(("length", "notes"), [(0.99, ("few-steps",)), (1, ()), (1.01, ())])
+def test_steps_that_do_not_cross_the_ball_are_noted(
+    norm: str, length: float, notes: tuple[str, ...]
+) -> None:
+    attack = PGD(eps=0.3, norm=norm, steps=20, step_size=length * 0.3 / 20)
+    assert call(attack, MODEL, IMAGES, LABELS).notes == notes
+
+
+def test_the_odds_climb_like_the_cross_entropy_and_do_not_saturate() -> None:
+    logits = torch.randn(50, 6, dtype=torch.float64, generator=Generator().manual_seed(0))
+    labels = torch.arange(50) % 6
+    for scale in (1e-3, 1.0, 1e3):
+        leaf = (scale * logits).requires_grad_()
+        found = odds(leaf, labels)
+        loss = F.cross_entropy(leaf, labels, reduction="none")
+        torch.testing.assert_close(F.softplus(found), loss)
+        (ours,) = torch.autograd.grad(found.sum(), leaf)
+        (theirs,) = torch.autograd.grad(loss.sum(), leaf)
+        torch.testing.assert_close(ours * found.sigmoid()[:, None], theirs)
+        assert (ours.abs().amax(1) > 0.9).all()
 
 
 def test_a_restart_climbs_from_a_start_of_its_own_with_the_images_own_labels() -> None:

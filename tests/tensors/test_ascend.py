@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from robench.tensors.ascend import ascend
+from robench.tensors.ascend import GradientError, ascend
 from robench.tensors.balls import L1, L2, Ball, Linf
 
 BALLS = [Linf(8 / 255), L2(0.5), L1(4.0)]
@@ -70,6 +70,16 @@ def test_without_steps_the_start_comes_back(
     assert torch.equal(climb(None, None), images)
     assert torch.equal(climb(Generator().manual_seed(2), None), somewhere)
     assert torch.equal(climb(Generator().manual_seed(3), somewhere), somewhere)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_ends_the_climb(images: Tensor, value: float) -> None:
+    def loss(x: Tensor) -> Tensor:
+        return x.sum() + value * x[2, 0, 0, 0]
+
+    with pytest.raises(GradientError) as stopped:
+        ascend(loss, images, Linf(0.1), steps=2, step_size=0.1)
+    assert torch.equal(stopped.value.images, images)
 
 
 def test_a_scalar_loss_is_climbed_like_its_terms(

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from stored import planted
 
+from robench.attacks.pgd import PGD
 from robench.catalog.catalog import Catalog
+from robench.contracts import Attack
 from robench.grid.records import Result
+from robench.grid.spec import Spec
 from robench.trust.review import review
 
 N = 1000
@@ -64,10 +67,16 @@ def test_evidence_asks_for_its_flag(
 
 
 # Wilson's lower limit of 7 of 1000 is 0.0034, of 5 0.0021 and of 4 0.0016; of 17 0.0106, 16 0.0099;
-# of 64 0.0504 and of 63 0.0496.
+# of 64 0.0504 and of 63 0.0496; of 119 0.1004 and of 118 0.0995; of 631 0.6006 and of 630 0.5996.
 @pytest.mark.parametrize(
     ("count", "least"),
-    [("square", 5), ("flat", 17), ("zero-gradients", 17), ("unresolved", 17), ("missed-grey", 64)],
+    [
+        ("square", 5),
+        *((name, 17) for name in ("flat", "zero-gradients", "unresolved")),
+        *((name, 64) for name in ("missed-grey", "missed-easy")),
+        *((name, 119) for name in ("still", "jagged")),
+        ("close", 631),
+    ],
 )
 def test_a_share_over_its_line_beyond_sampling_error_is_masked(count: str, least: int) -> None:
     for many, expected in ((least, ("masked",)), (least - 1, ()), (0, ())):
@@ -138,6 +147,20 @@ def test_what_betrays_one_radius_makes_the_others_doubtful() -> None:
     assert flags(*series, *others)[:3] == [("masked",), ("masked",), ("gap", "masked")]
     huge = planted(first(100), attack=pgd("0.5"), counts={"missed-grey": 90})
     assert flags(series[0], huge) == [("masked",)] * 2
+
+
+def test_a_plug_in_that_is_stronger_than_pgd_takes_part() -> None:
+    class Stronger(PGD):
+        def at_least_as_strong_as(self, other: Attack) -> bool:
+            return isinstance(other, PGD) and self.ball == other.ball
+
+    def attack_of(spec: Spec) -> Attack | None:
+        return Stronger() if spec.name == "stronger" else Catalog().attack(spec)
+
+    usual = planted(first(421), attack=pgd())
+    for left, expected in ((300, [("gap",), ()]), (451, [(), ("masked",)])):
+        strong = planted(first(left), attack="stronger(eps=8/255, norm=linf)")
+        assert [one.flags for one in review([usual, strong], attack_of)] == expected
 
 
 @pytest.mark.parametrize(
