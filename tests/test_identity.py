@@ -176,7 +176,9 @@ def test_an_edited_built_in_answers_with_its_own_numbers(desk: Desk) -> None:
         return done.stdout
 
     assert "computing it again" not in run()
-    ascend.write_text(text.replace("+ step_size", "- step_size"))
+    ascend.write_text(
+        text.replace("step(images, gradient, step_size)", "step(images, -gradient, step_size)")
+    )
     assert ascend.read_text() != text
     said = run(eps="0.5")
     assert re.search(r"the code of attacks/pgd \(.*ascend.py\) changed since", said)
