@@ -29,7 +29,7 @@ from robench.engine.reporting import (
     write_report,
 )
 from robench.engine.restore import find_card, restore
-from robench.grid.questions import Pretraining, Probing
+from robench.grid.questions import Pretraining, Probing, Source
 from robench.grid.spec import Spec, SpecError, parse_number
 from robench.report import compare as comparing
 from robench.report import published
@@ -60,11 +60,15 @@ def run(
     read or written.
     """
     bench = make_bench(places, Path("results", request.preset), progress, say, warn or say)
-    evaluations = plan(request, bench.catalog)
+    evaluations = plan(request, bench.catalog, partial(_source, bench.store))
     bench.store.prepare()
     for line in schedules(evaluations, request, bench.catalog):
         say(line)
     return answer(bench, evaluations, reach(request, bench.catalog))
+
+
+def _source(store: Store, name: str) -> Source:
+    return find_card(store, name).question
 
 
 @keywords(*OPTIONS)
@@ -76,7 +80,7 @@ def dry_run(request: Request, *, places: Places, warn: Say = print) -> Iterator[
     from robench.engine.estimate import estimate
 
     bench = make_bench(places, Path("results", request.preset), bar, warn, warn)
-    evaluations = plan(request, bench.catalog)
+    evaluations = plan(request, bench.catalog, partial(_source, bench.store))
     yield from schedules(evaluations, request, bench.catalog)
     yield from estimate(bench, evaluations, reach(request, bench.catalog))
 
@@ -163,7 +167,7 @@ def evaluate(
         probes=() if probe is None else specs("probe", probe),
         seeds=(0,),
     )
-    planned = plan(asked, bench.catalog)
+    planned = plan(asked, bench.catalog, partial(_source, bench.store))
     own = imported.take_in(loaded, planned, bench, typed=probe is not None)
     answered = answer(bench, own, reach(asked, bench.catalog))
     for line in imported.doubts(loaded, answered):

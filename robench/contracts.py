@@ -322,11 +322,13 @@ class Attacked(NamedTuple):
 class Attack(ABC):
     """Looks for misclassified images near the given ones. Subclasses are frozen dataclasses.
 
-    ``needs`` says what the attack uses: "labels", "gradients" of the model, or a "surrogate". Signs
-    of masked gradients are collected for attacks that need gradients.
+    ``needs`` says what the attack uses: "labels", "gradients" of the model, "features", or a
+    "surrogate". Signs of masked gradients are collected for attacks that need gradients. One that
+    is a ``baseline`` should leave more images standing than `PGD` does in the same ball.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"labels", "gradients"})
+    baseline: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -49,6 +49,6 @@ def call(
     """What the attack returns with a generator of that seed."""
     with torch.no_grad():
         classes = model(images[:1]).shape[1]
-    target = Target(model, classes, surrogate=model)
+    target = Target(model, classes, encoder=model, surrogate=model)
     run = Run(silent, checkpoints)
     return attack(target, images, labels, Generator().manual_seed(seed), run)

@@ -60,7 +60,12 @@ class PGD(Attack):
         return float(self.steps), float(self.steps * self.restarts)
 
     def at_least_as_strong_as(self, other: Attack) -> bool:
-        """Whether it has as many steps and restarts in the same ball, or it is as by default."""
+        """Whether it has as many steps and restarts in the same ball, or it is as by default.
+
+        With its standard steps it is stronger than any baseline in that ball.
+        """
+        if other.baseline and self.ball == other.ball:
+            return self.steps >= STANDARD_STEPS
         # Not a subclass, which may do more. With tiny steps, more of them would not reach further.
         if type(other) is PGD and self.ball == other.ball and self.step_size is None:
             return self.steps >= other.steps and self.restarts >= other.restarts

@@ -12,12 +12,16 @@ from robench.tensors.balls import Ball, ball
 
 @dataclass(frozen=True)
 class Transfer(Attack):
-    """PGD against the target's surrogate; where it beats PGD itself, gradients are masked.
+    """PGD against a surrogate; where it beats PGD itself, gradients are masked.
 
-    ``eps`` is in pixels of [0, 1]; ``norm`` is "linf", "l2" or "l1"; the steps are `PGD`'s.
+    Without ``from``, the surrogates are the other methods of the run, which makes the black-box
+    table: who is attacked down, whose images across. ``transfer(from=rocl)`` chooses one, and
+    ``from`` the key of any encoder of the zoo. ``eps`` is in pixels of [0, 1]; ``norm`` is "linf",
+    "l2" or "l1"; the steps are `PGD`'s.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"labels", "surrogate"})
+    baseline: ClassVar[bool] = True
     eps: float = 8 / 255
     norm: str = "linf"
     steps: int = 20

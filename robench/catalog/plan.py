@@ -1,6 +1,6 @@
 """From names to questions: the grid that a run asks for; evaluations that share work adjoin."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -8,22 +8,27 @@ from typing import Any
 from robench.catalog.catalog import Catalog
 from robench.catalog.request import Request
 from robench.catalog.typed import agrees, spec, specs
-from robench.grid.questions import Evaluation, Pretraining, Probing
+from robench.grid.questions import Evaluation, Pretraining, Probing, Source
 from robench.grid.recipe import Recipe
 from robench.grid.spec import Spec, SpecError, Value, nearest, parse_number, show
 from robench.presets import EPS, Pairing, Preset
 from robench.tensors.balls import BALLS
 
+Find = Callable[[str], Source]
+"""The encoder of the zoo with that key. Raises SpecError where there is none."""
 
-def plan(request: Request, catalog: Catalog) -> tuple[Evaluation, ...]:
-    """Every evaluation of the grid, each once.
+
+def plan(request: Request, catalog: Catalog, find: Find | None = None) -> tuple[Evaluation, ...]:
+    """Every evaluation of the grid, each once; ``find`` looks up the surrogates that it names.
 
     Raises SpecError for anything that does not exist or cannot be, before any compute.
     """
-    return grid(request, catalog.preset(request.preset), catalog)
+    return grid(request, catalog.preset(request.preset), catalog, find)
 
 
-def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation, ...]:
+def grid(
+    request: Request, preset: Preset, catalog: Catalog, find: Find | None = None
+) -> tuple[Evaluation, ...]:
     """The same, where ``preset`` stands for the one that the request names."""
     own = specs("arguments", preset.arguments)
 
@@ -44,16 +49,12 @@ def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation
     # Default targets: all sources, so transfer is included.
     targets = resolved("datasets", request.targets or request.sources or preset.targets)
     attacks = list(_attacks(request, preset, catalog, own))
-    evaluations = (
-        Evaluation(
-            Probing(
-                Pretraining(method, encoder, source, recipe, seed),
-                probe,
-                target,
-                request.images or preset.probe_images,
-            ),
-            attack,
-            preset.batch,
+    probings = (
+        Probing(
+            Pretraining(method, encoder, source, recipe, seed),
+            probe,
+            target,
+            request.images or preset.probe_images,
         )
         for seed in request.seeds or preset.seeds
         for source in sources
@@ -61,9 +62,45 @@ def grid(request: Request, preset: Preset, catalog: Catalog) -> tuple[Evaluation
         for encoder in encoders
         for target in targets
         for probe in probes
-        for attack in attacks
+    )
+    rivals = {method: recipe for method, (_, _, recipe) in chosen.items()}
+    evaluations = (
+        Evaluation(probing, attack, preset.batch, surrogate)
+        for probing in probings
+        for attack, origin in attacks
+        for surrogate in _surrogates(probing, attack, origin, rivals, catalog, find)
     )
     return tuple(dict.fromkeys(evaluations))
+
+
+def _surrogates(
+    probing: Probing,
+    attack: Spec,
+    origin: str | None,
+    rivals: Mapping[Spec, Recipe],
+    catalog: Catalog,
+    find: Find | None,
+) -> list[Probing | None]:
+    """The classifiers to compute the attack on, fitted as ``probing`` is; None for its own."""
+    if "surrogate" not in catalog.component("attacks", attack.name).needs:
+        return [None]
+    own, named = probing.pretraining, None if origin is None else spec("from", origin)
+    others = [
+        replace(own, objective=method, recipe=recipe)
+        for method, recipe in rivals.items()
+        if method != own.objective and (named is None or agrees(named, method))
+    ]
+    if not others and named is not None and not agrees(named, own.objective):
+        assert origin is not None
+        if find is None:
+            raise SpecError(f"no method '{origin}' in this run for {attack.name}(from={origin})")
+        return [replace(probing, source=find(origin))]
+    if not others and len(rivals) < 2:
+        raise SpecError(
+            f"{attack.name} needs another model to make its images on: give several --methods, or "
+            f"an encoder of the zoo, as {attack.name}(from=KEY)"
+        )
+    return [replace(probing, source=other) for other in others]
 
 
 def reach(request: Request, catalog: Catalog) -> int | None:
@@ -138,15 +175,19 @@ def resized(recipe: Recipe, epochs: int) -> Recipe:
 
 def _attacks(
     request: Request, preset: Preset, catalog: Catalog, own: Sequence[Spec]
-) -> Iterator[Spec]:
-    """Clean first, then each attack with each norm and each radius that it leaves open."""
+) -> Iterator[tuple[Spec, str | None]]:
+    """Clean first, then each attack with each norm and each radius that it leaves open.
+
+    With each goes the surrogate that it names, where it takes one.
+    """
     if unknown := [norm for norm in request.norms if norm not in BALLS]:
         raise SpecError(f"no norm '{unknown[0]}'; {nearest(unknown[0], list(BALLS))}")
-    yield catalog.resolve("attacks", Spec("clean"))
+    yield catalog.resolve("attacks", Spec("clean")), None
     for typed in request.attacks or specs("attacks", preset.attacks):
         takes = catalog.parameters("attacks", typed.name)
-        if "surrogate" in catalog.component("attacks", typed.name).needs:
-            raise SpecError(f"{typed.name} needs a surrogate, which only `robench audit` makes")
+        origin = None
+        if "surrogate" in catalog.component("attacks", typed.name).needs and typed.has("from"):
+            origin, typed = str(typed.get("from")), typed.without("from")
         radii = preset.radii.get(typed.name, preset.eps)
         norms: Sequence[Value] = [typed.get("norm")]
         if "norm" in takes and not typed.has("norm"):
@@ -161,7 +202,7 @@ def _attacks(
                 _check_radius(eps, norm)
                 ball: dict[str, Value] = {"norm": norm} if norm is not None else {}
                 ball |= {"eps": eps} if eps is not None else {}
-                yield catalog.resolve("attacks", typed.with_defaults(ball), own)
+                yield catalog.resolve("attacks", typed.with_defaults(ball), own), origin
 
 
 def _check_radius(eps: Value, norm: Value) -> None:

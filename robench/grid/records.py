@@ -1,7 +1,7 @@
 """Answers that are stored on disk and reported, as frozen values."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +125,8 @@ class Labels:
     ) -> "Labels":
         """The labels of an evaluation; ``name`` gives a component's, by its kind and spec.
 
-        Norm and eps, and what an imported encoder's file decides, are left out.
+        Norm and eps, and what an imported encoder's file decides, are left out. A transfer attack
+        is from the surrogate's method, or its key where it differs in more than that.
         """
         probing, source = evaluation.probing, evaluation.probing.source
         if isinstance(source, Pretraining):
@@ -134,13 +135,22 @@ class Labels:
         else:
             method, encoder = source.layout, source.encoder.without("normalize", "stem")
             trained_on = IMPORTED
+        origin = ""
+        if evaluation.surrogate is not None:
+            other = evaluation.surrogate.source
+            origin = f" from {key(other)}"
+            if isinstance(other, Pretraining) and isinstance(source, Pretraining):
+                as_ours = replace(other, objective=source.objective, recipe=source.recipe)
+                origin = (
+                    f" from {name('methods', other.objective)}" if as_ours == source else origin
+                )
         return cls(
             method=method,
             source=trained_on,
             target=name("datasets", probing.dataset),
             encoder=name("encoders", encoder),
             probe=name("probes", probing.probe),
-            attack=name("attacks", evaluation.attack.without("norm", "eps")),
+            attack=name("attacks", evaluation.attack.without("norm", "eps")) + origin,
         )
 
 

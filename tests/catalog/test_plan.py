@@ -13,9 +13,9 @@ from robench.catalog.catalog import Catalog
 from robench.catalog.plan import paired, plan
 from robench.catalog.request import Request
 from robench.catalog.scale import Scale, scale, schedules
-from robench.grid.questions import Evaluation
+from robench.grid.questions import Evaluation, key
 from robench.grid.recipe import Recipe
-from robench.grid.spec import Spec, SpecError, parse_list, parse_number
+from robench.grid.spec import Spec, SpecError, parse_list, parse_number, show
 from robench.presets import Pairing
 
 CATALOG = Catalog([PLUGINS / "mirror.py", PLUGINS / "nudge.py"])
@@ -123,7 +123,7 @@ def test_targets_are_the_sources_unless_typed() -> None:
         ({"attacks": parse_list("pgd(eps=0)")}, "eps=0 should be above 0"),
         ({"attacks": parse_list("nudge(eps=-1)")}, "eps=-1 should be above 0"),
         ({"attacks": parse_list("pgd(norm=l3)")}, "pgd: "),
-        ({"attacks": parse_list("pgd,transfer")}, "transfer needs a surrogate, which only"),
+        ({"attacks": parse_list("pgd,transfer")}, "transfer needs another model"),
         ({"seeds": ("a",)}, "seeds=a should be a whole number, at least 0"),
         ({"limit": 0}, "limit=0 should be a whole number, at least 1"),
         (
@@ -247,3 +247,38 @@ def test_a_scale_needs_no_plug_in_at_hand() -> None:
     evaluation = plan(replace(SMALL, methods=parse_list("mirror")), CATALOG)[0]
     assert sized(evaluation, 9, Catalog()) == sized(evaluation, 9)
     assert sized(evaluation, 9) != sized(evaluation, 7)
+
+
+def test_a_transfer_is_from_each_other_method_or_the_one_that_is_named() -> None:
+    def made(attack: str, find: Any = None) -> list[tuple[str, str]]:
+        request = replace(SMALL, methods="plain,clae,rocl", attacks=attack, sources="shapes10")
+        labels = [CATALOG.labels(one) for one in plan(request, CATALOG, find)]
+        return [(one.method, one.attack) for one in labels if one.attack != "clean"]
+
+    rocl = "rocl(steps=3)"  # as the preset has it
+    names = ["plain", "clae", rocl]
+    every = [(a, f"transfer from {b}") for a in names for b in names if a != b]
+    assert made("transfer") == every
+    assert made("transfer(from=rocl)") == [(a, f"transfer from {rocl}") for a in names[:2]]
+    one = plan(SMALL, CATALOG)[0].probing.pretraining
+    other = replace(one, seed=7)
+    found = made("transfer(from=some-key)", {"some-key": other}.__getitem__)
+    assert found == [(a, f"transfer from {key(other)}") for a in names]
+    with pytest.raises(SpecError, match="no method 'simclr' in this run"):
+        made("transfer(from=simclr)")
+
+
+def test_a_surrogate_is_fitted_as_its_target_is() -> None:
+    request = replace(SMALL, methods="plain,rocl", attacks="transfer", seeds="0,1")
+    for one in (one for one in plan(request, CATALOG) if one.surrogate is not None):
+        assert one.surrogate is not None
+        own, other = one.probing.pretraining, one.surrogate.pretraining
+        assert replace(one.surrogate, source=own) == one.probing
+        assert (own.seed, own.dataset, own.encoder) == (other.seed, other.dataset, other.encoder)
+        assert own.objective != other.objective
+
+
+def test_unseen_norms_are_rocl_s() -> None:
+    request = Request(preset="unseen-norms", methods=parse_list("plain"), attacks=parse_list("pgd"))
+    balls = {(a.get("norm"), show(a.get("eps"))) for a in attacks(request) if a.has("eps")}
+    assert balls == {("l2", "0.25"), ("l2", "0.5"), ("l1", "7.84"), ("l1", "12")}
