@@ -203,7 +203,7 @@ class Objective(nn.Module, ABC):
     def forward(self, batch: Batch) -> Tensor:
         """The scalar loss of a batch."""
 
-    def prepare(self, data: TrainingSet, epoch: int, run: Run) -> None:
+    def prepare(self, data: TrainingSet, epoch: int, generator: Generator, run: Run) -> None:
         """Look at the whole training set before an epoch; results belong in buffers."""
 
     def after_step(self, batch: Batch) -> None:

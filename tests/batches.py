@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Batch, Data, Encoder, ProbeData, Run
+from robench.contracts import Batch, Data, Encoder, Objective, ProbeData, Run, TrainingSet
 from robench.engine.progress import silent
 
 RUN = Run(silent)
@@ -13,6 +13,17 @@ RUN = Run(silent)
 def batch_of(images: Tensor, generator: Generator, labels: Tensor | None = None) -> Batch:
     """The first batch of a training of one epoch."""
     return Batch(images, torch.arange(len(images)), labels, 0, 1, 0.0, generator)
+
+
+def first_loss(objective: Objective, images: Tensor, generator: Generator) -> Tensor:
+    """The loss of the first batch, which is all of the training set, as the stage gets it.
+
+    Labels are of three classes, for an objective that uses them.
+    """
+    labels = torch.arange(len(images)) % 3 if objective.uses_labels else None
+    known = TrainingSet(images.mul(255).round().to(torch.uint8), labels)
+    objective.prepare(known, 0, generator, RUN)
+    return objective(batch_of(images, generator, labels))
 
 
 def probe_data(data: Data) -> ProbeData:

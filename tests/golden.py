@@ -21,7 +21,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from attacking import call
-from batches import RUN, Tiny, batch_of, probe_data
+from batches import RUN, Tiny, first_loss, probe_data
 from torch import Generator, Tensor, nn
 
 from robench import api
@@ -167,7 +167,7 @@ def objectives() -> Value:
         images = torch.rand(6, 3, 8, 8, dtype=torch.float64, generator=Generator().manual_seed(4))
         objective = filled(Catalog().build_objective(spec, Tiny(8)).double())
         generator = Generator().manual_seed(5)
-        loss = objective(batch_of(images, generator))
+        loss = first_loss(objective, images, generator)
         loss.backward()
         given = [p.grad for p in objective.parameters() if p.grad is not None]
         gradients = sorted(map(sums, given), key=lambda pair: pair[1])

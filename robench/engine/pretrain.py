@@ -80,7 +80,7 @@ def pretrain(
     )
     for epoch, step, rows in taken:
         if step == 0:
-            objective.prepare(data, epoch, run)
+            objective.prepare(data, epoch, generator, run)
         for group in descent.param_groups:
             group["lr"] = learning_rate(recipe, epoch, step / count)
         images = data.images[rows].float().div_(255)

@@ -289,7 +289,7 @@ class Clustering(Objective):
         self.seen: list[Batch] = []
         self.calls: list[str] = []
 
-    def prepare(self, data: TrainingSet, epoch: int, run: Run) -> None:
+    def prepare(self, data: TrainingSet, epoch: int, generator: Generator, run: Run) -> None:
         self.calls.append(f"prepare {epoch}")
         assert data.labels is not None
         with torch.no_grad():
