@@ -19,7 +19,7 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from robench.cli import keep_freed_memory
+from robench.engine.work import keep_freed_memory
 from robench.tensors.augment import Augment
 from robench.tensors.learners import rocl_views, simclr_views
 

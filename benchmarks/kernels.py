@@ -17,7 +17,7 @@ import torch
 from measuring import machine, show, timed
 from torch import Tensor, nn
 
-from robench.cli import keep_freed_memory
+from robench.engine.work import keep_freed_memory
 from robench.tensors import convolution
 from robench.tensors.convolution import convolve
 

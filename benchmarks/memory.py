@@ -23,10 +23,10 @@ from torch import Generator
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan
 from robench.catalog.request import Request
-from robench.cli import keep_freed_memory
 from robench.contracts import Run, TrainingSet
 from robench.engine.pretrain import pretrain
 from robench.engine.progress import silent
+from robench.engine.work import keep_freed_memory
 from robench.grid.spec import parse_list
 
 METHODS = ("plain", "clae", "rocl")

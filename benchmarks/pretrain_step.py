@@ -30,9 +30,9 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from robench.catalog.catalog import Catalog
-from robench.cli import keep_freed_memory
 from robench.contracts import Batch, Objective, Run, TrainingSet
 from robench.engine.pretrain import pretrain
+from robench.engine.work import keep_freed_memory
 from robench.grid.recipe import Recipe
 from robench.tensors.batchnorm import ADVERSARIAL, through_branch
 

@@ -1,7 +1,5 @@
 """The command line. Heavy modules are imported inside the commands, so that ``--help`` is quick."""
 
-import ctypes
-import platform
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -58,20 +56,6 @@ def main() -> None:
             raise
         code = _complain(str(error))
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def keep_freed_memory() -> None:
-    """Make glibc keep freed memory for the next tensor, in this process.
-
-    Otherwise the system hands out every page blank again, which is a sixth of a training step on a
-    CPU (docs/performance.md).
-    """
-    if platform.libc_ver()[0] == "glibc":
-        library = ctypes.CDLL(None)
-        # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of glibc's malloc.h: larger blocks would leave large
-        # holes, and a gigabyte may lie idle.
-        for parameter, value in ((-3, 32 * 2**20), (-1, 2**30)):
-            library.mallopt(parameter, value)
 
 
 def _complain(message: str, code: int = 2) -> int:
@@ -166,6 +150,7 @@ def run(request: Request, places: Places, dry_run: bool) -> int:
     What is typed wins over the preset, the preset over a method's own schedule.
     """
     from robench import api
+    from robench.engine.work import keep_freed_memory
 
     if dry_run:
         for line in api.dry_run(request=request, places=places, warn=_note):
@@ -205,6 +190,7 @@ def reproduce(table: str, scale: str, request: Request, places: Places, dry_run:
     results/reproduce/TABLE-SCALE.
     """
     from robench import api
+    from robench.engine.work import keep_freed_memory
     from robench.reproduction import markdown
 
     places = replace(places, out=places.out or Path(f"results/reproduce/{table}-{scale}"))
@@ -363,7 +349,7 @@ def fetch(name: str, places: Places) -> None:
 @click.option("--preset", default="cifar", show_default=True, help="For all that is not typed.")
 @click.option("--probe", help="The classifier on features.  [default: the file's own, or preset's]")
 @click.option("--bn", "branch", help="Of two BatchNorm branches: clean or adversarial.")
-@options("out", "zoo", "device", "plugins", "accept_older_code")
+@options("out", "zoo", "device", "workers", "threads", "plugins", "accept_older_code")
 def evaluate(
     checkpoint: Path, places: Places, request: Request, root: Path | None, **settings: str
 ) -> int:

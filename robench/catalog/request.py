@@ -20,6 +20,7 @@ from robench.catalog.typed import (
     each,
     path,
     paths,
+    processes,
     radius,
     recipe_value,
     settings,
@@ -117,6 +118,15 @@ class Places(_Typed):
         "Folder of data sets.  [default: $ROBENCH_DATA or data]", path, None, metavar="DIR"
     )
     device: str = _option("auto, cpu, cuda or cuda:N.", word, "auto")
+    workers: int = _option(
+        "Processes that share the work: N, or auto, one a core.", processes, 1, metavar="N|auto"
+    )
+    threads: int | None = _option(
+        "Threads of a process; they move last digits.  [default: the cores, shared out]",
+        whole,
+        None,
+        metavar="N",
+    )
     plugins: tuple[Path, ...] = _option(
         "A Python file with one component of your own. Its code is run: use files you trust.",
         paths,

@@ -3,6 +3,7 @@
 A value that was read before is taken as it is. All raise SpecError for what cannot be read.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,6 +69,14 @@ def whole(name: str, value: int | str, least: int = 1) -> int:
     if re.fullmatch(r"\s*[0-9]{1,18}\s*", str(value)) and int(value) >= least:
         return int(value)
     raise SpecError(f"{name}={value} should be a whole number, at least {least}")
+
+
+def processes(name: str, value: int | str) -> int:
+    """Read a number of processes; "auto" is one for each core that this one may use."""
+    if value != "auto":
+        return whole(name, value)
+    own = hasattr(os, "sched_getaffinity")  # Linux can give a process fewer cores than there are
+    return len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
 
 
 def radius(name: str, value: str | float) -> str:

@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -56,6 +57,9 @@ from robench.tensors.memory import is_out_of_memory
 from robench.tensors.modes import evaluating, preserved_random_state, usual_modes
 from robench.trust.flags import PROBE_IMAGES, PUBLISHED_IMAGES, TEST_IMAGES
 
+if TYPE_CHECKING:
+    from robench.engine.places import Work
+
 FAILURES = (TrainingError, ProbeError, EvaluationError)
 """Errors that stop one cell and not the grid."""
 
@@ -67,7 +71,8 @@ class Bench:
     """Answers questions on one machine. ``say`` gets a line for each thing that was computed.
 
     With ``older_code``, stored answers of other code than today's are accepted.
-    An exception of a component is one line, and with ``debug`` its traceback too.
+    An exception of a component is one line, and with ``debug`` its traceback too. ``work``
+    is what other processes need to do the same.
     """
 
     catalog: Catalog
@@ -78,6 +83,7 @@ class Bench:
     say: Callable[[str], None]
     older_code: bool = False
     debug: bool = False
+    work: "Work | None" = None
     _encoders: dict[Source, Encoder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

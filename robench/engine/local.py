@@ -1,21 +1,20 @@
-"""The executor in this process: one question after the other, in the plan's order."""
+"""Answers to a plan: by an executor with other processes, and in this one."""
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from robench.contracts import ProbeError
 from robench.engine.bench import FAILURES, Bench
 from robench.engine.evaluate import EvaluationError
 from robench.engine.pretrain import TrainingError
+from robench.engine.work import PAUSE, Answered, needed, threads
 from robench.grid.questions import Evaluation, Pretraining, Question
 from robench.grid.records import Result
 from robench.grid.spec import Spec
 from robench.store.locks import Busy
-
-PAUSE = 1.0
-"""Seconds between two looks at what other processes compute."""
 
 
 def answers(
@@ -26,6 +25,13 @@ def answers(
     A failure stays in its cell, and in those that need the same encoder or probe. Raises DataError,
     before any compute, where a data set is needed and cannot be read.
     """
+    with threads(bench.work.threads if bench.work else None):
+        return _answers(bench, evaluations, limit)
+
+
+def _answers(
+    bench: Bench, evaluations: Sequence[Evaluation], limit: int | None
+) -> tuple[list[Result], list[str]]:
     known = _known(bench, evaluations, limit)
     places = {evaluation: place for place, evaluation in enumerate(evaluations, 1)}
     failures: list[str] = []
@@ -37,6 +43,11 @@ def answers(
         if bench.debug:
             bench.say(traceback.format_exc())
 
+    def tell(evaluation: Evaluation, found: Result) -> None:
+        share = f"{100 * found.correct / found.n:.1f}% of {found.n} images"
+        number = f"[{places[evaluation]}/{len(places)}]"
+        bench.say(f"{number} {bench.title(evaluation)}: {share}, {found.cell.seconds:.1f} s")
+
     waiting, said, checked = list[Evaluation](), 0, False
     for evaluation in evaluations:
         if evaluation not in known:
@@ -45,19 +56,26 @@ def answers(
                 waiting.append(evaluation)
             except EvaluationError as error:
                 failure(f"{bench.title(evaluation)}: {error}")
+    for done in _executed(bench, waiting, limit):
+        for line in done.lines:
+            bench.say(line)
+        if done.failure is not None:
+            failed.add(done.question)
+            failure(done.failure)
+        elif isinstance(done.question, Evaluation):
+            found = bench.known.result(done.question, limit)
+            if found is not None:
+                tell(done.question, found)
     while waiting:
         busy = []
         for evaluation in waiting:
-            if not failed.isdisjoint({evaluation.probing, evaluation.probing.source}):
+            if not failed.isdisjoint({evaluation, evaluation.probing, evaluation.probing.source}):
                 continue
             try:
                 found = bench.known.result(evaluation, limit)
                 if found is None:
                     found = bench.result(evaluation, limit)
-                    share = f"{100 * found.correct / found.n:.1f}% of {found.n} images"
-                    number = f"[{places[evaluation]}/{len(places)}]"
-                    seconds = f"{found.cell.seconds:.1f} s"
-                    bench.say(f"{number} {bench.title(evaluation)}: {share}, {seconds}")
+                    tell(evaluation, found)
                 known[evaluation] = found
             except Busy:
                 busy.append(evaluation)
@@ -82,6 +100,16 @@ def answers(
             for one in waiting:
                 del known[one]
     return [known[evaluation] for evaluation in evaluations if evaluation in known], failures
+
+
+def _executed(
+    bench: Bench, evaluations: Sequence[Evaluation], limit: int | None
+) -> Iterator[Answered]:
+    """What the executor that was asked for has done; nothing where that is this process alone."""
+    if bench.work is not None and bench.work.places.workers > 1 and evaluations:
+        from robench.engine.workers import on_workers
+
+        yield from on_workers(needed(bench, evaluations), replace(bench.work, limit=limit))
 
 
 def reporting(bench: Bench) -> AbstractContextManager[object]:

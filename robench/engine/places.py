@@ -1,6 +1,7 @@
 """A bench, a store and a device at the places of a request."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +13,21 @@ from robench.contracts import Progress
 from robench.engine.bench import Bench
 from robench.grid.spec import SpecError, nearest
 from robench.store.store import Store, published
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a process needs to answer questions.
+
+    Places, the preset's results folder, the number of test images (None: all), and the threads of
+    each process (None: as torch has it), which move last digits.
+    """
+
+    places: Places
+    folder: Path
+    limit: int | None = None
+    threads: int | None = None
+
 
 Say = Callable[[str], None]
 """Takes one line of a message."""
@@ -27,7 +43,17 @@ def make_bench(places: Places, folder: Path, progress: Progress, say: Say, warn:
     for path in changed_since():
         warn(f"{path} has changed since Python loaded it; start Python again to use it")
     device, older = find_device(places.device), places.accept_older_code
-    return Bench(catalog, store, places.root, device, progress, say, older, places.debug)
+    bench = Bench(catalog, store, places.root, device, progress, say, older, places.debug)
+    shared = max(1, torch.get_num_threads() // places.workers) if places.workers > 1 else None
+    bench.work = Work(_everywhere(places), folder.absolute(), threads=places.threads or shared)
+    return bench
+
+
+def _everywhere(places: Places) -> Places:
+    """The places by names that mean the same in other processes."""
+    out, plugins = places.out and places.out.absolute(), [p.absolute() for p in places.plugins]
+    data, zoo = places.root.absolute(), places.zoo.absolute()
+    return replace(places, out=out, zoo=zoo, data=data, plugins=tuple(plugins))
 
 
 def open_store(places: Places, folder: Path, catalog: Catalog, warn: Say) -> Store:
