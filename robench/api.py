@@ -256,7 +256,7 @@ def load_encoder(key: str, *, places: Places) -> Encoder:
     return restore(Catalog(places.plugins), card, weights)
 
 
-@keywords("limit", "eps", "zoo", "data", "device", "plugins")
+@keywords("limit", "eps", "zoo", "data", "device", "plugins", "debug")
 def audit(
     key: str,
     *,

@@ -2,7 +2,9 @@
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -157,19 +159,42 @@ def run(request: Request, places: Places, dry_run: bool) -> int:
             _say(line)
         return 0
     keep_freed_memory()
-    return _shown(api.run(request=request, places=places, say=_say, warn=_note))
+    start = time.monotonic()
+    with _display() as told:
+        results = api.run(request=request, places=places, **told)
+    return _shown(results, time.monotonic() - start)
 
 
-def _shown(results: "Results") -> int:
-    """Print the table of a run, its failures and what is missing; the exit code."""
+@contextmanager
+def _display() -> Iterator[dict[str, Any]]:
+    """Keywords for progress, lines and warnings: a bar on a terminal, lines elsewhere."""
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield {"say": _say, "warn": _note}
+        return
+    from rich.console import Console
+
+    from robench.engine.terminal import Terminal
+
+    with Terminal(Console()) as display:
+        yield {"progress": display, "say": display.say, "warn": display.warn}
+
+
+def _shown(results: "Results", seconds: float) -> int:
+    """Print the table of a run, a summary, its failures and where the files are; the exit code."""
     if results.table:
         from robench.report.render import shown
 
         click.echo(f"\n{shown(results.table)}")
-        _say(f"Tables, figures and cells: {results.out}")
     code = _failed(results.failures)
     if results.missing:
         _note(f"{results.missing} of {len(results) + results.missing} cells are missing")
+    from robench.engine.progress import duration
+
+    computed = len(results) - results.cached
+    parts = f"{computed} computed, {results.cached} cached, {len(results.failures)} failed"
+    _say(f"{parts}, in {duration(seconds)}")
+    if results.table:
+        _say(f"files  {results.out}: table.md, table.tex, results.csv, figures, cells")
     return code
 
 
@@ -199,7 +224,8 @@ def reproduce(table: str, scale: str, request: Request, places: Places, dry_run:
             _say(line)
         return 0
     keep_freed_memory()
-    made = api.reproduce(table, scale, request=request, places=places, say=_say, warn=_note)
+    with _display() as told:
+        made = api.reproduce(table, scale, request=request, places=places, **told)
     click.echo(f"\n{markdown(made)}")
     _say(f"This table, as CSV too, and cells: {places.out}")
     return _failed(made.failures)
@@ -349,7 +375,7 @@ def fetch(name: str, places: Places) -> None:
 @click.option("--preset", default="cifar", show_default=True, help="For all that is not typed.")
 @click.option("--probe", help="The classifier on features.  [default: the file's own, or preset's]")
 @click.option("--bn", "branch", help="Of two BatchNorm branches: clean or adversarial.")
-@options("out", "zoo", "device", "workers", "threads", "plugins", "accept_older_code")
+@options("out", "zoo", "device", "workers", "threads", "plugins", "debug", "accept_older_code")
 def evaluate(
     checkpoint: Path, places: Places, request: Request, root: Path | None, **settings: str
 ) -> int:
@@ -362,9 +388,10 @@ def evaluate(
     from robench import api
 
     places = replace(places, data=root)
-    return _shown(
-        api.evaluate(checkpoint, request=request, places=places, say=_say, warn=_note, **settings)
-    )
+    start = time.monotonic()
+    with _display() as told:
+        results = api.evaluate(checkpoint, request=request, places=places, **settings, **told)
+    return _shown(results, time.monotonic() - start)
 
 
 @cli.command()
@@ -372,7 +399,7 @@ def evaluate(
 @click.option("--target", help="The data set to probe and attack on.  [default: the encoder's own]")
 @click.option("--probe", default="linear", show_default=True, help="The classifier on features.")
 @click.option("--no-autoattack", is_flag=True, help="Skip what takes longest.")
-@options("limit", "eps", "zoo", "data", "device", "plugins")
+@options("limit", "eps", "zoo", "data", "device", "plugins", "debug")
 def audit(
     key: str, target: str | None, probe: str, no_autoattack: bool, request: Request, places: Places
 ) -> int:
@@ -384,20 +411,20 @@ def audit(
     from robench import api
     from robench.engine.audit import Verdict, summary
 
-    checks = api.audit(
-        key,
-        target=target,
-        probe=probe,
-        autoattack=not no_autoattack,
-        request=request,
-        places=places,
-        say=_say,
-        warn=_note,
-    )
     findings = []
-    for finding in checks:
-        findings.append(finding)
-        _say(str(finding))
+    with _display() as told:
+        checks = api.audit(
+            key,
+            target=target,
+            probe=probe,
+            autoattack=not no_autoattack,
+            request=request,
+            places=places,
+            **told,
+        )
+        for finding in checks:
+            findings.append(finding)
+            told["say"](str(finding))
     _say(summary(findings))
     return 0 if all(finding.verdict is Verdict.OK for finding in findings) else 1
 

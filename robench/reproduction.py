@@ -307,7 +307,7 @@ def dry_run(made: Reproduction, bench: Bench) -> Iterator[str]:
 def reproduce(made: Reproduction, bench: Bench) -> Reproduction:
     """Run what is missing; the reproduction with its results."""
     bench.store.prepare()
-    found, failures = answer_each(bench, made.evaluations, SCALES[made.scale].limit)
+    found, failures, _ = answer_each(bench, made.evaluations, SCALES[made.scale].limit)
     return measured(made, flagged(bench.known, found), failures)
 
 

@@ -1,5 +1,6 @@
 """What a notebook does."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def test_a_run_finds_what_the_command_computed_and_computes_the_rest(tmp_path: P
     finished(tmp_path)
     said: list[str] = []
     results = toy_run(say=said.append)
-    schedule, read = said  # and nothing computed
+    schedule, plan, read = said  # and nothing computed
+    assert plan == "2 cells: 2 cached, 0 to compute; 1 encoder, 0 to pretrain"
     assert read.startswith("read 2 cells, made ")
     assert schedule.startswith("Schedule of mirror: ")
     assert {"method", "accuracy", "flags", "key"} <= set(results.frame.columns)
@@ -53,10 +55,11 @@ def test_a_run_finds_what_the_command_computed_and_computes_the_rest(tmp_path: P
     assert [result.cell.key for result in results] == list(results.frame["key"])
 
     assert len(toy_run(attacks="pgd,nudge", eps=["8/255"], say=said.append)) == 3
-    assert said[2] == schedule
-    assert said[3].startswith("[3/3] mirror blobs -> blobs, nudge linf 8/255: ")
-    assert said[4].startswith("read 2 cells, made ")
-    assert len(said) == 5
+    assert said[3] == schedule
+    assert said[4].startswith("3 cells: 2 cached, 1 to compute")
+    assert re.fullmatch(r"3/3  mirror  blobs → blobs  nudge 8/255 +[0-9.]+%  +[0-9.]+ s", said[5])
+    assert said[6].startswith("read 2 cells, made ")
+    assert len(said) == 7
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def refused(*words: str) -> str:
     """The one line that a refused command says, after the schedule at most."""
     done = robench(*words)
     assert (done.code, done.err[:9], done.err.count("\n")) == (2, "robench: ", 1)
-    assert all(line.startswith("Schedule of ") for line in done.out.splitlines())
+    assert all(re.match(r"Schedule of |\d+ cells: ", line) for line in done.out.splitlines())
     return done.err.removeprefix("robench: ").strip()
 
 
@@ -157,7 +157,7 @@ def test_a_failed_cell_stops_no_other_and_is_named_at_the_end(elsewhere: Path) -
     words[words.index("pgd")] = "leap,pgd"
     done = robench(*words)
     assert done.code == 1
-    assert "[3/3] mirror blobs -> blobs, pgd" in done.out
+    assert "3/3  mirror  blobs → blobs  PGD-20 8/255" in done.out
     assert "| mirror |" in done.out
     last = done.err.strip().splitlines()
     assert "failed: mirror blobs -> blobs, leap linf 8/255: Nudge left its ball" in last[0]
@@ -284,12 +284,13 @@ def test_a_published_folder_is_left_as_it_is(elsewhere: Path) -> None:
     (elsewhere / "out").rename(published)
     (published / "published.json").write_text("{}")
     before = files(published)
-    _, read, then, *_ = robench(*words).out.splitlines()
+    _, plan, read, then, *_ = robench(*words).out.splitlines()
+    assert plan == "2 cells: 2 cached, 0 to compute; 1 encoder, 0 to pretrain"
     assert (read[:12], then) == ("read 2 cells", "")  # nothing to compute
     words[words.index("pgd")] = "pgd,nudge"
     done = robench(*words)
-    assert "[3/3] mirror blobs -> blobs, nudge" in done.out
-    assert "[2/3]" not in done.out
+    assert "3/3  mirror  blobs → blobs  nudge 8/255 " in done.out
+    assert "2/3 " not in done.out
     assert files(published) == before
     own = elsewhere / "results" / "quick.own"
     assert len(list((own / "cells").glob("*.json"))) == 1

@@ -102,10 +102,12 @@ def test_the_same_command_again_computes_nothing(
     again = robench(*COMMAND)
     assert again.code == 0
     assert again.err == ""
-    table = first.out[first.out.index("\nAccuracy") :]
-    assert re.fullmatch(r"(Schedule of .*\n)*read 8 cells, .*\n", again.out.removesuffix(table))
+    table = first.out[first.out.index("\nAccuracy") : first.out.index("\n8 computed, ")]
+    before_it, _, after = again.out.partition(table)
+    counts = "8 cells: 8 cached, 0 to compute; 2 encoders, 0 to pretrain\n"
+    assert re.fullmatch(rf"(Schedule of .*\n)*{counts}read 8 cells, .*\n", before_it)
+    assert after.startswith("\n0 computed, 8 cached, 0 failed, in ")
     assert files(root) == before  # not a byte, and not a time
     planned = robench(*COMMAND, "--dry-run").out
-    counts = "\n8 cells: 8 cached, 0 to compute; 2 encoders, 0 to pretrain\nnothing to compute\n"
-    assert planned.endswith(counts)
+    assert planned.endswith(f"\n{counts}nothing to compute\n")
     assert files(root) == before

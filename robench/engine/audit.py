@@ -158,6 +158,7 @@ def audit(
         try:
             model = bench.classifier(probing)
         except FAILURES as error:
+            bench.say_traceback()
             yield Finding("probe", Verdict.ERROR, str(error))
             return
         subject = Subject(bench, probing, eps, data, rows(len(data.test), limit), model)
@@ -171,6 +172,7 @@ def _found(name: str, check: Check, subject: Subject) -> Finding:
         wrong, seen = check(subject)
         return Finding(name, Verdict.FLAG if wrong else Verdict.OK, seen)
     except FAILURES as error:
+        subject.bench.say_traceback()
         return Finding(name, Verdict.ERROR, str(error))
 
 
@@ -190,6 +192,7 @@ def _frozen(bench: Bench, probing: Probing, data: Data, encoder: Encoder) -> Fin
         with bench.stage(ProbeError, "probes", probing.probe):
             probe(bench.probe(probing), encoder, ProbeData.of(few), noise, run)
     except FAILURES as error:
+        bench.say_traceback()
         return Finding("frozen", Verdict.ERROR, str(error))
     count = len(few.train) + len(few.held_out)
     seen = f"the probe, fitted on {count} images, left every weight and buffer as it was"

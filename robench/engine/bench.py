@@ -1,5 +1,6 @@
 """Answers one question, from disk or by computing it: catalog, stages and store meet here."""
 
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -41,12 +42,14 @@ from robench.grid.questions import (
     Imported,
     Pretraining,
     Probing,
+    Question,
     Source,
     generator,
     key,
 )
 from robench.grid.records import Card, Cell, Identity, Outcome, Pictures, Result, radius
 from robench.grid.spec import Spec, SpecError
+from robench.report.names import proper
 from robench.store.formats import Weights
 from robench.store.locks import Busy
 from robench.store.provenance import gather, versions
@@ -183,11 +186,27 @@ class Bench:
         """Read encoders from disk again: a failure may have changed the one in memory."""
         self._encoders.clear()
 
-    def title(self, evaluation: Evaluation) -> str:
-        """The evaluation in a few words."""
-        labels = self.store.labels(evaluation)
-        attack = " ".join(filter(None, (labels.attack, *radius(evaluation.attack))))
+    def title(self, question: Question) -> str:
+        """The question in a few words; its progress is shown under them."""
+        match question:
+            case Imported():
+                return key(question)
+            case Pretraining():
+                method = self.catalog.label("methods", question.objective)
+                source = self.catalog.label("datasets", question.dataset)
+                return f"pretraining {method} on {source}, seed {question.seed}"
+            case Probing():
+                labels = self.store.labels(Evaluation(question, Spec("clean")))
+                return f"fitting {labels.probe} on {labels.target}, {labels.method} {labels.source}"
+        labels = self.store.labels(question)
+        attack = " ".join(filter(None, (labels.attack, *radius(question.attack))))
         return f"{labels.method} {labels.source} -> {labels.target}, {attack}"
+
+    def say_traceback(self) -> None:
+        """Show the traceback of the exception at hand, with ``debug``."""
+        if self.debug:
+            for line in traceback.format_exc().splitlines():
+                self.say(line)
 
     def probe(self, probing: Probing) -> Probe:
         """The probe that a question asks for."""
@@ -222,9 +241,7 @@ class Bench:
         images, labels = training_set(
             training_subset(self.data(question.dataset), question.recipe.images)
         )
-        method = self.catalog.label("methods", question.objective)
-        source = self.catalog.label("datasets", question.dataset)
-        name = f"pretraining {method} on {source}, seed {question.seed}"
+        name = self.title(question)
         with preserved_random_state():
             # torch's layers draw their first weights from the global state, and from nowhere else.
             torch.manual_seed(generator(question, "weights").initial_seed())
@@ -267,7 +284,8 @@ class Bench:
         if lost := not_finite(weights):
             raise TrainingError(f"{name}: the trained {lost} has numbers that are not finite")
         card = self.store.save_encoder(card, weights)
-        self.say(f"{name}: loss {losses[0]:.3f} to {losses[-1]:.3f} in {card.seconds:.0f} s")
+        loss = f"loss {losses[0]:.3f} to {losses[-1]:.3f}"
+        self.say(f"{proper(name)}: {loss} in {card.seconds:.0f} s")
         return card, weights
 
     def _fit(self, question: Probing, encoder: Encoder, classes: int) -> Weights:
@@ -277,7 +295,8 @@ class Bench:
         with at_safe_points() if method.passes() else nullcontext(lambda save: None) as stop:
             states = self.store.checkpoints(question, self._about(identity), stop)
             draws = generator(question, "probe", self.device)
-            run = Run(self.progress, states, self.device)
+            title = self.title(question)
+            run = Run(lambda items, _: self.progress(items, title), states, self.device)
             given = ProbeData.of(data)
             model = probe(method, encoder, given, draws, run)
             weights = _on_cpu(trained(model, method))

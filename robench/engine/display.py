@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from robench.contracts import Item
+from robench.engine.progress import Planned
 from robench.grid.spec import printable
 
 _EVERY = 0.2  # seconds between two signs of a process
@@ -19,17 +20,18 @@ _EVERY = 0.2  # seconds between two signs of a process
 class Display:
     """Shows how many of ``total`` questions are answered; use it in a `with` statement.
 
-    Silent where standard error is no terminal.
+    Silent where standard error is no terminal; where there is a ``watch``, that shows it all.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, watch: Planned | None = None) -> None:
+        self._watch = watch
         self._bars = Progress(
             BarColumn(20),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
             console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
+            disable=watch is not None or not sys.stderr.isatty(),
             redirect_stdout=sys.stdout.isatty(),
             transient=True,
         )
@@ -70,6 +72,8 @@ class Display:
                 except (EOFError, OSError):  # the process ended in the midst of it
                     del self._pipes[reader]
                     continue
+                if self._watch is not None:
+                    self._watch.follow(label, done, total)
                 line = self._pipes[reader]
                 self._bars.update(line, description=printable(label), completed=done, total=total)
 

@@ -16,7 +16,8 @@ from torch import Generator
 from robench.contracts import Attack, Batch, DataError
 from robench.engine.bench import Bench
 from robench.engine.pretrain import loss_of
-from robench.grid.questions import Evaluation, Pretraining, Probing, Source
+from robench.engine.progress import duration
+from robench.grid.questions import Evaluation, Pretraining, Probing, Question, Source
 from robench.grid.spec import Spec, SpecError
 from robench.tensors.modes import preserved_random_state
 
@@ -31,74 +32,93 @@ class Cost:
     high: float
 
     def __str__(self) -> str:
-        first, last = _words(self.low), _words(self.high)
+        first, last = duration(self.low), duration(self.high)
         return f"about {first}" if first == last else f"{first} to {last}"
 
 
 def estimate(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Iterator[str]:
     """The plan in lines: what is cached, what would be computed, and a rough time for each."""
-    missing = [one for one in evaluations if bench.known.result(one, limit) is None]
-    untrained = [source for source in _sources(missing) if bench.known.encoder(source) is None]
-    yield (
-        f"{_some(len(evaluations), 'cell')}: {len(evaluations) - len(missing)} cached, "
-        f"{len(missing)} to compute; {_some(len(_sources(evaluations)), 'encoder')}, "
-        f"{len(untrained)} to pretrain"
-    )
-    if not missing:
+    left = missing(bench, evaluations, limit)
+    yield overview(bench, evaluations, left)
+    if not left.evaluations:
         yield "nothing to compute"
         return
-    unfitted = [p for p in dict.fromkeys(e.probing for e in missing) if not bench.known.fitted(p)]
     parts = list[Cost]()
-    for name, part in _parts(bench, untrained, unfitted, missing, limit):
+    for question, part in _parts(bench, left, limit):
         parts.append(part)
-        yield f"  {name}: {part}"
+        yield f"  {_named(bench, question, limit)}: {part}"
     yield f"in all {_total(parts)}, on {bench.device}"
+
+
+class Missing(NamedTuple):
+    """What a plan has still to compute."""
+
+    sources: list[Source]
+    probings: list[Probing]
+    evaluations: list[Evaluation]
+
+
+def missing(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Missing:
+    """What is not stored of the evaluations, and of the encoders and probes that they need."""
+    left = [one for one in evaluations if bench.known.result(one, limit) is None]
+    probings = dict.fromkeys(one.probing for one in left)
+    return Missing(
+        [source for source in _sources(left) if bench.known.encoder(source) is None],
+        [probing for probing in probings if not bench.known.fitted(probing)],
+        left,
+    )
+
+
+def overview(bench: Bench, evaluations: Sequence[Evaluation], left: Missing) -> str:
+    """The plan in one line: how much there is, and how much of it is ``left`` to compute."""
+    return (
+        f"{_some(len(evaluations), 'cell')}: {len(evaluations) - len(left.evaluations)} cached, "
+        f"{len(left.evaluations)} to compute; {_some(len(_sources(evaluations)), 'encoder')}, "
+        f"{len(left.sources)} to pretrain"
+    )
+
+
+def shares(bench: Bench, left: Missing, limit: int | None) -> list[tuple[str, float]]:
+    """The title of each part of the work that is ``left``, and roughly its seconds."""
+    parts = _parts(bench, left, limit)
+    return [(bench.title(question), math.sqrt(one.low * one.high)) for question, one in parts]
 
 
 def cost(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Cost:
     """The cost of the evaluations with nothing cached."""
     probings = dict.fromkeys(one.probing for one in evaluations)
-    parts = _parts(bench, _sources(evaluations), probings, evaluations, limit)
-    return _total([part for _, part in parts])
+    everything = Missing(_sources(evaluations), [*probings], [*evaluations])
+    return _total([part for _, part in _parts(bench, everything, limit)])
 
 
-def _parts(
-    bench: Bench,
-    sources: Iterable[Source],
-    probings: Iterable[Probing],
-    evaluations: Iterable[Evaluation],
-    limit: int | None,
-) -> Iterator[tuple[str, Cost]]:
+def _named(bench: Bench, question: Question, limit: int | None) -> str:
+    if not isinstance(question, Evaluation):
+        return bench.title(question)
+    tested = _sizes(bench, question.probing.dataset).test
+    return f"{bench.title(question)}, {min(limit or tested, tested)} images"
+
+
+def _parts(bench: Bench, left: Missing, limit: int | None) -> Iterator[tuple[Question, Cost]]:
     """Each part with its cost; feature-based probes are fast and omitted."""
     seconds, sizes = cache(partial(_seconds, bench)), cache(partial(_sizes, bench))
-    for source in sources:
+    for source in left.sources:
         if isinstance(source, Pretraining):
-            method = bench.catalog.label("methods", source.objective)
-            data = bench.catalog.label("datasets", source.dataset)
             recipe = source.recipe
             images = sizes(source.dataset).training(recipe.images) // recipe.batch * recipe.batch
             images *= recipe.epochs
             step = seconds(source.encoder, source.dataset, source.objective, recipe.precision)
-            yield (
-                f"pretrain {method} on {data}, seed {source.seed}",
-                Cost(images * step, images * step),
-            )
-    for probing in probings:
+            yield source, Cost(images * step, images * step)
+    for probing in left.probings:
         passes = bench.probe(probing).passes() * sizes(probing.dataset).training(probing.images)
         if passes:
-            labels = bench.store.labels(Evaluation(probing, Spec("clean")))
-            name = f"fit {labels.probe} on {labels.target}, {labels.method} {labels.source}"
             unit = passes * seconds(probing.source.encoder, probing.dataset)
-            yield name, Cost(unit, unit)
-    for one in evaluations:
+            yield probing, Cost(unit, unit)
+    for one in left.evaluations:
         attack, tested = bench.catalog.build("attacks", one.attack), sizes(one.probing.dataset)
         assert isinstance(attack, Attack)
         images = min(limit or tested.test, tested.test)
         unit = images * seconds(one.probing.source.encoder, one.probing.dataset)
-        yield (
-            f"{bench.title(one)}, {images} images",
-            Cost(*(unit * n for n in attack.passes(tested.classes))),
-        )
+        yield one, Cost(*(unit * n for n in attack.passes(tested.classes)))
 
 
 def _seconds(
@@ -164,12 +184,3 @@ def _total(parts: Sequence[Cost]) -> Cost:
 
 def _some(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-def _words(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, math.ceil(seconds))} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    hours = seconds / 3600
-    return f"{hours:.1f} h" if hours < 100 else f"{hours:,.0f} h"

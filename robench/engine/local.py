@@ -1,7 +1,6 @@
 """Answers to a plan: by an executor with other processes, and in this one."""
 
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -9,7 +8,9 @@ from dataclasses import replace
 from robench.contracts import ProbeError
 from robench.engine.bench import FAILURES, Bench
 from robench.engine.evaluate import EvaluationError
+from robench.engine.log import Log
 from robench.engine.pretrain import TrainingError
+from robench.engine.progress import Planned
 from robench.engine.work import PAUSE, Answered, needed, threads
 from robench.grid.questions import Evaluation, Pretraining, Question
 from robench.grid.records import Result
@@ -33,20 +34,14 @@ def _answers(
     bench: Bench, evaluations: Sequence[Evaluation], limit: int | None
 ) -> tuple[list[Result], list[str]]:
     known = _known(bench, evaluations, limit)
-    places = {evaluation: place for place, evaluation in enumerate(evaluations, 1)}
+    log = Log(evaluations, bench.store.labels)
     failures: list[str] = []
     failed: set[Question] = set()
 
     def failure(line: str) -> None:
         failures.append(line)
         bench.say(f"failed: {line}")
-        if bench.debug:
-            bench.say(traceback.format_exc())
-
-    def tell(evaluation: Evaluation, found: Result) -> None:
-        share = f"{100 * found.correct / found.n:.1f}% of {found.n} images"
-        number = f"[{places[evaluation]}/{len(places)}]"
-        bench.say(f"{number} {bench.title(evaluation)}: {share}, {found.cell.seconds:.1f} s")
+        bench.say_traceback()
 
     waiting, said, checked = list[Evaluation](), 0, False
     for evaluation in evaluations:
@@ -59,13 +54,15 @@ def _answers(
     for done in _executed(bench, waiting, limit):
         for line in done.lines:
             bench.say(line)
+        if isinstance(bench.progress, Planned):
+            bench.progress.finish(bench.title(done.question))
         if done.failure is not None:
             failed.add(done.question)
             failure(done.failure)
         elif isinstance(done.question, Evaluation):
             found = bench.known.result(done.question, limit)
             if found is not None:
-                tell(done.question, found)
+                bench.say(log(done.question, found))
     while waiting:
         busy = []
         for evaluation in waiting:
@@ -75,7 +72,7 @@ def _answers(
                 found = bench.known.result(evaluation, limit)
                 if found is None:
                     found = bench.result(evaluation, limit)
-                    tell(evaluation, found)
+                    bench.say(log(evaluation, found))
                 known[evaluation] = found
             except Busy:
                 busy.append(evaluation)
@@ -109,7 +106,8 @@ def _executed(
     if bench.work is not None and bench.work.places.workers > 1 and evaluations:
         from robench.engine.workers import on_workers
 
-        yield from on_workers(needed(bench, evaluations), replace(bench.work, limit=limit))
+        watch = bench.progress if isinstance(bench.progress, Planned) else None
+        yield from on_workers(needed(bench, evaluations), replace(bench.work, limit=limit), watch)
 
 
 def reporting(bench: Bench) -> AbstractContextManager[object]:

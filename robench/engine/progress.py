@@ -1,10 +1,11 @@
 """Progress bars on a terminal; silence elsewhere."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 from tqdm import tqdm
@@ -20,6 +21,32 @@ def bar(items: Sequence[Item], label: str) -> Iterable[Item]:
     """
     # disable=None is tqdm's word for "where standard error is no terminal".
     yield from tqdm(items, desc=printable(label), leave=False, disable=None, dynamic_ncols=True)
+
+
+@runtime_checkable
+class Planned(Protocol):
+    """Progress that knows of the work to come, and so shows the whole of it."""
+
+    def plan(self, parts: Sequence[tuple[str, float]]) -> None:
+        """Take the label of each part of the work, and roughly its seconds."""
+
+    def follow(self, label: str, done: int, total: int) -> None:
+        """Take how far a part is, maybe in another process."""
+
+    def finish(self, label: str) -> None:
+        """Take that a part has ended."""
+
+    def __call__(self, items: Sequence[Item], label: str) -> Iterable[Item]: ...
+
+
+def duration(seconds: float) -> str:
+    """The seconds in words: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{max(1, math.ceil(seconds))} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 100 else f"{hours:,.0f} h"
 
 
 def silent(items: Sequence[Item], label: str) -> Iterable[Item]:

@@ -16,9 +16,11 @@ from robench.catalog.request import Places
 from robench.catalog.scale import Scale, scale, table_size
 from robench.contracts import Outcome
 from robench.engine.bench import Bench
+from robench.engine.estimate import missing, overview, shares
 from robench.engine.faults import blame
 from robench.engine.known import Known
 from robench.engine.local import answers, reporting
+from robench.engine.progress import Planned
 from robench.grid.questions import Evaluation
 from robench.grid.records import CODE, Curve, Result
 from robench.grid.spec import SpecError, nearest
@@ -36,6 +38,8 @@ from robench.trust.review import review
 class Results:
     """The answers of a run in the plan's order; how many are ``missing``, and the failures.
 
+    As many as ``cached`` were stored before it.
+
     ``table`` is of these and of what else is stored of their size; None where there is nothing.
     """
 
@@ -44,6 +48,7 @@ class Results:
     out: Path
     missing: int = 0
     table: Table | None = None
+    cached: int = 0
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -66,7 +71,7 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
     Stored cells in the place of one of them in the table stay out of the report.
     """
     bench.store.prepare()
-    answered, failures = answer_each(bench, evaluations, limit)
+    answered, failures, cached = answer_each(bench, evaluations, limit)
     table = None
     with reporting(bench):  # the last of several processes to write has read what all have found
         stored = reviewed(bench.known, published=True)
@@ -78,22 +83,30 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
         reported = one_each([*compress(stored, fits), *results])
         if reported:
             order = Order(map(bench.store.labels, evaluations))
-            table, _, failed = write_report(bench.known, reported, order, redraw=False)
-            failures += failed
-    missing = len(evaluations) - len(results)
-    return Results(results, tuple(failures), bench.store.out, missing, table)
+            for _ in bench.progress(range(1), "writing tables and figures"):
+                table, _, failed = write_report(bench.known, reported, order, redraw=False)
+                failures += failed
+    absent = len(evaluations) - len(results)
+    return Results(results, tuple(failures), bench.store.out, absent, table, cached)
 
 
 def answer_each(
     bench: Bench, evaluations: Sequence[Evaluation], limit: int | None
-) -> tuple[list[Result], list[str]]:
-    """Answer as `answers` does, and say how many cells were read, and when they were made."""
+) -> tuple[list[Result], list[str], int]:
+    """Answer as `answers` does, and say the plan, how many cells were read, and when made.
+
+    Returns the results, the failures, and the number of cells that were read.
+    """
     before = {one.cell.key: one.cell for e in evaluations if (one := bench.store.result(e))}
+    left = missing(bench, evaluations, limit)
+    bench.say(overview(bench, evaluations, left))
+    if isinstance(bench.progress, Planned):
+        bench.progress.plan(shares(bench, left, limit))
     answered, failures = answers(bench, evaluations, limit)
     read = [one for one in answered if before.get(one.cell.key) == one.cell]
     if read:
         bench.say(f"read {made(read)}")
-    return answered, failures
+    return answered, failures, len(read)
 
 
 def made(results: Sequence[Result]) -> str:

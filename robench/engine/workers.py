@@ -16,24 +16,27 @@ import torch
 
 from robench.engine.display import Display, Sent
 from robench.engine.places import Work, find_device
+from robench.engine.progress import Planned
 from robench.engine.work import Answered, answer, keep_freed_memory
 from robench.grid.questions import Evaluation, Probing, Question, Source, key, parents
 
 _TRIES = 3  # of a question whose worker dies
 
 
-def on_workers(questions: Sequence[Question], work: Work) -> Iterator[Answered]:
+def on_workers(
+    questions: Sequence[Question], work: Work, watch: Planned | None = None
+) -> Iterator[Answered]:
     """Answer the questions in ``work.places.workers`` processes, as an `Executor` does.
 
     A worker that dies is replaced and its question asked again. When this generator is closed, also
-    by Ctrl-C, the workers stop at their next safe point.
+    by Ctrl-C, the workers stop at their next safe point. ``watch`` shows how far they are.
     """
     order = {question: number for number, question in enumerate(questions)}
     graph = TopologicalSorter({one: order.keys() & set(parents(one)) for one in questions})
     graph.prepare()
     ready, deaths = list[Question](), Counter[Question]()
     busy: dict[Future[Answered], tuple[_Worker, Question]] = {}
-    with Display(len(questions)) as display:
+    with Display(len(questions), watch) as display:
         idle = [_Worker(work, number, display) for number in range(work.places.workers)]
         try:
             while True:

@@ -53,7 +53,7 @@ def test_lost_weights_are_to_be_trained(tmp_path: Path) -> None:
     finished(tmp_path)
     next((tmp_path / "zoo").glob("*/encoder.safetensors")).unlink()
     assert lines(tmp_path)[0].endswith("1 encoder, 1 to pretrain")
-    assert lines(tmp_path)[1].startswith("  pretrain mirror on blobs, seed 0: about ")
+    assert lines(tmp_path)[1].startswith("  pretraining mirror on blobs, seed 0: about ")
 
 
 def test_an_estimate_leaves_the_caller_s_generator_alone(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_probe_that_sees_images_anew_in_each_epoch_is_counted_once(tmp_path: P
     told = lines(tmp_path, probes=probes)
     assert [line.partition(":")[0] for line in told] == [
         "4 cells",
-        "  fit alf(epochs=2) on blobs, mirror blobs",
+        "  fitting alf(epochs=2) on blobs, mirror blobs",
         "  mirror blobs -> blobs, pgd linf 3/255, 16 images",
         "  mirror blobs -> blobs, clean, 16 images",
         "  mirror blobs -> blobs, pgd linf 3/255, 16 images",

@@ -103,7 +103,7 @@ def test_a_run_that_is_asked_to_stop_keeps_what_it_has(
     assert process.returncode == code
     assert err.strip() == f"robench: {word}; the same command goes on from here"
     assert out.startswith("Schedule of ")
-    assert out.count("\n") == 1
+    assert out.count("\n") == 2  # and the plan
     assert len(list(tmp_path.glob("zoo/unfinished/*/00000001-*.safetensors"))) == 1
     for path in tmp_path.rglob("*.lock"):
         with lock(path):  # free

@@ -87,7 +87,8 @@ def test_the_same_command_again_computes_nothing(
     before = files(folder)
     again = robench(*COMMAND)
     assert (again.code, again.err) == (0, "")
-    read, _, shown = again.out.partition("\n")
+    plan, read, shown = again.out.split("\n", 2)
+    assert plan.startswith("4 cells: 4 cached, 0 to compute")
     assert read.startswith("read 4 cells, made ")
     assert shown == first.out[first.out.index("\n# toy at toy") :]
     assert files(folder) == before
