@@ -70,7 +70,8 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _say(line: str, error: bool = False) -> None:
-    click.echo(printable(line), err=error)  # lines quote files
+    for one in line.splitlines() or [""]:
+        click.echo(printable(one), err=error)  # lines quote files
 
 
 def _note(line: str) -> None:

@@ -205,8 +205,7 @@ class Bench:
     def say_traceback(self) -> None:
         """Show the traceback of the exception at hand, with ``debug``."""
         if self.debug:
-            for line in traceback.format_exc().splitlines():
-                self.say(line)
+            self.say(traceback.format_exc())
 
     def probe(self, probing: Probing) -> Probe:
         """The probe that a question asks for."""

@@ -52,7 +52,9 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """Print a line of the log above the bar."""
-        self._console.print(Text(printable(line)), style="red" * line.startswith("failed: "))
+        for one in line.splitlines() or [""]:
+            style = "red" * one.startswith("failed: ")
+            self._console.print(Text(printable(one)), style=style)
 
     def warn(self, line: str) -> None:
         """Print a warning above the bar."""
