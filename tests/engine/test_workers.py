@@ -36,7 +36,7 @@ def test_two_workers_give_the_bytes_of_one(tmp_path: Path) -> None:
     assert (alone.code, done.code, done.err) == (0, 0, "")
     assert end_state(one) == end_state(two)
     assert {p["threads"] for p in (*provenances(one), *provenances(two))} == {1}
-    said = re.compile(r"^(\[\d/4\] .*?:|pretraining .*?:)", re.MULTILINE)
+    said = re.compile(r"^(\d/4  .*?%|pretraining .*?:)", re.MULTILINE)
     assert sorted(said.findall(alone.out)) == sorted(said.findall(done.out))
     assert len(said.findall(done.out)) == 2 + 4
     again = robench(*words, "--workers", "2", *places(two))
