@@ -89,11 +89,15 @@ NO_CHECKPOINTS = Checkpoints()
 
 @dataclass(frozen=True)
 class Run:
-    """The progress display, the checkpoints and the device of a piece of work."""
+    """The progress display, the checkpoints and the device of a piece of work.
+
+    ``counts`` are those of `Attacked` over the images of an evaluation that came before.
+    """
 
     progress: Progress
     checkpoints: Checkpoints = NO_CHECKPOINTS
     device: device = field(default_factory=lambda: device("cpu"))
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -310,7 +314,8 @@ class Attacked(NamedTuple):
     """Attacked images, with what the attack found out about the model on the way.
 
     ``counts`` maps what can be counted to a number of images. ``fooled_by``, int64 [B], is for a
-    cascade of attacks: the first member that fooled the image, counted from 0, and -1 for none.
+    cascade of attacks: the first member that fooled the image, counted from 0, -1 for none, and -2
+    for an image that is left to a sample.
     """
 
     images: Tensor

@@ -1,7 +1,8 @@
 """AutoAttack (Croce & Hein 2020, arXiv 2003.01690): its four attacks in a cascade."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Generator, Tensor
 
@@ -20,6 +21,9 @@ class AutoAttack(OfficialAttack):
     The robust flags are the package's, for less work: the attacks search through a fast copy of the
     model, and APGD returns its first success where the package returns its last.
 
+    ``sample=500`` runs it on a sample of what cheaper attacks leave, for an interval at a fifth of
+    the cost; ``targeted=true`` has APGD-T among these.
+
     Notes, where the package warns or this departs from the standard version:
 
     - ``randomized``: the same images got different logits;
@@ -36,6 +40,13 @@ class AutoAttack(OfficialAttack):
     """
 
     members: ClassVar[tuple[str, ...]] = tuple(MEMBERS)
+
+    @classmethod
+    def chosen(cls, arguments: Mapping[str, Any]) -> type["AutoAttack"]:
+        """The class that tries a sample only, where ``arguments`` ask for one."""
+        from robench.attacks._sampled import SampledAutoAttack
+
+        return SampledAutoAttack if "sample" in arguments else AutoAttack
 
     def at_least_as_strong_as(self, other: Attack) -> bool:
         """Any attack in the same ball; or AutoAttack in one of at most its size."""

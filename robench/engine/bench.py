@@ -327,7 +327,7 @@ class Bench:
             index,
             batch,
             lambda start: generator(question, f"attack {kept + start}", self.device),
-            Run(self.progress, states, self.device),
+            Run(self.progress, states, self.device, {} if before is None else before.counts),
             self.title(question),
         )
         outcome, notes, counts = attempt.outcome, set(attempt.notes), Counter(attempt.counts)

@@ -148,7 +148,11 @@ class _Work:
                     continue
                 before = partial(_joined, tuple(finished), batch)
                 within = _Within(run.checkpoints, before, own if start == done else None)
-                finished.append(self.attack_batch(start, batch, replace(run, checkpoints=within)))
+                counts = Counter(run.counts)
+                for part in finished:
+                    counts.update(part.values["counts"])
+                own_run = replace(run, checkpoints=within, counts=counts)
+                finished.append(self.attack_batch(start, batch, own_run))
                 run.checkpoints.save_if_due(partial(_joined, tuple(finished), batch))
             whole = _joined(finished, batch)
             columns = {name: column.numpy() for name, column in whole.tensors.items()}

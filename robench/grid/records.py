@@ -188,7 +188,7 @@ class Outcome:
     ``prediction`` that for the attacked one; their confidences are the softmax probabilities of
     these classes, and nan where they were not recorded. ``fooled_by`` is the first member of a
     cascade of attacks that fooled the image, counted from 0 (AutoAttack's: APGD-CE, APGD-T, FAB-T,
-    Square), and -1 for none.
+    Square), -1 for none, and -2 for an image that only cheaper attacks were tried on.
     """
 
     index: npt.NDArray[np.int64]

@@ -130,7 +130,9 @@ def comma_separated(table: Table) -> str:
         standing = [entry.standing.rank.value, str(entry.standing)] if entry.standing else []
         marks = [entry.mark, *standing, *(f"flagged: {flag}" for flag in entry.flags)]
         sd = "" if entry.sd is None else f"{entry.sd:.1f}"
-        return [f"{entry.value:z.1f}", *[sd] * spread, "; ".join(filter(None, marks))]
+        value = f"{entry.value:z.1f}"
+        value = value if entry.least is None else f"{entry.least:z.1f} to {value}"
+        return [value, *[sd] * spread, "; ".join(filter(None, marks))]
 
     heads = [head + ending for head in table.columns for ending in ("", *[" sd"] * spread, " mark")]
     rows = [[*row.names, *chain(*map(fields, row.entries))] for row in table.rows]
@@ -220,7 +222,8 @@ def _show(
     """An entry in a format that writes the best number, its marks and its ranks in its own way."""
     if not isinstance(entry, Number):
         return escape(MISSING if entry is None else entry)
-    text = escape(f"{entry.value:z.1f}{entry.mark}")
+    between = "" if entry.least is None else f"between {entry.least:z.1f} and "
+    text = escape(f"{between}{entry.value:z.1f}{entry.mark}")
     if _rank(entry) is Rank.BEST:
         text = best(text)
     if entry.sd is not None:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from robench.grid.records import Result
 from robench.report.ranking import TEST, Rank, Standing
 from robench.report.results import natural
+from robench.trust.bounds import accuracy_bound
 from robench.trust.flags import doubts, explain, whole_set
-from robench.trust.statistics import mean_sd
+from robench.trust.statistics import Interval, mean_sd
 
 TIED = "†"
 
@@ -24,7 +25,8 @@ class Number:
 
     ``sd`` is the standard deviation over seeds, None for a single seed. ``standing`` is that in its
     column, where it has rivals. ``flags`` are the names of those that cast doubt on it, and
-    ``mark`` is a sign such as "?" that `Table.notes` explains.
+    ``mark`` is a sign such as "?" that `Table.notes` explains. Where ``least`` is given, a bound is
+    all that is known: the accuracy is between the two.
     """
 
     value: float
@@ -32,6 +34,7 @@ class Number:
     standing: Standing | None = None
     flags: tuple[str, ...] = ()
     mark: str = ""
+    least: float | None = None
 
 
 Entry = Number | str | None
@@ -105,8 +108,15 @@ class Table:
 def number(seeds: Collection[Result], standing: Standing | None = None, mark: str = "") -> Number:
     """The accuracy of one method over its seeds, in percent, with the flags of any seed."""
     ordered = sorted(seeds, key=lambda result: result.seed)
-    mean, sd = mean_sd([100 * result.correct / result.n for result in ordered])
-    return Number(mean, sd, standing, flags_of(ordered), mark)
+    ends = [
+        accuracy_bound(one.outcome) or Interval(one.correct / one.n, one.correct / one.n)
+        for one in ordered
+    ]
+    mean, sd = mean_sd([100 * end.high for end in ends])
+    if all(end.low == end.high for end in ends):
+        return Number(mean, sd, standing, flags_of(ordered), mark)
+    least, _ = mean_sd([100 * end.low for end in ends])
+    return Number(mean, None, None, flags_of(ordered), mark, least)
 
 
 def images_of(results: Iterable[Result]) -> str:

@@ -12,7 +12,7 @@ import torch
 RANDOM, BATCH, RECOMPUTED = "random", "batch", "recomputed"
 SUBSET, BUDGET, MASKED, GAP = "subset", "budget", "masked", "gap"
 UNDERFITTED, COLLAPSED, REPAIRED = "underfitted", "collapsed", "repaired"
-OUTDATED = "outdated"
+OUTDATED, BOUND = "outdated", "bound"
 
 MEANINGS: Mapping[str, str] = {
     RANDOM: "the model's outputs change from call to call",
@@ -25,6 +25,8 @@ MEANINGS: Mapping[str, str] = {
     REPAIRED: "more images are right attacked than clean: the attack repairs what it should break",
     UNDERFITTED: "the probe is below the best linear layer on the same features",
     COLLAPSED: "the encoder's features are nearly constant, whatever the image",
+    BOUND: "the accuracy is between the two at 95%: the full attack ran on a random sample of the "
+    "images that a cheaper one left, so that this is a bound and no number",
     OUTDATED: "measured with other code, data or weights than today's",
 }
 """In one sentence each, for the footnotes of a table."""

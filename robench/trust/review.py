@@ -16,6 +16,7 @@ from robench.contracts import Attack, Outcome
 from robench.grid.records import Result
 from robench.grid.spec import Spec
 from robench.trust import flags
+from robench.trust.bounds import accuracy_bound
 from robench.trust.flags import GAP, MASKED, NOTES, RECOMPUTED, SUBSET, UNDERFITTED
 from robench.trust.statistics import exact_mcnemar, on_same_images, wilson
 
@@ -84,6 +85,8 @@ def own_flags(one: Evidence) -> frozenset[str]:
         found.add(flags.REPAIRED)
     if n < flags.whole_set(counts):
         found.add(SUBSET)
+    if accuracy_bound(one.outcome) is not None:
+        found.add(flags.BOUND)
     if underfitted(counts):
         found.add(UNDERFITTED)
     signs = (

@@ -341,3 +341,22 @@ def test_only_attacks_that_need_gradients_pay_for_evidence(model: nn.Module, tes
     assert "flat" in run(model, STILL, test).counts
     for attack in (Blind(lambda target, images, *_: images), Clean()):
         assert "flat" not in run(model, attack, test).counts
+
+
+def test_an_attack_sees_the_counts_of_the_images_before(model: nn.Module, test: Split) -> None:
+    seen = []
+
+    @dataclass(frozen=True)
+    class Counting(Acting):
+        def __call__(
+            self, target: Target, images: Tensor, labels: Tensor, generator: Generator, run: Run
+        ) -> Attacked:
+            seen.append(run.counts.get("sampled", 0))
+            return Attacked(images, counts={"sampled": len(images)})
+
+    attack = Counting(lambda *_: None)
+    work = Run(silent, counts={"sampled": 7})
+    rows, seeded = np.arange(len(test)), Generator().manual_seed
+    made = evaluate(Target(model, 5), attack, test, rows, 10, seeded, work, "")
+    assert seen == [7, 17, 27]
+    assert made.counts["sampled"] == 23

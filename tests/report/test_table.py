@@ -14,7 +14,10 @@ from robench.report.compare import compare
 from robench.report.figures.points import points
 from robench.report.pivot import pivot
 from robench.report.ranking import Rank
+from robench.report.render import comma_separated, markdown
 from robench.report.results import Order, frame, told_apart
+from robench.trust.bounds import accuracy_bound
+from robench.trust.review import review
 
 
 def table_of(*results, **words):
@@ -314,3 +317,22 @@ def test_best_is_of_each_source_and_target():
     table = table_of(*(clean(s, method, target=target) for (method, target), s in shares.items()))
     best = [row.names for row in table.rows if row.entries[0].standing.rank is Rank.BEST]
     assert best == [("shapes10 → x", "a"), ("shapes10 → y", "b")]
+
+
+def test_a_bound_is_two_numbers_and_has_no_rank():
+    def sampled(untried, method):
+        one = planted(0.5, method, "autoattack(sample=20)", norm="linf", eps="8/255")
+        one.outcome.fooled_by[50 - untried : 50] = -2
+        return review([one], lambda spec: None)[0]
+
+    known = planted(0.4, "rocl", "autoattack(sample=20)", norm="linf", eps="8/255")
+    table = table_of(sampled(30, "plain"), known)
+    one = entry(table, "plain", "autoattack(sample=20) 8/255")
+    low, high = accuracy_bound(sampled(30, "plain").outcome)
+    assert (one.least, one.value, one.flags) == (100 * low, 100 * high, ("bound",))
+    assert one.standing is None
+    assert f"between {100 * low:.1f} and {100 * high:.1f}" in markdown(table)
+    assert f"{100 * low:.1f} to {100 * high:.1f}" in comma_separated(table)
+    assert "at 95%" in markdown(table)
+    assert entry(table, "rocl", "autoattack(sample=20) 8/255").least is None
+    assert entry(table_of(sampled(0, "plain")), "plain", "autoattack(sample=20) 8/255").flags == ()
