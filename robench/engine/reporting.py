@@ -101,7 +101,7 @@ def answer_each(
     left = missing(bench, evaluations, limit)
     bench.say(overview(bench, evaluations, left))
     if isinstance(bench.progress, Planned):
-        bench.progress.plan(shares(bench, left, limit))
+        bench.progress.plan(shares(bench, evaluations, left, limit))
     answered, failures = answers(bench, evaluations, limit)
     read = [one for one in answered if before.get(one.cell.key) == one.cell]
     if read:

@@ -100,9 +100,11 @@ def needed(bench: Bench, evaluations: Sequence[Evaluation]) -> list[Question]:
         return False
 
     def add(question: Question) -> None:
-        if not known(question):
+        stored = known(question)
+        if isinstance(question, Probing) or not stored:  # the encoder of a probe may be lost
             for parent in parents(question):
                 add(parent)
+        if not stored:
             found[question] = None
 
     for evaluation in evaluations:
