@@ -42,6 +42,7 @@ from robench.store.store import Store
 
 if TYPE_CHECKING:
     from robench.engine.audit import Finding
+    from robench.engine.race import Verdict
 
 
 @keywords(*OPTIONS)
@@ -65,6 +66,29 @@ def run(
     for line in schedules(evaluations, request, bench.catalog):
         say(line)
     return answer(bench, evaluations, reach(request, bench.catalog))
+
+
+@keywords(*OPTIONS)
+def race(
+    request: Request,
+    *,
+    places: Places,
+    alpha: float = 0.05,
+    progress: Progress = bar,
+    say: Say = print,
+    warn: Say | None = None,
+) -> "Iterator[Verdict]":
+    """Attack the methods batch after batch until they are told apart, or the test set ends.
+
+    The test is valid however often one looks (`robench.trust.betting`). The cells are those of
+    `run`, and may grow later. Raises SpecError, before any compute, for what does not exist.
+    """
+    from robench.engine.race import race
+
+    bench = make_bench(places, Path("results", request.preset), progress, say, warn or say)
+    evaluations = plan(request, bench.catalog, partial(_source, bench.store))
+    bench.store.prepare()
+    return race(bench, evaluations, reach(request, bench.catalog), alpha)
 
 
 def _source(store: Store, name: str) -> Source:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robench.catalog.request import OPTIONS, PLACES, STORED, Places, Request, gathered
+from robench.catalog.typed import specs
 from robench.grid.spec import nearest, printable
 
 if TYPE_CHECKING:
@@ -323,6 +324,24 @@ def compare(
     if file is not None:
         save(file, frame_csv(comparing.frame(made)).encode())
     click.echo(shown(comparing.table(made)), nl=False)
+
+
+@cli.command()
+@click.argument("methods", nargs=-1, required=True)
+@options(*(name for name in OPTIONS if name != "methods"))
+@click.option("--alpha", default=0.05, show_default=True, help="The chance of a wrong verdict.")
+def race(methods: tuple[str, ...], request: Request, places: Places, alpha: float) -> None:
+    """Attack METHODS batch after batch until a test tells them apart, or the images end.
+
+    The verdict holds however often it is looked at. Cells stay, and grow in later runs.
+    """
+    from robench import api
+    from robench.engine.work import keep_freed_memory
+
+    request = replace(request, methods=specs("methods", methods))
+    keep_freed_memory()
+    for verdict in api.race(request=request, places=places, alpha=alpha, say=_note, warn=_note):
+        _say(str(verdict))
 
 
 @cli.command("worst-case")
