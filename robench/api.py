@@ -17,8 +17,8 @@ from robench.engine.known import Known
 from robench.engine.local import reporting
 from robench.engine.places import Say, make_bench, open_store
 from robench.engine.progress import bar
-from robench.engine.reporting import Results as Results
 from robench.engine.reporting import (
+    Report,
     answer,
     latest,
     left_out,
@@ -28,6 +28,7 @@ from robench.engine.reporting import (
     stored_method,
     write_report,
 )
+from robench.engine.reporting import Results as Results
 from robench.engine.restore import find_card, restore
 from robench.grid.questions import Pretraining, Probing, Source
 from robench.grid.spec import Spec, SpecError, parse_number
@@ -62,6 +63,9 @@ def run(
     """
     bench = make_bench(places, Path("results", request.preset), progress, say, warn or say)
     evaluations = plan(request, bench.catalog, partial(_source, bench.store))
+    others = {str(Path("results", name)) for name in bench.catalog.names("presets")}
+    if str(places.out) in others - {str(Path("results", request.preset))}:
+        (warn or say)(f"{places.out} is the folder of another preset than {request.preset}")
     bench.store.prepare()
     for line in schedules(evaluations, request, bench.catalog):
         say(line)
@@ -200,17 +204,14 @@ def evaluate(
 
 
 @keywords(*STORED)
-def report(*, request: Request, places: Places, say: Say = print) -> list[Path]:
+def report(*, request: Request, places: Places, say: Say = print) -> Report:
     """Write tables and figures again from the stored cells at the scale of the latest one.
 
-    Returns the paths of the files; ``say`` is called with what is left out. Raises SpecError where
-    nothing is stored.
+    Returns the table, the paths of the files, and a line for each metric that fails. ``say`` is
+    called with what is left out. Raises SpecError where nothing is stored.
     """
     known, order = _stored_cells(request, places, say)
-    _, paths, failures = write_report(known, latest(known), order)
-    for line in failures:
-        say(line)
-    return paths
+    return write_report(known, latest(known), order)
 
 
 @keywords(*STORED)

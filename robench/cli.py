@@ -1,17 +1,23 @@
 """The command line. Heavy modules are imported inside the commands, so that ``--help`` is quick."""
 
+import json
+import shlex
 import signal
 import sys
 import time
+import tomllib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource as CommandLine
 
 from robench.catalog.request import OPTIONS, PLACES, STORED, Places, Request, gathered
 from robench.catalog.typed import specs
@@ -22,8 +28,9 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
+OTHER, HOW = "Other options", "How to compute"
 COMPONENTS = ("methods", "attacks", "datasets", "encoders", "probes", "metrics", "presets")
-LISTS = (*COMPONENTS, "published", "results")
+LISTS = (*COMPONENTS, "results", "zoo", "published")
 EXPECTED = (
     "SpecError",
     "DataError",
@@ -86,8 +93,67 @@ def _failed(failures: Sequence[str]) -> int:
     return 1 if failures else 0
 
 
+class Option(click.Option):
+    """An option that stands under a heading of its command's help."""
+
+    def __init__(self, *names: Any, group: str = OTHER, **settings: Any) -> None:
+        super().__init__(*names, **settings)
+        self.group = group
+
+
+class Subcommand(click.Command):
+    """A command whose help has its options in groups, and which says where a comma is missing."""
+
+    allow_extra_args = True  # `parse_args` refuses them
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """Read the words. Raises UsageError for one too many, with what was meant."""
+        typed = list(arguments)
+        rest = super().parse_args(context, arguments)
+        if context.args:
+            raise click.UsageError(_unexpected(context.args[0], typed))
+        return rest
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options by group."""
+        groups = defaultdict[str, list[tuple[str, str]]](list)
+        for option in self.get_params(context):
+            record = option.get_help_record(context)
+            if record is not None and isinstance(option, click.Option):
+                groups[getattr(option, "group", OTHER)].append(record)
+        for heading in sorted(groups, key=lambda one: (one == OTHER, one == HOW)):
+            with formatter.section(heading):
+                formatter.write_dl(groups[heading])
+
+
+def _unexpected(extra: str, typed: Sequence[str]) -> str:
+    """What was meant by a word too many: names go between commas, brackets between quotes."""
+    before = list(typed[: typed.index(extra)])
+    options = [place for place, word in enumerate(before) if word.startswith("--")]
+    if not options or len(before) - options[-1] != 2:
+        return f"unexpected '{extra}'"
+    words = [before[-1], *takewhile(lambda one: not one.startswith("-"), typed[len(before) :])]
+    if "(" in "".join(words):
+        return f"unexpected '{extra}'; put quotes around it: {before[-2]} \"{' '.join(words)}\""
+    names = ",".join(word.strip(",") for word in words)
+    return f"unexpected '{extra}'; put commas between names: {before[-2]} {names}"
+
+
 class Commands(click.Group):
-    """Commands with suggestions for a mistyped name."""
+    """Commands in the order they are written, with suggestions for a mistyped name."""
+
+    command_class = Subcommand
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """The names of the commands."""
+        return list(self.commands)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each command with its whole first sentence."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, one.get_short_help_str(1000)) for name, one in self.commands.items()]
+            )
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
         """The command that the first argument names."""
@@ -110,6 +176,8 @@ def options(*names: str) -> Callable[[Command], Command]:
             called = click.option(
                 f"--{field.metadata['flag'] or name}",
                 name,
+                cls=Option,
+                group=field.metadata["group"],
                 help=field.metadata["help"],
                 default=str(field.default) if field.default else None,
                 show_default=bool(field.default),
@@ -120,8 +188,83 @@ def options(*names: str) -> Callable[[Command], Command]:
     return decorate
 
 
+def example(*commands: str) -> str:
+    """The epilog of a help with commands to type."""
+    return "\b\nExample:\n" + "\n".join(f"  {command}" for command in commands)
+
+
+def _read_config(context: click.Context, option: click.Parameter, file: Path | None) -> None:
+    """Take what the file sets as defaults of the command's options."""
+    if file is None:
+        return
+    try:
+        content = tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{file}: {error}") from None
+    known = {_flag(one): one for one in context.command.params if one.name in OPTIONS}
+    context.default_map = {}
+    for key, value in content.items():
+        if key not in known:
+            raise click.UsageError(f"{file}: no option '{key}'; {nearest(key, list(known))}")
+        several = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+        name = known[key].name or ""
+        context.default_map[name] = several if known[key].multiple else ",".join(several)
+
+
+def _save_config(context: click.Context, file: Path) -> None:
+    """Write what was typed, or read from another file, so that ``--config`` reads it."""
+    lines = []
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in OPTIONS and source in (CommandLine.COMMANDLINE, CommandLine.DEFAULT_MAP):
+            value = context.params[option.name]
+            shown = list(value) if isinstance(value, tuple) else value
+            lines.append(f"{_flag(option)} = {json.dumps(shown, ensure_ascii=False)}\n")
+    from robench.files import atomic_write  # imports numpy
+
+    with atomic_write(file) as out:
+        out.write("".join(lines).encode())
+
+
+def _flag(option: click.Parameter) -> str:
+    return option.opts[0].removeprefix("--")
+
+
+def config_options(command: Command) -> Command:
+    """Give a command ``--config`` and ``--save-config``."""
+
+    @click.option(
+        "--config",
+        cls=Option,
+        group=HOW,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=_read_config,
+        help="Options from a TOML file, such as epochs = 5; what is typed wins.",
+    )
+    @click.option(
+        "--save-config",
+        cls=Option,
+        group=HOW,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write the options of this command there, for --config.",
+    )
+    @wraps(command)
+    def called(save_config: Path | None, **typed: Any) -> Any:
+        if save_config is not None:
+            _save_config(click.get_current_context(), save_config)
+        return command(**typed)
+
+    return called
+
+
 dry_run_option = click.option(
     "--dry-run",
+    cls=Option,
+    group=HOW,
     is_flag=True,
     help="Print what is cached, what would be computed, and a rough time.",
 )
@@ -130,7 +273,12 @@ dry_run_option = click.option(
 @click.group(
     cls=Commands,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=example(
+        "robench run --methods clae,rocl --attacks pgd,autoattack",
+        "robench compare rocl clae",
+        "robench ls methods",
+    ),
 )
 @click.version_option(package_name="robench")
 @click.pass_context
@@ -145,7 +293,13 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-@cli.command()
+@cli.command(
+    epilog=example(
+        "robench run --methods clae,rocl --attacks pgd,autoattack",
+        'robench run --methods "rocl(steps=5),clae" --preset cifar-small --workers 2',
+    )
+)
+@config_options
 @options(*OPTIONS)
 @dry_run_option
 def run(request: Request, places: Places, dry_run: bool) -> int:
@@ -164,7 +318,7 @@ def run(request: Request, places: Places, dry_run: bool) -> int:
     start = time.monotonic()
     with _display() as told:
         results = api.run(request=request, places=places, **told)
-    return _shown(results, time.monotonic() - start)
+    return _shown(results, time.monotonic() - start, request.preset, places)
 
 
 @contextmanager
@@ -181,7 +335,7 @@ def _display() -> Iterator[dict[str, Any]]:
         yield {"progress": display, "say": display.say, "warn": display.warn}
 
 
-def _shown(results: "Results", seconds: float) -> int:
+def _shown(results: "Results", seconds: float, preset: str, places: Places) -> int:
     """Print the table of a run, a summary, its failures and where the files are; the exit code."""
     if results.table:
         from robench.report.render import shown
@@ -196,11 +350,27 @@ def _shown(results: "Results", seconds: float) -> int:
     parts = f"{computed} computed, {results.cached} cached, {len(results.failures)} failed"
     _say(f"{parts}, in {duration(seconds)}")
     if results.table:
-        _say(f"files  {results.out}: table.md, table.tex, results.csv, figures, cells")
+        _say(f"files: {results.out}/ has table.md, table.tex, results.csv, figures and cells")
+        _say(f"next:  {shlex.join(_next(results, preset, places))}")
     return code
 
 
-@cli.command()
+def _next(results: "Results", preset: str, places: Places) -> list[str]:
+    """The command to go on with: a comparison of the last two methods, or an audit of the only."""
+    methods = list(dict.fromkeys(one.labels.method for one in results))
+    if len(methods) < 2:
+        from robench.grid.questions import key
+
+        return ["robench", "audit", key(results[0].cell.evaluation.probing.source)]
+    names = [name.partition("(")[0] for name in methods]
+    plain = {full: name for full, name in zip(methods, names, strict=True) if names.count(name) < 2}
+    words = ["robench", "compare", *(plain.get(one, one) for one in methods[:-3:-1])]
+    words += [] if preset == "quick" else ["--preset", preset]
+    words += [] if places.out is None else ["--out", str(places.out)]
+    return words + [word for file in places.plugins for word in ("--plugin", str(file))]
+
+
+@cli.command(epilog=example("robench reproduce rocl-transfer --data data"))
 @click.argument("table")
 @click.option(
     "--scale",
@@ -233,30 +403,56 @@ def reproduce(table: str, scale: str, request: Request, places: Places, dry_run:
     return _failed(made.failures)
 
 
-@cli.command("ls")
-@click.argument("kind", metavar="|".join(LISTS))
-@click.argument("words", nargs=-1)
+@cli.command(
+    "ls",
+    epilog=example(
+        "robench ls methods",
+        "robench ls methods rocl",
+        "robench ls published rocl cifar10 clean",
+    ),
+)
+@click.argument("kind", required=False)
+@click.argument("words", metavar="[WORDS]...", nargs=-1)
 @options("out", "zoo", "plugins")
-def list_(kind: str, words: tuple[str, ...], places: Places) -> None:
-    """List components with their arguments, presets, stored results, or published values.
+def list_(kind: str | None, words: tuple[str, ...], places: Places) -> None:
+    """List components, presets, results, encoders, or published values.
 
-    WORDS choose among the published values, such as `robench ls published rocl cifar10 clean`.
+    KIND is methods, attacks, datasets, encoders, probes, metrics, presets, results, zoo or
+    published; without it, the kinds are listed. WORDS are names of components, whose arguments are
+    shown, or choose among the published values.
     """
-    if kind not in LISTS:
-        raise click.UsageError(f"cannot list '{kind}'; {nearest(kind, LISTS)}")
-    if kind == "published":
-        from robench.report.published import listing, values
+    from robench.engine import listing
 
-        click.echo("\n".join(listing(values(), words)))
+    if kind is None:
+        click.echo(listing.kinds())
         return
-    if words:
-        raise click.UsageError(f"unexpected '{words[0]}'; only `robench ls published` takes words")
+    if kind.lower() not in LISTS:
+        raise click.UsageError(f"cannot list '{kind}'; {nearest(kind, LISTS)}")
+    kind = kind.lower()
+    if kind == "published":
+        from robench.report.published import listing as published
+        from robench.report.published import values
+
+        click.echo("\n".join(published(values(), words)))
+        return
+    if words and kind not in COMPONENTS[:-1]:
+        raise click.UsageError(f"unexpected '{words[0]}'; robench ls {kind} takes no names")
     from robench.catalog.catalog import Catalog
-    from robench.engine.reporting import listed
 
     catalog = Catalog(places.plugins)
-    for line in listed(places, catalog, _note) if kind == "results" else catalog.listed(kind):
-        _say(line)
+    if kind == "results":
+        for line in listing.results(places, catalog, _note):
+            _say(line)
+    elif words:
+        for word in words:
+            _say("\n".join(listing.details(kind, word, catalog)))
+    else:
+        shown = (
+            listing.zoo(places, catalog, _note)
+            if kind == "zoo"
+            else listing.components(kind, catalog)
+        )
+        click.echo(shown)
 
 
 @cli.group(cls=Commands, invoke_without_command=True)
@@ -264,10 +460,10 @@ def list_(kind: str, words: tuple[str, ...], places: Places) -> None:
 def presets(context: click.Context) -> None:
     """List presets, or show what one runs and where its settings come from."""
     if context.invoked_subcommand is None:
-        context.invoke(list_, kind="presets")
+        context.invoke(list_, kind="presets", words=())
 
 
-@presets.command()
+@presets.command(epilog=example("robench presets show paper/rocl"))
 @click.argument("name")
 def show(name: str) -> None:
     """Show all that the preset NAME sets: its sources, and where it parts from paper and code."""
@@ -281,17 +477,25 @@ def show(name: str) -> None:
     click.echo("\n".join(schedules(plan(request, catalog), request, catalog)))
 
 
-@cli.command()
+@cli.command(epilog=example("robench report --preset cifar-small"))
 @options(*STORED)
-def report(request: Request, places: Places) -> None:
-    """Write tables and plots again from the stored cells; nothing is computed."""
+def report(request: Request, places: Places) -> int:
+    """Show the table of the stored cells, and write tables and plots again; nothing is computed."""
     from robench import api
+    from robench.report.render import shown
 
-    for path in api.report(request=request, places=places, say=_note):
+    written = api.report(request=request, places=places, say=_note)
+    click.echo(f"{shown(written.table)}")
+    for path in written.paths:
         _say(str(path))
+    return _failed(written.failures)
 
 
-@cli.command()
+@cli.command(
+    epilog=example(
+        "robench compare rocl clae", "robench compare rocl simclr --worst-case pgd,autoattack"
+    )
+)
 @click.argument("method_a")
 @click.argument("method_b")
 @options(*STORED)
@@ -326,7 +530,7 @@ def compare(
     click.echo(shown(comparing.table(made)), nl=False)
 
 
-@cli.command()
+@cli.command(epilog=example("robench race rocl clae --attacks pgd"))
 @click.argument("methods", nargs=-1, required=True)
 @options(*(name for name in OPTIONS if name != "methods"))
 @click.option("--alpha", default=0.05, show_default=True, help="The chance of a wrong verdict.")
@@ -344,7 +548,7 @@ def race(methods: tuple[str, ...], request: Request, places: Places, alpha: floa
         _say(str(verdict))
 
 
-@cli.command("worst-case")
+@cli.command("worst-case", epilog=example("robench worst-case pgd,autoattack --preset cifar-small"))
 @click.argument("attacks")
 @options(*STORED)
 def worst_case(attacks: str, request: Request, places: Places) -> None:
@@ -364,7 +568,7 @@ def data(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-@data.command()
+@data.command(epilog=example("robench data fetch cifar10 --data data"))
 @click.argument("name")
 @options("data")
 def fetch(name: str, places: Places) -> None:
@@ -375,7 +579,7 @@ def fetch(name: str, places: Places) -> None:
     _say(f"{fetch(name, places.root, bar)}: complete, checksums as published")
 
 
-@cli.command()
+@cli.command(epilog=example("robench evaluate net.pt --normalize cifar10 --data cifar10"))
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--encoder", help="The architecture, such as resnet18.  [default: by the shapes]")
 @click.option(
@@ -411,10 +615,10 @@ def evaluate(
     start = time.monotonic()
     with _display() as told:
         results = api.evaluate(checkpoint, request=request, places=places, **settings, **told)
-    return _shown(results, time.monotonic() - start)
+    return _shown(results, time.monotonic() - start, settings["preset"], places)
 
 
-@cli.command()
+@cli.command(epilog=example("robench audit $(ls zoo | head -1)"))
 @click.argument("key")
 @click.option("--target", help="The data set to probe and attack on.  [default: the encoder's own]")
 @click.option("--probe", default="linear", show_default=True, help="The classifier on features.")
@@ -449,7 +653,7 @@ def audit(
     return 0 if all(finding.verdict is Verdict.OK for finding in findings) else 1
 
 
-@cli.command()
+@cli.command(epilog=example("robench doctor"))
 @options("data")
 def doctor(places: Places) -> None:
     """Show versions, devices and data, and how to get what is missing."""

@@ -4,6 +4,7 @@ import csv
 import inspect
 import json
 import re
+import shlex
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from commands import PLUGINS, TOY_RUN, TOYS, files, finished, robench, toys_in, 
 
 from robench import api
 from robench.catalog.request import OPTIONS
+from robench.cli import COMPONENTS, LISTS
 from robench.grid.records import SCHEMA
 from robench.store.formats import sealed
 
@@ -65,8 +67,13 @@ def refused(*words: str) -> str:
         ("run --sources npz(path=no.npz)", "no.npz' does not exist"),
         ("run --dry-run --methods rokl", "no method 'rokl'"),
         ("ls method", "cannot list 'method'; did you mean methods?"),
-        ("ls methods rocl", "unexpected 'rocl'"),
-        ("ls", "methods|attacks"),
+        ("ls methods rokl", "no method 'rokl'; did you mean rocl"),
+        ("ls zoo rocl", "unexpected 'rocl'"),
+        ("run --methods rocl clae", "put commas between names: --methods rocl,clae"),
+        ("run --methods rocl, clae --limit 3", "put commas between names: --methods rocl,clae"),
+        ("run --methods rocl(steps=3, lamda=2)", 'quotes around it: --methods "rocl(steps=3, lam'),
+        ("run --methods rocl(steps=3", "a bracket is not closed; a shell needs quotes"),
+        ("run --config none.toml", "none.toml: No such file"),
         ("ls results --out nowhere", "no results in nowhere"),
         ("report", "no results in results/quick"),
         ("report --preset quik", "no preset 'quik'"),
@@ -158,7 +165,7 @@ def test_a_failed_cell_stops_no_other_and_is_named_at_the_end(elsewhere: Path) -
     done = robench(*words)
     assert done.code == 1
     assert "3/3  mirror  blobs → blobs  PGD-20 8/255" in done.out
-    assert "| mirror |" in done.out
+    assert "│ mirror " in done.out
     last = done.err.strip().splitlines()
     assert "failed: mirror blobs -> blobs, leap linf 8/255: Nudge left its ball" in last[0]
     assert last[-1] == "robench: 1 of 3 cells are missing"
@@ -172,21 +179,21 @@ def test_a_run_without_any_answer_prints_no_table(elsewhere: Path) -> None:
     done = robench(*words)
     assert done.code == 1
     assert "2 of 2 cells are missing" in done.err
-    assert "|" not in done.out
+    assert "│" not in done.out
     assert not (elsewhere / "out" / "results.csv").exists()
 
 
 @pytest.mark.parametrize(
     ("kind", "own", "parts"),
     [
-        ("methods", "mirror", ["rocl ", "rocl(", "steps=7"]),
-        ("attacks", "nudge", ["autoattack ", "pgd(eps=8/255, norm=linf, steps=20"]),
-        ("datasets", "blobs", ["npz(path=...)", "folder(path=..., size=32)", "shapes10 "]),
-        ("encoders", "tiny", ["resnet8("]),
+        ("methods", "mirror", ["rocl   RoCL       13 ", "plain  SimCLR     2 ", "2006.07589"]),
+        ("attacks", "nudge", ["autoattack ", "1 to 4,467", "Madry et al. 2018"]),
+        ("datasets", "blobs", ["npz ", "CIFAR-10", "shapes10 "]),
+        ("encoders", "tiny", ["resnet8 "]),
         ("probes", "centroid", ["linear-sgd "]),
         ("metrics", "spread", ["accuracy "]),
         ("presets", "", ["cifar-small", "paper/rocl"]),
-        ("results", "", ["no results yet; `robench run` makes some"]),
+        ("results", "", ["no results yet; robench run makes some"]),
     ],
 )
 def test_lists_have_names_and_arguments(kind: str, own: str, parts: list[str]) -> None:
@@ -197,6 +204,122 @@ def test_lists_have_names_and_arguments(kind: str, own: str, parts: list[str]) -
         assert f"\n{own} " not in f"\n{done.out}"
         plugged = robench("ls", kind, "--plugin", str(PLUGINS / f"{own}.py"))
         assert f"\n{own} " in f"\n{plugged.out}"
+
+
+def test_what_can_be_listed_is_listed_and_a_component_in_full() -> None:
+    assert all(f"\n{kind} " in robench("ls").out for kind in LISTS)
+    said = robench("ls", "methods", "SimCLR", "RoCL").out
+    assert said.startswith("plain: NT-Xent")
+    assert re.search(r"^steps +7$", said, re.MULTILINE)
+    assert 'quotes for the shell: --methods "rocl(temperature=0.5, ' in said
+    assert "`" not in "".join(robench("ls", kind).out for kind in COMPONENTS)
+
+
+def test_the_zoo_is_listed(elsewhere: Path) -> None:
+    assert "robench run fills the zoo" in robench("ls", "zoo").out
+    finished(elsewhere)
+    (key,) = [path.name for path in (elsewhere / "zoo").iterdir() if "mirror" in path.name]
+    assert re.search(rf"^{key} +mirror +blobs +tiny +1 ", robench("ls", "zoo", *TOYS).out, re.M)
+
+
+def test_names_are_understood_in_any_case_and_as_papers_have_them() -> None:
+    names = "SimCLR,CLAE,rocl"
+    first, *_ = robench("run", "--methods", names, "--preset", "Quick", "--dry-run").out.split(":")
+    assert first == "Schedule of plain, clae, rocl(steps=3)"
+    done = robench(
+        "run", "--methods", "plain", "--attacks", "PGD", "--targets", "Shapes-10", "--dry-run"
+    )
+    assert done.code == 0, done.err
+
+
+def test_a_method_of_one_s_own_needs_its_plug_in() -> None:
+    Path("my_own.py").write_text("")
+    assert refused("run", "--methods", "my-own") == "no method 'my-own'; add --plugin my_own.py"
+
+
+def test_a_run_says_what_to_type_next_and_a_name_finds_its_only_variant(elsewhere: Path) -> None:
+    words = [*finished(elsewhere)]
+    done = robench(*words)
+    assert re.search(r"^next:  robench audit mirror-blobs-tiny-s0-\w+$", done.out, re.MULTILINE)
+    assert re.search(r"^2 cached|0 computed, 2 cached, 0 failed, in \d+ s$", done.out, re.MULTILINE)
+    words[words.index("mirror")] = "mirror,plain(temperature=0.2)"
+    done = robench(*words)
+    (next_,) = re.findall(r"^next:  robench (.*)$", done.out, re.MULTILINE)
+    assert next_.startswith(f"compare plain mirror --out {elsewhere / 'out'} --plugin ")
+    compared = robench(*shlex.split(next_))
+    assert compared.code == 0, compared.err
+    assert "temperature=0.2" in compared.out
+    shown = robench("report", "--out", "out", *TOYS)
+    assert shown.code == 0
+    assert "temperature=0.2" in shown.out
+    assert "<" not in done.out + shown.out
+
+
+def test_a_report_with_a_metric_that_fails_shows_its_table_and_exits_with_1(
+    elsewhere: Path,
+) -> None:
+    finished(elsewhere)
+    text = (PLUGINS / "spread.py").read_text()
+    Path("torn.py").write_text(re.sub(r"    return .*", "    raise ValueError('torn')", text))
+    done = robench("report", "--out", "out", *TOYS, "--plugin", "torn.py")
+    assert done.code == 1
+    assert "│ mirror " in done.out
+    assert "failed: metric torn" in done.err
+
+
+def test_options_are_read_from_the_file_that_a_command_wrote(elsewhere: Path) -> None:
+    words = (*TOY_RUN, *toys_in(elsewhere), "--dry-run")
+    first = robench(*words, "--set", "weight_decay=0.1", "--save-config", "run.toml")
+    assert 'epochs = "1"' in Path("run.toml").read_text()
+    assert robench("run", "--config", "run.toml", "--dry-run").out == first.out
+    wins = robench("run", "--config", "run.toml", "--dry-run", "--epochs", "2").out
+    assert wins.startswith("Schedule of mirror: 2 epochs")
+    Path("own.toml").write_text('methods = ["plain", "clae"]\nepochs = 3\nset = ["lr=0.1"]\n')
+    plan = robench("run", "--config", "own.toml", "--dry-run").out
+    assert plan.startswith("Schedule of plain, clae: 3 epochs")
+    assert "lr 0.1" in plan
+    Path("own.toml").write_text("epoch = 3\n")
+    assert "no option 'epoch'; did you mean epochs" in refused("run", "--config", "own.toml")
+    Path("own.toml").write_text("epochs 3\n")
+    assert "own.toml: " in refused("run", "--config", "own.toml")
+
+
+def test_hints_name_the_folder_that_has_results_and_one_of_another_preset(elsewhere: Path) -> None:
+    finished(elsewhere)
+    (elsewhere / "results").mkdir()
+    (elsewhere / "out").rename(elsewhere / "results" / "cifar")
+    assert "there are some in results/cifar: give --preset or --out" in refused("report")
+    words = [*TOY_RUN, "--attacks", "pgd", "--eps", "8/255"]
+    done = robench(*words, "--out", "results/cifar")
+    assert "results/cifar is the folder of another preset than quick" in done.err
+
+
+def test_seeds_of_earlier_runs_in_a_table_are_said(elsewhere: Path) -> None:
+    words = finished(elsewhere)
+    done = robench(*words, "--seeds", "1", "--attacks", "clean")
+    assert "the table has seeds of earlier runs too (0); --out keeps a run apart" in done.out
+
+
+@pytest.mark.parametrize("columns", ["80", "100"])
+def test_help_has_groups_an_example_and_whole_summaries(
+    columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    whole = robench("--help").out
+    assert "..." not in re.sub(r"\[.*", "", whole)
+    for name in ("run", "ls", "report", "compare", "worst-case", "evaluate", "audit", "reproduce"):
+        said = robench(name, "--help").out
+        assert f"Example:\n    robench {name} " in said
+        assert max(map(len, said.splitlines())) <= int(columns)
+        assert "``" not in said
+    headings = re.findall(r"^([A-Z].*):$", robench("run", "--help").out, re.MULTILINE)
+    assert headings == [
+        "What to run",
+        "How to pretrain",
+        "Where things are",
+        "How to compute",
+        "Other options",
+    ]
 
 
 def test_results_are_listed_in_words(elsewhere: Path) -> None:

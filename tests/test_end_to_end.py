@@ -42,10 +42,12 @@ def test_the_command_shows_its_table_and_writes_every_promised_file(
 ) -> None:
     root, done = clone
     assert (done.code, done.err) == (0, "")
-    assert "pretraining plain on shapes10, seed 0: loss " in done.out
-    assert "[8/8] " in done.out
-    assert "| method | clean |" in done.out
-    assert done.out.endswith("Tables, figures and cells: results/quick\n")
+    assert "pretraining SimCLR on Shapes-10, seed 0: loss " in done.out
+    assert "8/8  " in done.out
+    assert "│ method " in done.out
+    *_, files, then = done.out.splitlines()
+    assert files == "files: results/quick/ has table.md, table.tex, results.csv, figures and cells"
+    assert then == "next:  robench compare rocl plain"
 
     out = root / "results" / "quick"
     cells = sorted((out / "cells").glob("*.json"))

@@ -7,7 +7,8 @@ the component. Nothing is registered anywhere.
 
 import importlib
 import inspect
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,7 @@ import torch
 from robench.catalog import plugins
 from robench.catalog.arguments import Parameter, canonical, defaults, native, parameters
 from robench.catalog.revisions import PACKAGE, Code, code_of
-from robench.catalog.typed import Names, spec, specs
+from robench.catalog.typed import Names, plain_name, spec, specs
 from robench.contracts import Attack, Encoder, Objective
 from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
@@ -53,6 +54,12 @@ class Catalog:
         names = {*_built_in(kind), *(name for k, name in self._plugins if k == kind)}
         return sorted(names | set(paper_names() if kind == "presets" else ()))
 
+    def named(self, kind: str, typed: Spec | str) -> Spec:
+        """The spec under the component's own name: ``CIFAR-10`` is cifar10, ``SimCLR`` plain."""
+        given, names = spec(kind, typed), self.names(kind)
+        alike = [one for one in names if plain_name(one) == plain_name(given.name)]
+        return given if given.name in names or not alike else Spec(alike[0], given.arguments)
+
     def component(self, kind: str, name: str) -> Any:
         """The class or function of that name.
 
@@ -78,19 +85,18 @@ class Catalog:
         """The arguments that a spec of this component takes, in the order of its signature."""
         return parameters(self.component(kind, name))
 
-    def listed(self, kind: str) -> Iterator[str]:
-        """A line for each component of a kind, and one for its arguments with their defaults."""
-        for name in self.names(kind):
-            yield f"{name:17} {self.summary(kind, name)}"
-            if signature := self.signature(kind, name):
-                yield f"{'':17} {signature}"
-
     def summary(self, kind: str, name: str) -> str:
-        """The first paragraph of what the component says of itself."""
+        """The first paragraph of what the component says of itself, without code's quotes."""
         if kind == "presets":
             return self.preset(name).summary
         text = self.component(kind, name).__doc__ or ""
-        return " ".join(text.strip().partition("\n\n")[0].split())
+        return " ".join(text.strip().partition("\n\n")[0].replace("`", "").split())
+
+    def source(self, kind: str, name: str) -> str:
+        """The paper or the code that a component is from, as its module names it; "" for none."""
+        text = " ".join((self._module(kind, name).__doc__ or "").partition("\n\n")[0].split())
+        found = re.search(r"\(([^()]*(?:\d{4}|arXiv)[^()]*)\)", text)
+        return found[1] if found else ""
 
     def signature(self, kind: str, name: str) -> str:
         """The component with all its arguments, as one would type it; "" where it takes none."""
@@ -108,7 +114,7 @@ class Catalog:
         Raises SpecError for an unknown name or argument, or a value of the wrong type or out of
         range.
         """
-        full = spec(kind, typed)
+        full = self.named(kind, typed)
         for own in [one for one in specs(kind, preset) if one.name == full.name][:1]:
             full = full.with_defaults(dict(own.arguments))
         component = self._chosen(kind, full)
@@ -230,7 +236,9 @@ class Catalog:
         if (kind, name) in self._plugins:
             return self._plugins[kind, name]
         if name not in _built_in(kind):
-            raise SpecError(f"no {kind[:-1]} '{name}'; {nearest(name, self.names(kind))}")
+            own = Path(f"{name.replace('-', '_')}.py")
+            hint = f"add --plugin {own}" if own.is_file() else nearest(name, self.names(kind))
+            raise SpecError(f"no {kind[:-1]} '{name}'; {hint}")
         path = name.replace("-", "_").replace("/", ".")
         return importlib.import_module(f"robench.{_package(kind)}.{path}")
 

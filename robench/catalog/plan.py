@@ -183,7 +183,8 @@ def _attacks(
     if unknown := [norm for norm in request.norms if norm not in BALLS]:
         raise SpecError(f"no norm '{unknown[0]}'; {nearest(unknown[0], list(BALLS))}")
     yield catalog.resolve("attacks", Spec("clean")), None
-    for typed in request.attacks or specs("attacks", preset.attacks):
+    for named in request.attacks or specs("attacks", preset.attacks):
+        typed = catalog.named("attacks", named)
         takes = catalog.parameters("attacks", typed.name)
         origin = None
         if "surrogate" in catalog.component("attacks", typed.name).needs and typed.has("from"):

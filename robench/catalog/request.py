@@ -18,6 +18,7 @@ from robench.catalog.typed import (
     Setting,
     agrees,
     each,
+    lower,
     path,
     paths,
     processes,
@@ -38,19 +39,24 @@ def _option(
     read: Callable[[str, Any], Any] = specs,
     default: Any = (),
     flag: str = "",
+    group: str = "What to run",
     **click: Any,
 ) -> Any:
     """A field with its help, and how a typed value is read; ``click`` are keywords of its option.
 
-    ``flag`` is its name on the command line where that is not the field's.
+    ``flag`` is its name on the command line where that is not the field's, and ``group`` the
+    heading that it stands under in the help.
     """
-    return field(
-        default=default, metadata={"help": help, "read": read, "flag": flag, "click": click}
-    )
+    click.setdefault("metavar", None if click.get("is_flag") else "NAMES")
+    about = {"help": help, "read": read, "flag": flag, "group": group, "click": click}
+    return field(default=default, metadata=about)
+
+
+_TRAINING, _WHERE, _HOW = "How to pretrain", "Where things are", "How to compute"
 
 
 def _of_recipe(help: str, metavar: str = "N") -> Any:  # noqa: A002
-    return _option(help, recipe_value, None, metavar=metavar)
+    return _option(help, recipe_value, None, group=_TRAINING, metavar=metavar)
 
 
 @dataclass(frozen=True)
@@ -70,17 +76,22 @@ class Request(_Typed):
 
     methods: tuple[Spec, ...] = _option('Objectives, such as plain,clae,"rocl(steps=10)".')
     attacks: tuple[Spec, ...] = _option("Attacks, such as pgd,autoattack; clean is always tried.")
-    preset: str = _option("Settings for what is not typed; see `robench presets`.", word, "quick")
+    preset: str = _option(
+        "Settings of all that is not typed; robench presets lists them.",
+        lower,
+        "quick",
+        metavar="NAME",
+    )
     sources: tuple[Spec, ...] = _option("Data sets to pretrain on.")
     targets: tuple[Spec, ...] = _option("Data sets to probe and attack on, also for transfer.")
     encoders: tuple[Spec, ...] = _option('Architectures, such as resnet18 or "resnet8(width=32)".')
     probes: tuple[Spec, ...] = _option("Classifiers on features, such as linear,linear-sgd.")
     seeds: tuple[int, ...] = _option(
-        "Seeds of the pretraining, such as 0,1,2.", each(partial(whole, least=0))
+        "Seeds of the pretraining, such as 0,1,2.", each(partial(whole, least=0)), metavar="N,..."
     )
     norms: tuple[str, ...] = _option("Norms of the attacks: linf, l2, l1.", each(word), flag="norm")
     eps: tuple[str, ...] = _option(
-        "Radii in pixels of [0, 1], such as 8/255,4/255; exact.", each(radius)
+        "Radii in pixels of [0, 1], such as 8/255,4/255; exact.", each(radius), metavar="X,..."
     )
     limit: int | None = _option("Evaluate N test images, a fixed choice.", whole, None, metavar="N")
     images: int | None = _of_recipe("Train encoders and probes on N images.")
@@ -92,6 +103,7 @@ class Request(_Typed):
         "Another setting of the pretraining's recipe, such as weight_decay=1e-4 or rocl.lr=0.5.",
         settings,
         flag="set",
+        group=_TRAINING,
         metavar="[METHOD.]KEY=VALUE",
         multiple=True,
     )
@@ -112,30 +124,50 @@ class Places(_Typed):
     ``accept_older_code`` says which answers in these folders count.
     """
 
-    out: Path | None = _option("Results folder.  [default: its own under results/]", path, None)
-    zoo: Path = _option("Folder of encoders.", path, Path("zoo"))
-    data: Path | None = _option(
-        "Folder of data sets.  [default: $ROBENCH_DATA or data]", path, None, metavar="DIR"
+    out: Path | None = _option(
+        "Results folder.  [default: its own under results/]",
+        path,
+        None,
+        group=_WHERE,
+        metavar="DIR",
     )
-    device: str = _option("auto, cpu, cuda or cuda:N.", word, "auto")
+    zoo: Path = _option("Folder of encoders.", path, Path("zoo"), group=_WHERE, metavar="DIR")
+    data: Path | None = _option(
+        "Folder of data sets.  [default: $ROBENCH_DATA or data]",
+        path,
+        None,
+        group=_WHERE,
+        metavar="DIR",
+    )
+    device: str = _option("auto, cpu, cuda or cuda:N.", word, "auto", group=_HOW, metavar="NAME")
     workers: int = _option(
-        "Processes that share the work: N, or auto, one a core.", processes, 1, metavar="N|auto"
+        "Processes that share the work: N, or auto, one a core.",
+        processes,
+        1,
+        group=_HOW,
+        metavar="N|auto",
     )
     threads: int | None = _option(
         "Threads of a process; they move last digits.  [default: the cores, shared out]",
         whole,
         None,
+        group=_HOW,
         metavar="N",
     )
     plugins: tuple[Path, ...] = _option(
         "A Python file with one component of your own. Its code is run: use files you trust.",
         paths,
         flag="plugin",
+        group=_WHERE,
         metavar="FILE",
         multiple=True,
     )
     debug: bool = _option(
-        "Show the traceback of a failure too.", lambda _, value: bool(value), False, is_flag=True
+        "Show the traceback of a failure too.",
+        lambda _, value: bool(value),
+        False,
+        group=_HOW,
+        is_flag=True,
     )
 
     accept_older_code: bool = _option(
@@ -143,6 +175,7 @@ class Places(_Typed):
         lambda _, value: bool(value),
         False,
         flag="accept-older-code",
+        group=_HOW,
         is_flag=True,
     )
 

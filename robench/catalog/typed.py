@@ -59,6 +59,11 @@ def each(read: Callable[[str, Any], R]) -> Callable[[str, Any], tuple[R, ...]]:
     return read_all
 
 
+def lower(name: str, value: object) -> str:
+    """Read one word, in any case."""
+    return word(name, value).lower()
+
+
 def word(name: str, value: object) -> str:
     """Read one word."""
     return str(value).strip()
@@ -113,9 +118,19 @@ class Setting:
         return f"{self.method}.{self.key}" if self.method else self.key
 
 
+_OTHER_NAMES = {"simclr": "plain"}
+
+
+def plain_name(name: str) -> str:
+    """The name as it is compared: in any case, with - or _ or without, or as papers have it."""
+    short = name.lower().replace("-", "").replace("_", "")
+    return _OTHER_NAMES.get(short, short)
+
+
 def agrees(named: Spec, method: Spec) -> bool:
     """Whether the method has that name, and every argument that ``named`` gives."""
-    return named.name == method.name and set(named.arguments) <= set(method.arguments)
+    alike = plain_name(named.name) == plain_name(method.name)
+    return alike and set(named.arguments) <= set(method.arguments)
 
 
 def settings(name: str, value: Mapping[str, Any] | str | Sequence[Any]) -> tuple[Setting, ...]:

@@ -2,18 +2,19 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from robench.catalog.catalog import Catalog
-from robench.catalog.request import Places
 from robench.catalog.scale import Scale, scale, table_size
+from robench.catalog.typed import agrees, plain_name
 from robench.contracts import Outcome
 from robench.engine.bench import Bench
 from robench.engine.estimate import missing, overview, shares
@@ -23,13 +24,12 @@ from robench.engine.local import answers, reporting
 from robench.engine.progress import Planned
 from robench.grid.questions import Evaluation
 from robench.grid.records import CODE, Curve, Result
-from robench.grid.spec import SpecError, nearest
+from robench.grid.spec import SpecError, nearest, parse
 from robench.report.compare import Comparison
 from robench.report.pivot import pivot
 from robench.report.results import Order, frame, latest_last, one_each, told_apart
 from robench.report.table import Table
 from robench.report.write import write
-from robench.store.store import Store
 from robench.trust.flags import OUTDATED
 from robench.trust.review import review
 
@@ -81,6 +81,10 @@ def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -
         tables = [table_size([*found, one]) for one in {size(bench.known, own) for own in results}]
         fits = [any(own.fits(table) for table in tables) for own in found]
         reported = one_each([*compress(stored, fits), *results])
+        asked = {one.seed for one in results}
+        if earlier := sorted({one.seed for one in reported} - asked):
+            seeds = ", ".join(map(str, earlier))
+            bench.say(f"the table has seeds of earlier runs too ({seeds}); --out keeps a run apart")
         if reported:
             order = Order(map(bench.store.labels, evaluations))
             for _ in bench.progress(range(1), "writing tables and figures"):
@@ -120,7 +124,7 @@ def made(results: Sequence[Result]) -> str:
 
 
 def stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
-    """The label of a stored method, from one of its names.
+    """The label of a stored method, from one of its names; a bare name finds its only variant.
 
     Raises SpecError with the nearest labels where there are no such cells.
     """
@@ -130,9 +134,19 @@ def stored_method(typed: str, known: Sequence[str], catalog: Catalog) -> str:
         label = catalog.label("methods", catalog.resolve("methods", typed))
         if label in known:
             return label
-    alike = [one for one in known if one.partition("(")[0] == typed.partition("(")[0]]
-    hint = f"did you mean {' or '.join(alike)}?" if alike else nearest(typed, known)
+    alike = [one for one in known if _is_variant(one, typed)]
+    if len(alike) == 1:
+        return alike[0]
+    hint = f"did you mean {' or '.join(map(repr, alike))}?" if alike else nearest(typed, known)
     raise SpecError(f"no stored cells of method '{typed}'; {hint}")
+
+
+def _is_variant(label: str, typed: str) -> bool:
+    """Whether a stored method has the name that was typed, and the arguments, if any."""
+    try:
+        return agrees(parse(typed), parse(label))
+    except SpecError:  # such as an imported encoder's
+        return plain_name(label) == plain_name(typed)
 
 
 def reviewed(known: Known, published: bool = False) -> list[Result]:
@@ -158,8 +172,14 @@ def stored(known: Known) -> list[Result]:
     """The results of `reviewed`. Raises SpecError where nothing is stored."""
     results, out = reviewed(known), known.store.out
     if not results:
-        raise SpecError(f"no results in {out}; `robench run --out {out}` makes some")
+        raise SpecError(f"no results in {out}; {_elsewhere()}")
     return results
+
+
+def _elsewhere() -> str:
+    folders = sorted(str(path.parent) for path in Path("results").glob("**/cells"))
+    there = f"there are some in {', '.join(folders)}: give --preset or --out"
+    return there if folders else "robench run makes some"
 
 
 def latest(known: Known) -> list[Result]:
@@ -208,16 +228,23 @@ def size(known: Known, result: Result, settings: bool = False) -> Scale:
     return scale(result, card, known.catalog, settings)
 
 
+class Report(NamedTuple):
+    """A report in its folder: the table, all files, and a line for each metric that fails."""
+
+    table: Table
+    paths: list[Path]
+    failures: list[str]
+
+
 def write_report(
     known: Known,
     results: Sequence[Result],
     order: Order,
     redraw: bool = True,
-) -> tuple[Table, list[Path], list[str]]:
+) -> Report:
     """Write tables and figures on the results into the store's folder.
 
-    Returns the table, the paths of all files, and a line for each metric that fails. Without
-    ``redraw``, figures of a report whose text stays the same are left as they are.
+    Without ``redraw``, figures of a report whose text stays the same are left as they are.
     """
     store, catalog = known.store, known.catalog
     results = sorted(results, key=lambda result: result.cell.key)
@@ -240,30 +267,4 @@ def write_report(
     table = pivot(results, scale=scales(results, known), order=order)
     metrics = {name: partial(measured, name) for name in catalog.names("metrics")}
     paths = write(results, curves, table, store.out, order=order, metrics=metrics, redraw=redraw)
-    return table, paths, list(failures.values())
-
-
-def listed(places: Places, catalog: Catalog, warn: Callable[[str], None]) -> Iterator[str]:
-    """A line for each stored cell in ``out``, or else in every folder of results.
-
-    Raises SpecError where ``out`` has none.
-    """
-    out = places.out
-    if out and not (out / "cells").is_dir():
-        raise SpecError(f"no results in {out}; `robench run --out {out}` makes some")
-    folders = [out] if out else sorted(path.parent for path in Path("results").glob("**/cells"))
-    if not folders:
-        yield "no results yet; `robench run` makes some"
-    for folder in folders:
-        store = Store(folder, places.zoo, warn, labels=catalog.labels)
-        results = reviewed(Known(catalog, store, warn))
-        for result in sorted(results, key=lambda result: result.cell.key):
-            labels = result.labels
-            attack = " ".join(filter(None, (labels.attack, result.norm, result.eps)))
-            flags = f", flagged {'; '.join(result.flags)}" if result.flags else ""
-            yield (
-                f"{100 * result.correct / result.n:5.1f}%  {labels.method} {labels.source} -> "
-                f"{labels.target}, {attack}, seed {result.seed}, n {result.n}{flags}  "
-                f"{result.cell.key}"
-            )
-        yield f"{folder}: {made(results) if results else 'no cells'}"
+    return Report(table, paths, list(failures.values()))

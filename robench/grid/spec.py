@@ -140,9 +140,9 @@ def parse(text: str) -> Spec:
     Raises SpecError where the text is not of that form.
     """
     text = text.strip()
-    form = f"'{text[:80]}' cannot be read; write a name, or name(argument=value, ...)"
     name, bracket, inside = text.partition("(")
     name = name.strip()
+    form = f"'{text[:80]}' cannot be read; {_form(text, name)}"
     if not _NAME.match(name) or (bracket and not inside.endswith(")")):
         raise SpecError(form)
     if not bracket:
@@ -164,10 +164,20 @@ def parse_list(text: str) -> tuple[Spec, ...]:
 
     Raises SpecError for an empty list or an item that cannot be read.
     """
-    specs = tuple(parse(part) for part in _split(text, f"'{text[:80]}' cannot be read"))
+    form = f"'{text[:80]}' cannot be read; {_form(text)}"
+    specs = tuple(parse(part) for part in _split(text, form))
     if not specs:
         raise SpecError("the list is empty; write one name or more, with commas between")
     return specs
+
+
+def _form(text: str, name: str = "") -> str:
+    """The way to write what was meant by a text that cannot be read."""
+    if text.count("(") > text.count(")"):
+        return 'a bracket is not closed; a shell needs quotes around it: "name(argument=value)"'
+    if len(name.split()) > 1:
+        return f"put commas between names: {','.join(name.split())}"
+    return "write a name, or name(argument=value, ...)"
 
 
 def _split(text: str, form: str) -> list[str]:

@@ -149,10 +149,10 @@ def frame_csv(frame: pd.DataFrame) -> str:
 
 
 def shown(table: Table) -> str:
-    """The table as it goes to standard output: boxed on a terminal, Markdown in a pipe."""
-    if not sys.stdout.isatty():
-        return markdown(table)
-    return terminal(table, min(WIDTH, shutil.get_terminal_size().columns))
+    """The table as it goes to standard output: a box, without codes where that is no terminal."""
+    width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+    boxed = terminal(table, width)
+    return boxed if sys.stdout.isatty() else re.sub("\x1b\\[[0-9;]*m", "", boxed)
 
 
 def terminal(table: Table, width: int) -> str:

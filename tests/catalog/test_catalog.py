@@ -56,7 +56,7 @@ def test_a_file_s_name_is_the_component_s(kind: str, some: set[str]) -> None:
         ("attacks", "pdg", "no attack 'pdg'; did you mean pgd"),
         ("methods", "rokl", "no method 'rokl'; did you mean rocl"),
         ("datasets", "cifar", "no dataset 'cifar'; did you mean cifar10 or cifar100"),
-        ("probes", "linear_sgd", "no probe 'linear_sgd'; did you mean linear-sgd"),
+        ("probes", "linear_sdg", "no probe 'linear_sdg'; did you mean linear-sgd"),
         ("encoders", "vit", "no encoder 'vit'; choose from resnet18, resnet34, resnet50, resnet8"),
         ("attacks", "pgd(step=5)", "pgd has no argument 'step'; did you mean steps"),
         ("attacks", "clean(eps=1)", "clean has no argument 'eps'; it takes none"),

@@ -264,8 +264,8 @@ def test_a_transfer_is_from_each_other_method_or_the_one_that_is_named() -> None
     other = replace(one, seed=7)
     found = made("transfer(from=some-key)", {"some-key": other}.__getitem__)
     assert found == [(a, f"transfer from {key(other)}") for a in names]
-    with pytest.raises(SpecError, match="no method 'simclr' in this run"):
-        made("transfer(from=simclr)")
+    with pytest.raises(SpecError, match="no method 'byol' in this run"):
+        made("transfer(from=byol)")
 
 
 def test_a_surrogate_is_fitted_as_its_target_is() -> None:

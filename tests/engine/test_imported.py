@@ -59,7 +59,7 @@ def test_its_results_stand_beside_those_of_a_trained_encoder() -> None:
     probes = ("--probes", "linear(strength=0.1)", "--preset", "cifar", "--precision", "fp32")
     made = robench("run", *own, *probes, "--epochs", "1", "--batch", "64", *words[:-2])
     assert made.code == 0, made
-    _, *rows = re.findall(r"^\| (\S+ → \S+) +\| (\S+) +\|", made.out, re.M)
+    _, *rows = re.findall(r"^│ (\S+ → \S+) +│ (\S+) +│", made.out, re.M)
     assert rows == [("blobs → blobs", "mirror"), ("imported → blobs", "rocl/ckpt")], made.out
     for command in (("compare", "rocl/ckpt", "mirror"), ("worst-case", "nudge,pgd(steps=1)")):
         done = robench(*command, "--out", "both", *TOYS)

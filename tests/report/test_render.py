@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -127,12 +126,13 @@ def test_columns_that_do_not_fit_follow_below_under_the_same_names():
     assert re.findall(r"[0-9.]+ ± 1\.0", "".join(ours)) == [f"{n.value} ± 1.0" for n in numbers]
 
 
-def test_standard_output_gets_a_box_on_a_terminal_and_markdown_in_a_pipe(monkeypatch):
+def test_standard_output_gets_a_box_without_codes_in_a_pipe(monkeypatch):
     table = pivot(grid(n=60), scale="x " * 80)
-    assert render.shown(table) == markdown(table)  # a test's output is captured
+    monkeypatch.setenv("COLUMNS", "90")
+    assert render.shown(table).splitlines() == on_terminal(table, 90)  # output is captured
     monkeypatch.setattr("sys.stdout", io.StringIO())
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert render.shown(table) == terminal(table, min(120, shutil.get_terminal_size().columns))
+    assert render.shown(table) == terminal(table, 90)
 
 
 def test_marks_and_notes_of_other_tables_are_shown():
