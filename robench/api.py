@@ -228,6 +228,21 @@ def worst_case(attacks: Names, *, request: Request, places: Places, say: Say = p
 
 
 @keywords(*STORED)
+def members(*, request: Request, places: Places, say: Say = print) -> Table:
+    """What each attack of AutoAttack took that those before it had left, in the stored cells.
+
+    Raises SpecError where there are none of it without a flag.
+    """
+    from robench.report.members import members
+
+    known, _ = _stored_cells(request, places, say)
+    try:
+        return members(stored(known))
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+
+
+@keywords(*STORED)
 def compare(
     method_a: str,
     method_b: str,

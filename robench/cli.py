@@ -560,6 +560,16 @@ def worst_case(attacks: str, request: Request, places: Places) -> None:
     click.echo(shown(table), nl=False)
 
 
+@cli.command()
+@options(*STORED)
+def members(request: Request, places: Places) -> None:
+    """Show what each attack of AutoAttack took that those before it had left."""
+    from robench import api
+    from robench.report.render import shown
+
+    click.echo(shown(api.members(request=request, places=places, say=_note)), nl=False)
+
+
 @cli.group(cls=Commands, invoke_without_command=True)
 @click.pass_context
 def data(context: click.Context) -> None:

@@ -37,6 +37,7 @@ FIVE = outcome([0, 1, 2, 3, 4], [0, 1, 2, 3, 9], [0, 9, 9, 3, 4], [0.0, 0.25, 0.
         ("clean-accuracy", 4 / 5),
         ("attack-success", 2 / 4),
         ("mean-size", 0.25),
+        ("ece", abs(3 / 5 - 0.5)),
     ],
 )
 def test_value(name, value):
@@ -61,3 +62,19 @@ def test_an_attack_on_nothing_correct_has_no_success_rate():
     assert math.isnan(
         Catalog().component("metrics", "attack-success")(outcome([1], [0], [0], [0.0]))
     )
+
+
+def test_calibration_is_the_mean_gap_of_the_bins_as_a_loop_counts_it():
+    rng = np.random.default_rng(0)
+    n = 400
+    one = outcome(rng.integers(0, 3, n), np.zeros(n), rng.integers(0, 3, n), np.zeros(n))
+    one.confidence[:] = rng.random(n)
+    gap = 0.0
+    for low in range(15):
+        inside = (one.confidence > low / 15) & (one.confidence <= (low + 1) / 15)
+        if inside.any():
+            right = (one.prediction == one.label)[inside].mean()
+            gap += inside.mean() * abs(right - one.confidence[inside].astype(float).mean())
+    assert Catalog().component("metrics", "ece")(one) == pytest.approx(gap, rel=1e-9)
+    one.confidence[3] = np.nan
+    assert math.isnan(Catalog().component("metrics", "ece")(one))
