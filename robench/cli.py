@@ -562,6 +562,16 @@ def worst_case(attacks: str, request: Request, places: Places) -> None:
 
 @cli.command()
 @options(*STORED)
+def corruptions(request: Request, places: Places) -> None:
+    """Show the mean accuracy under common corruptions, for each severity."""
+    from robench import api
+    from robench.report.render import shown
+
+    click.echo(shown(api.corruptions(request=request, places=places, say=_note)), nl=False)
+
+
+@cli.command()
+@options(*STORED)
 def members(request: Request, places: Places) -> None:
     """Show what each attack of AutoAttack took that those before it had left."""
     from robench import api

@@ -194,6 +194,7 @@ ATTACKS = (
     "pgd(step_size=2/255, steps=10)",
     *(f"autoattack(norm={norm}, eps={eps})" for norm, eps in RADII.items()),
     *(f"{name}(eps=1/255)" for name in ("apgd-ce", "apgd-t", "fab-t", "square")),
+    "corruption",
     *(f"{name}(eps=1/255)" for name in ("fgsm", "noise", "embedding", "transfer", "pma")),
 )
 
