@@ -267,6 +267,8 @@ class Probe(ABC):
     """
 
     finetunes: ClassVar[bool] = False
+    named: ClassVar[tuple[str, ...]] = ()
+    """Arguments that stand in the probe's name in tables, also at their defaults."""
 
     @property
     def compared(self) -> bool:

@@ -221,6 +221,7 @@ PROBES = (
     "linear",
     "linear(strength=0.01)",
     "linear-sgd",
+    "knn(k=20)",
     "linear-adam(epochs=100)",
     "slf(epochs=4, batch=16, decay='2,3')",
     "alf(epochs=4, batch=16, decay='2,3')",

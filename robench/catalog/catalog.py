@@ -157,7 +157,9 @@ class Catalog:
 
     def label(self, kind: str, spec: Spec) -> str:
         """The name as a table prints it: with the arguments that differ from the defaults."""
-        usual = defaults(self._chosen(kind, spec))
+        component = self._chosen(kind, spec)
+        named = getattr(component, "named", ())
+        usual = {name: at for name, at in defaults(component).items() if name not in named}
         shown = tuple(
             (name, value)
             for name, value in spec.arguments

@@ -54,7 +54,8 @@ def grid(
             Pretraining(method, encoder, source, recipe, seed),
             probe,
             target,
-            request.images or preset.probe_images,
+            request.probe_images or request.images or preset.probe_images,
+            noise,
         )
         for seed in request.seeds or preset.seeds
         for source in sources
@@ -62,6 +63,7 @@ def grid(
         for encoder in encoders
         for target in targets
         for probe in probes
+        for noise in request.noises or (None,)
     )
     rivals = {method: recipe for method, (_, _, recipe) in chosen.items()}
     evaluations = (

@@ -19,6 +19,7 @@ from robench.catalog.typed import (
     agrees,
     each,
     lower,
+    noise,
     path,
     paths,
     processes,
@@ -86,6 +87,19 @@ class Request(_Typed):
     targets: tuple[Spec, ...] = _option("Data sets to probe and attack on, also for transfer.")
     encoders: tuple[Spec, ...] = _option('Architectures, such as resnet18 or "resnet8(width=32)".')
     probes: tuple[Spec, ...] = _option("Classifiers on features, such as linear,linear-sgd.")
+    noises: tuple[Spec | None, ...] = _option(
+        "Wrong labels for probes: sym, sym-ex or asym and a rate, such as sym:0.4; sym:0 is none.",
+        each(noise),
+        flag="label-noise",
+        metavar="WAY:RATE,...",
+    )
+    probe_images: int | None = _option(
+        "Fit probes on N images alone, such as 500, 1% of CIFAR.",
+        whole,
+        None,
+        flag="probe-images",
+        metavar="N",
+    )
     seeds: tuple[int, ...] = _option(
         "Seeds of the pretraining, such as 0,1,2.", each(partial(whole, least=0)), metavar="N,..."
     )

@@ -25,7 +25,7 @@ PACKAGE = Path(__file__).parents[1]
 MANIFEST = Path(__file__).with_name("revisions.json")
 STAGES = {
     "engine/pretrain": ("engine/pretrain.py",),
-    "engine/probe": ("engine/probe.py", "engine/restore.py"),
+    "engine/probe": ("engine/probe.py", "engine/restore.py", "engine/noise.py"),
     "engine/evaluate": ("engine/evaluate.py", "engine/restore.py", "engine/subset.py"),
 }
 _ALL_STAGES = "engine/bench.py", "grid/questions.py"  # alone: the bench imports every stage

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -16,6 +17,7 @@ from robench.grid.spec import (
     SpecError,
     exact,
     nearest,
+    parse,
     parse_list,
     parse_number,
     show_number,
@@ -82,6 +84,22 @@ def processes(name: str, value: int | str) -> int:
         return whole(name, value)
     own = hasattr(os, "sched_getaffinity")  # Linux can give a process fewer cores than there are
     return len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
+
+
+NOISES = "sym", "sym-ex", "asym"
+
+
+def noise(name: str, value: str) -> Spec | None:
+    """Read ``"sym:0.4"``, the way and the rate of wrong labels; None for a rate of 0."""
+    if isinstance(value, Spec):
+        return value
+    way, _, rate = value.strip().partition(":")
+    if way not in NOISES:
+        raise SpecError(f"{name}: no noise '{way}'; {nearest(way, NOISES)}")
+    number = parse_number(rate) if rate else Fraction(-1)
+    if not 0 <= number <= 1:
+        raise SpecError(f"{name}={value}: the rate should be in [0, 1], such as {way}:0.4")
+    return parse(f"{way}(rate={show_number(number)})") if number else None
 
 
 def radius(name: str, value: str | float) -> str:

@@ -4,7 +4,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ from robench.engine.evaluate import EvaluationError, evaluate
 from robench.engine.faults import ContractError, blame, broken, check_encoder, not_finite, shown
 from robench.engine.fit import fit_of
 from robench.engine.known import Known, training_set
+from robench.engine.noise import mislabelled
 from robench.engine.pretrain import TrainingError, pretrain
 from robench.engine.probe import probe, rebuilt, trained
 from robench.engine.restore import restore
@@ -58,7 +59,7 @@ from robench.tensors.batchnorm import branches
 from robench.tensors.features import fingerprint, to_images
 from robench.tensors.memory import is_out_of_memory
 from robench.tensors.modes import evaluating, preserved_random_state, usual_modes
-from robench.trust.flags import PROBE_IMAGES, PUBLISHED_IMAGES, TEST_IMAGES
+from robench.trust.flags import PROBE_IMAGES, PUBLISHED_IMAGES, TEST_IMAGES, WRONG_LABELS
 
 if TYPE_CHECKING:
     from robench.engine.places import Work
@@ -288,7 +289,9 @@ class Bench:
         return card, weights
 
     def _fit(self, question: Probing, encoder: Encoder, classes: int) -> Weights:
-        data = training_subset(self.data(question.dataset), question.images)
+        data, wrong = training_subset(self.data(question.dataset), question.images), None
+        if question.noise is not None:
+            data, wrong = mislabelled(data, question.noise)
         method, identity = self.probe(question), self.known.identity(question)
         # A probe on features has few safe points, or none: there a signal acts at once.
         with at_safe_points() if method.passes() else nullcontext(lambda save: None) as stop:
@@ -303,7 +306,10 @@ class Bench:
         if lost := not_finite(weights):
             what = f"fitted {lost} with numbers that are not finite"
             raise ProbeError(broken(method, "fit", what))
-        self.store.save_probe(question, identity, weights, fit_of(method, model, given, run))
+        fit = fit_of(method, model, given, run)
+        if wrong is not None:
+            fit = replace(fit, counts={**fit.counts, WRONG_LABELS: wrong})
+        self.store.save_probe(question, identity, weights, fit)
         return weights
 
     def _attack(self, question: Evaluation, limit: int | None) -> Result:

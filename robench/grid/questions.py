@@ -55,12 +55,14 @@ class Probing:
     """A classifier: a probe fitted on an encoder and a data set's training images.
 
     ``images`` is their number (None: all). Another data set than the pretraining's is a transfer.
+    ``noise`` is the way and the rate at which their labels are wrong, such as ``sym(rate=0.4)``.
     """
 
     source: Source
     probe: Spec
     dataset: Spec
     images: int | None = None
+    noise: Spec | None = None
 
     @property
     def pretraining(self) -> Pretraining:
@@ -122,7 +124,7 @@ def generator(question: Question, purpose: str, on: device | str = "cpu") -> Gen
 
 
 _RECIPE = {field.name: field.default for field in fields(Recipe)}
-_LATER = {"teacher": None, "surrogate": None, "prefix": ""}
+_LATER = {"teacher": None, "surrogate": None, "prefix": "", "noise": None}
 """Fields left out of keys at these values, so that old keys outlive new fields."""
 
 

@@ -135,6 +135,7 @@ class Labels:
         else:
             method, encoder = source.layout, source.encoder.without("normalize", "stem")
             trained_on = IMPORTED
+        noise = "" if probing.noise is None else f" labels={probing.noise}"
         origin = ""
         if evaluation.surrogate is not None:
             other = evaluation.surrogate.source
@@ -149,7 +150,7 @@ class Labels:
             source=trained_on,
             target=name("datasets", probing.dataset),
             encoder=name("encoders", encoder),
-            probe=name("probes", probing.probe),
+            probe=name("probes", probing.probe) + noise,
             attack=name("attacks", evaluation.attack.without("norm", "eps")) + origin,
         )
 

@@ -55,6 +55,7 @@ NOTES: Mapping[str, str] = {
 TEST_IMAGES = "test-images"  # of the set, in its files
 PUBLISHED_IMAGES = "published-images"  # of the test set as it was published, where that is known
 PROBE_IMAGES = "probe-images"  # that the probe was given
+WRONG_LABELS = "wrong-labels"  # of those, after the noise that was asked for
 RECOMPUTED_OTHERWISE = "recomputed-otherwise"  # right in one of two predictions, wrong in the other
 FLAT = "flat"  # classified correctly, and the margin has no gradient, or a faint one
 STILL = "still"  # classified correctly, and most pixels have no gradient

@@ -30,7 +30,7 @@ from robench.engine.restore import restore
 from robench.engine.subset import training_subset
 from robench.grid.questions import Evaluation, key
 from robench.grid.records import Identity, Result
-from robench.grid.spec import SpecError, parse_list
+from robench.grid.spec import SpecError, parse, parse_list
 from robench.store.formats import sealed
 from robench.store.store import Store
 from robench.tensors.features import fingerprint
@@ -588,3 +588,16 @@ def test_only_new_images_are_attacked_in_batches_with_draws_of_their_own(
     again = fresh.answers(asked, 16)  # what is known is not thrown away
     assert len(seen) == 4
     assert all(r.n == 48 and r.pictures and len(r.pictures.clean) == 8 for r in again)
+
+
+def test_a_noisy_probe_says_how_many_labels_are_wrong_and_its_test_labels_are_right(
+    fresh: Lab,
+) -> None:
+    clean = ask()[0]
+    noisy = replace(clean, probing=replace(clean.probing, noise=parse("sym(rate=1)")))
+    ordinary, found = (fresh.bench().result(one, None) for one in (clean, noisy))
+    images = found.counts["probe-images"]
+    assert 0.6 * images < found.counts["wrong-labels"] <= images
+    assert "wrong-labels" not in ordinary.counts
+    assert np.array_equal(found.outcome.label, ordinary.outcome.label)
+    assert found.cell.key != ordinary.cell.key
