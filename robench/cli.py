@@ -388,7 +388,7 @@ def reproduce(table: str, scale: str, request: Request, places: Places, dry_run:
     """
     from robench import api
     from robench.engine.work import keep_freed_memory
-    from robench.reproduction import markdown
+    from robench.reproduction import text
 
     places = replace(places, out=places.out or Path(f"results/reproduce/{table}-{scale}"))
     if dry_run:
@@ -398,7 +398,7 @@ def reproduce(table: str, scale: str, request: Request, places: Places, dry_run:
     keep_freed_memory()
     with _display() as told:
         made = api.reproduce(table, scale, request=request, places=places, **told)
-    click.echo(f"\n{markdown(made)}")
+    click.echo(f"\n{text(made)}")
     _say(f"This table, as CSV too, and cells: {places.out}")
     return _failed(made.failures)
 

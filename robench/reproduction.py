@@ -2,11 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from itertools import chain, groupby, pairwise, product
+from textwrap import fill
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import grid
@@ -21,7 +24,7 @@ from robench.grid.spec import SpecError, nearest
 from robench.papers import SCALES, PaperRow, PaperTable, Scale, find
 from robench.report.published import MEANINGS, Published
 from robench.report.ranking import SIGNIFICANT, p_value
-from robench.report.render import comma_separated, markdown_escape
+from robench.report.render import WIDTH, comma_separated, markdown_escape, one_line, shown
 from robench.report.render import markdown as markdown_table
 from robench.report.table import Note, Number, Row, Table, images_of, number
 from robench.trust.statistics import Interval, wilson
@@ -360,27 +363,43 @@ def _notes(made: Reproduction) -> Iterator[Note]:
 
 
 def markdown(made: Reproduction) -> str:
-    """The scale, the table, the rankings and the sources, as Markdown that a terminal shows too."""
-    values = [place.published for place in made.places if place.published]
-    sources = dict.fromkeys(f"{v.confidence}: {v.table}, {v.source_text}" for v in values)
-    presets = dict.fromkeys(row.preset for row in made.table.rows if row.preset)
-    parts = [
-        f"# {made.name} at {made.scale}",
-        FULL if made.scale == "full" else REDUCED,
-        f"Presets: {', '.join(presets)}; `robench presets show NAME` prints their settings.",
-        *_bullets("Reduced for this scale:", made.reduced),
-        markdown_table(table(made)).rstrip(),
-        "## Which ranking of methods held",
-        markdown_table(rankings(made)).rstrip() if made.rankings else _NO_RANKING,
-        *_bullets("Sources of the published values:", sources),
-        *_bullets("Failed:", made.failures),
-    ]
+    """The scale, the table, the rankings and the sources, as Markdown."""
+    return "\n\n".join(_parts(made, markdown_table, markdown_escape)) + "\n"
+
+
+def text(made: Reproduction) -> str:
+    """The same for a terminal, where tables are boxes."""
+    width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+    parts = []
+    for part in _parts(made, shown, one_line):
+        lines = re.sub(r"^#+ |\*\*|`", "", part).splitlines()
+        boxed = "│" in part
+        parts.append(part if boxed else "\n".join(fill(line, width) for line in lines))
     return "\n\n".join(parts) + "\n"
 
 
-def _bullets(head: str, items: Iterable[str]) -> list[str]:
-    lines = [f"- {markdown_escape(item)}" for item in items]
-    return [head, "\n".join(lines)] if lines else []
+def _parts(
+    made: Reproduction, show: Callable[[Table], str], escape: Callable[[str], str]
+) -> list[str]:
+    values = [place.published for place in made.places if place.published]
+    sources = dict.fromkeys(f"{v.confidence}: {v.table}, {v.source_text}" for v in values)
+    presets = dict.fromkeys(row.preset for row in made.table.rows if row.preset)
+
+    def listed(head: str, items: Iterable[str]) -> list[str]:
+        lines = [f"- {escape(item)}" for item in items]
+        return [head, "\n".join(lines)] if lines else []
+
+    return [
+        f"# {made.name} at {made.scale}",
+        FULL if made.scale == "full" else REDUCED,
+        f"Presets: {', '.join(presets)}; `robench presets show NAME` prints their settings.",
+        *listed("Reduced for this scale:", made.reduced),
+        show(table(made)).rstrip(),
+        "## Which ranking of methods held",
+        show(rankings(made)).rstrip() if made.rankings else _NO_RANKING,
+        *listed("Sources of the published values:", sources),
+        *listed("Failed:", made.failures),
+    ]
 
 
 def rankings(made: Reproduction) -> Table:

@@ -322,6 +322,19 @@ def test_help_has_groups_an_example_and_whole_summaries(
     ]
 
 
+def test_debug_shows_the_traceback_of_an_audit_too(elsewhere: Path) -> None:
+    finished(elsewhere)
+    (key,) = [path.name for path in (elsewhere / "zoo").iterdir() if "mirror" in path.name]
+    text = (PLUGINS / "centroid.py").read_text()
+    Path("torn.py").write_text(text.replace("features = extract(", "raise ValueError('torn')  #"))
+    words = ("audit", key, "--probe", "torn", "--limit", "8", "--plugin", "torn.py", *TOYS)
+    done = robench(*words, "--debug")
+    assert (done.code, "ERROR  frozen" in done.out) == (1, True), done
+    assert "\nValueError: torn\n" in done.out
+    assert "Traceback" not in robench(*words).out
+    assert "--debug" in robench("evaluate", "--help").out
+
+
 def test_results_are_listed_in_words(elsewhere: Path) -> None:
     finished(elsewhere)
     done = robench("ls", "results", "--out", "out", *TOYS)
