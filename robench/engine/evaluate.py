@@ -196,10 +196,8 @@ class _Work:
         after = _logits(target, made.images)
         counts = dict(made.counts)
         if attack.ball is not None and at is not None:
-            standing, noise = after.argmax(1) == labels, self.generator(start)
-            counts |= evidence.counts(
-                target.model, attack.ball, images, labels, at, standing, noise
-            )
+            made_of, noise = (images, labels, at, made.images), self.generator(start)
+            counts |= evidence.counts(target.model, attack.ball, *made_of, noise)
             counts |= evidence.scale(logits)
         columns = {
             "label": labels,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
-from robench.tensors.ascend import GradientError
+from robench.tensors.ascend import GradientError, ascend
 from robench.tensors.balls import Ball, Linf
 from robench.tensors.modes import frozen
 from robench.trust import flags
@@ -70,14 +70,14 @@ def counts(
     images: Tensor,
     labels: Tensor,
     at: Slope,
-    standing: Tensor,
+    attacked: Tensor,
     generator: Generator,
 ) -> dict[str, int]:
     """Counts that `robench.trust.flags` draws the lines of an attack within ``ball`` through.
 
-    ``at`` is the slope at ``images``; ``standing`` marks the images that are still classified
-    correctly after the attack.
+    ``at`` is the slope at ``images``, and ``attacked`` is what the attack made of them.
     """
+    standing = ~_fooled(model, labels, attacked)
     right, steepness = at.lead > 0, at.gradient.abs().flatten(1)
     flat = right & (steepness.sum(1) <= flags.FAINT * at.lead)
     still = right & ((steepness == 0).double().mean(1) > flags.STILL_PIXELS)
@@ -89,6 +89,7 @@ def counts(
         flags.STILL: int((still & ~flat).sum()),
         flags.JAGGED: int((jagged(model, images, labels, at) & right & ~flat).sum()),
         flags.MISSED_EASY: int((standing & easy).sum()),
+        flags.MISSED_MARGIN: missed_margin(model, ball, images, labels, attacked),
         flags.MISSED_GREY: missed_grey(model, ball, images, labels, standing),
     }
 
@@ -104,6 +105,33 @@ def jagged(model: nn.Module, images: Tensor, labels: Tensor, at: Slope) -> Tenso
     with torch.no_grad():
         found = _lead(model(moved), labels) - at.lead
     return (found / predicted - 1).abs() > flags.OFF
+
+
+def missed_margin(
+    model: nn.Module, ball: Ball, images: Tensor, labels: Tensor, attacked: Tensor
+) -> int:
+    """Count the images that stand though a few steps further, down the margin, fool the model.
+
+    Only where the cross-entropy is a poor guide: it heeds all classes alike where logits are close,
+    and has no gradient left where its softmax saturates.
+    """
+    with torch.no_grad():
+        logits = model(attacked)
+    lead = _lead(logits, labels)
+    left = (lead > 0) & ((spread(logits) < flags.CLOSE_SPREAD) | (lead > flags.SATURATED))
+    if not left.any():
+        return 0
+    own = labels[left]
+    with frozen(model):
+        further = ascend(
+            lambda pixels: -_lead(model(pixels), own),
+            images[left],
+            ball,
+            steps=flags.FURTHER_STEPS,
+            step_size=ball.eps / flags.FURTHER_STEPS,
+            start=attacked[left],
+        )
+    return int(_fooled(model, own, further).sum())
 
 
 def missed_grey(

@@ -61,6 +61,7 @@ FLAT = "flat"  # classified correctly, and the margin has no gradient, or a fain
 STILL = "still"  # classified correctly, and most pixels have no gradient
 JAGGED = "jagged"  # classified correctly, and a small step does not do what the gradient predicts
 MISSED_EASY = "missed-easy"  # left standing, though noise or a single step in their ball fools
+MISSED_MARGIN = "missed-margin"  # left standing, though further steps on the margin fool
 CLOSE = "close"  # logits so close that the cross-entropy heeds all classes alike
 UNRESOLVED = "unresolved"  # the cross-entropy has no resolution left for the logits
 MISSED_GREY = "missed-grey"  # left standing, though the grey image in their ball is an answer
@@ -90,6 +91,13 @@ SMALL_SPREAD = 1.0
 """Of the logits of an image: up to it, no class weighs three times another in the cross-entropy.
 
 Its steepest step then leads to all other classes at once, and not to the nearest.
+"""
+
+CLOSE_SPREAD, SATURATED, FURTHER_STEPS = 3.0, 16.0, 10
+"""Images left standing with a smaller spread, or a larger lead, are climbed so many steps further.
+
+No class weighs e^3 times another up to this spread; from this lead on the true class has all of the
+softmax in float32 (2^-24 is e^-16.6). The steps are on the margin, which suffers neither.
 """
 
 MOST = 0.6

@@ -539,7 +539,16 @@ def test_a_cell_says_how_it_was_made(lab: Lab) -> None:
     assert other.correct < one.correct
     clean, attacked = one.cell, other.cell
     assert clean.counts == {"test-images": 48, "recomputed-otherwise": 0, "probe-images": 192}
-    signs = ("flat", "still", "jagged", "close", "unresolved", "missed-easy", "missed-grey")
+    signs = (
+        "flat",
+        "still",
+        "jagged",
+        "close",
+        "unresolved",
+        "missed-margin",
+        "missed-easy",
+        "missed-grey",
+    )
     assert set(attacked.counts) == {*clean.counts, *signs}
     assert attacked.counts.items() >= dict.fromkeys(("flat", "still", "missed-grey"), 0).items()
     assert attacked.provenance.versions["torch"] == importlib.metadata.version("torch")
