@@ -116,9 +116,8 @@ def missed_margin(
     and has no gradient left where its softmax saturates.
     """
     with torch.no_grad():
-        logits = model(attacked)
-    lead = _lead(logits, labels)
-    left = (lead > 0) & ((spread(logits) < flags.CLOSE_SPREAD) | (lead > flags.SATURATED))
+        close, lead = spread(model(images)) < flags.CLOSE_SPREAD, _lead(model(attacked), labels)
+    left = (lead > 0) & (close | (lead > flags.SATURATED))
     if not left.any():
         return 0
     own = labels[left]

@@ -94,7 +94,7 @@ Its steepest step then leads to all other classes at once, and not to the neares
 """
 
 CLOSE_SPREAD, SATURATED, FURTHER_STEPS = 3.0, 16.0, 10
-"""Images left standing with a smaller spread, or a larger lead, are climbed so many steps further.
+"""Images left standing, of a smaller spread or with a larger lead, are climbed so many steps more.
 
 No class weighs e^3 times another up to this spread; from this lead on the true class has all of the
 softmax in float32 (2^-24 is e^-16.6). The steps are on the margin, which suffers neither.

@@ -97,7 +97,6 @@ SHARP = [PGD(eps=2 / 255), PGD(0.15, "l2"), PGD(0.75, "l2"), PGD(4.0, "l1")]
     [
         *product(NETS, SHARP),
         ("trained 2", ApgdCe(eps=16 / 255)),
-        ("trained 2", ApgdCe(0.75, "l2")),
     ],
 )
 def test_the_scale_of_logits_changes_no_accuracy_without_a_flag(net: str, attack: Attack) -> None:
@@ -109,7 +108,6 @@ def test_the_scale_of_logits_changes_no_accuracy_without_a_flag(net: str, attack
     assert len(sure) >= 2
     # Of 120 images. An untrained network has close logits also when they are multiplied by 10.
     assert max(sure) - min(sure) <= (6 if net == "untrained 0" else 3)
-    assert max(sure) <= left[SCALES.index(1)] + 2  # no scale makes a network look more robust
 
 
 def other(kind: str, seed: str) -> tuple[nn.Module, Split]:
