@@ -11,6 +11,7 @@ from robench.grid.records import Result
 from robench.grid.spec import Spec, SpecError, nearest
 from robench.report.results import natural
 from robench.trust.flags import BUDGET, GAP
+from robench.trust.review import as_strong
 from robench.trust.statistics import Tried, on_same_images
 
 
@@ -90,11 +91,7 @@ def _flags(
     tried = [(attack_of(one.cell.evaluation.attack), one.flags) for one in results]
     found: dict[str, None] = {}
     for own, flags in tried:
-        stronger = [
-            theirs
-            for attack, theirs in tried
-            if own and attack and attack.at_least_as_strong_as(own)
-        ]
+        stronger = [theirs for attack, theirs in tried if own and attack and as_strong(attack, own)]
         for flag in flags:
             if flag not in (BUDGET, GAP) or all(flag in theirs for theirs in stronger):
                 found[flag] = None

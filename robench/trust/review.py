@@ -123,7 +123,15 @@ def misses_grey(one: Evidence) -> bool:
 
 def beaten(attack: Attack, one: Evidence, weaker: Attack, other: Evidence) -> bool:
     """Whether an attack that cannot be stronger than ``attack`` leaves fewer images standing."""
-    return attack.at_least_as_strong_as(weaker) and leaves_fewer(other, one)
+    return as_strong(attack, weaker) and leaves_fewer(other, one)
+
+
+def as_strong(attack: Attack, other: Attack) -> bool:
+    """Whether an attack says that it is at least as strong; not if it cannot answer."""
+    try:
+        return attack.at_least_as_strong_as(other)
+    except Exception:  # a plug-in's, which knows nothing of the other one's arguments
+        return False
 
 
 def leaves_fewer(one: Evidence, other: Evidence) -> bool:
@@ -139,7 +147,7 @@ def far_below(attack: Attack, one: Evidence, stronger: Attack, other: Evidence) 
     Only attacks that use gradients are expected to come close to it.
     """
     near = "gradients" in attack.needs and attack.ball == stronger.ball
-    if not (near and stronger.at_least_as_strong_as(attack)):
+    if not (near and as_strong(stronger, attack)):
         return False
     images, right = on_same_images([one, other])
     return over(int(right[0].sum()) - int(right[1].sum()), len(images), flags.FAR_BELOW)

@@ -11,7 +11,7 @@ from robench.catalog.catalog import Catalog
 from robench.contracts import Attack
 from robench.grid.records import Result
 from robench.grid.spec import Spec
-from robench.trust.review import review
+from robench.trust.review import flags_together, review
 
 N = 1000
 AA = "autoattack(eps=8/255, norm=linf)"
@@ -72,7 +72,7 @@ def test_evidence_asks_for_its_flag(
     ("count", "least"),
     [
         ("square", 5),
-        *((name, 17) for name in ("flat", "zero-gradients", "unresolved")),
+        *((name, 17) for name in ("flat", "zero-gradients", "unresolved", "missed-margin")),
         *((name, 64) for name in ("missed-grey", "missed-easy")),
         *((name, 119) for name in ("still", "jagged")),
         ("close", 631),
@@ -161,6 +161,16 @@ def test_a_plug_in_that_is_stronger_than_pgd_takes_part() -> None:
     for left, expected in ((300, [("gap",), ()]), (451, [(), ("masked",)])):
         strong = planted(first(left), attack="stronger(eps=8/255, norm=linf)")
         assert [one.flags for one in review([usual, strong], attack_of)] == expected
+
+
+def test_an_order_that_raises_is_no_order() -> None:
+    class Clumsy(PGD):
+        def at_least_as_strong_as(self, other: Attack) -> bool:
+            return self.steps >= other.radius  # type: ignore[attr-defined,no-any-return]
+
+    found = [planted(first(400), attack=pgd()), planted(first(500), attack=pgd(steps=30))]
+    built = [Clumsy(), PGD(steps=30)]
+    assert flags_together(built, found) == [(), ()]
 
 
 @pytest.mark.parametrize(
