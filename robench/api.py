@@ -43,6 +43,7 @@ from robench.store.store import Store
 
 if TYPE_CHECKING:
     from robench.engine.audit import Finding
+    from robench.engine.measure import Measured
     from robench.engine.race import Verdict
 
 
@@ -348,3 +349,34 @@ def audit(
     probing = Probing(source, catalog.resolve("probes", probe), dataset, images)
     say(f"{key}: probe {probe}, {limit} test images, linf, eps {eps}")
     return audit(bench, card, probing, limit, radius, () if autoattack else ("AutoAttack",))
+
+
+@keywords("limit", "eps", "zoo", "data", "device", "plugins", "debug")
+def measure(
+    key: str,
+    *,
+    request: Request,
+    places: Places,
+    target: str | None = None,
+    progress: Progress = bar,
+    say: Say = print,
+    warn: Say | None = None,
+) -> "Iterator[Measured]":
+    """Measure the features of the encoder of the zoo with that key, clean and attacked in linf.
+
+    On 1,000 test images and at 8/255, if nothing else is given; ``target`` is the data set, the
+    encoder's own by default. Nothing is stored. Raises SpecError for what does not exist or is out
+    of range.
+    """
+    from robench.engine.measure import measure
+
+    bench = make_bench(places, Path("results"), progress, say, warn or say)
+    source = find_card(bench.store, key).question
+    if target is None and not isinstance(source, Pretraining):
+        raise SpecError(f"{key} is imported: give the data set to measure it on with --target")
+    own = source.dataset if isinstance(source, Pretraining) else ""
+    dataset = bench.catalog.resolve("datasets", own if target is None else target)
+    radius = parse_number(",".join(request.eps) or "8/255")
+    if not 0 < radius <= 1:
+        raise SpecError(f"eps={radius} is not a radius in linf; give one in (0, 1], such as 8/255")
+    return measure(bench, source, dataset, request.limit or 1000, radius)

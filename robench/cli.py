@@ -673,6 +673,26 @@ def audit(
     return 0 if all(finding.verdict is Verdict.OK for finding in findings) else 1
 
 
+@cli.command(epilog=example("robench measure $(ls zoo | head -1)"))
+@click.argument("key")
+@click.option("--target", help="The data set to measure on.  [default: the encoder's own]")
+@options("limit", "eps", "zoo", "data", "device", "plugins", "debug")
+def measure(key: str, target: str | None, request: Request, places: Places) -> None:
+    """Measure the features of the encoder KEY of the zoo, clean and under a label-free attack.
+
+    Alignment, uniformity, RankMe, intrinsic dimension, Cluster Learnability and retrieval, on 1,000
+    test images and at 8/255 if nothing else is typed.
+    """
+    from robench import api
+
+    _say(f"{'':31} {'clean':>8} {'attacked':>8}")
+    with _display() as told:
+        found = api.measure(key, target=target, request=request, places=places, **told)
+        for name, clean, attacked in found:
+            after = "" if attacked != attacked else f"{attacked:8.3f}"
+            told["say"](f"{name:31} {clean:8.3f} {after}".rstrip())
+
+
 @cli.command(epilog=example("robench doctor"))
 @options("data")
 def doctor(places: Places) -> None:
