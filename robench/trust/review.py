@@ -66,12 +66,19 @@ def flags_together(
     drawn = []
     for attack, one in zip(attacks, found, strict=True):
         own = set(own_flags(one))
+        if attack is not None and not _means_to_fool(attack):
+            own.discard(flags.REPAIRED)
         if attack is not None and attack.series in failed:
             own.add(MASKED)
         if attack is not None and any(far_below(attack, one, *other) for other in known):
             own.add(GAP)
         drawn.append(tuple(sorted(own)))
     return drawn
+
+
+def _means_to_fool(attack: Attack) -> bool:
+    """Whether an attack looks for wrong predictions of the model itself, as noise does not."""
+    return "labels" in attack.needs and "surrogate" not in attack.needs
 
 
 def own_flags(one: Evidence) -> frozenset[str]:

@@ -83,6 +83,13 @@ def test_a_share_over_its_line_beyond_sampling_error_is_masked(count: str, least
         assert flags(planted(first(500), counts={count: many})) == [expected]
 
 
+@pytest.mark.parametrize("name", ["noise", "embedding", "transfer"])
+def test_what_does_not_mean_to_fool_may_repair(name: str) -> None:
+    clean = [i % 10 != 9 for i in range(N)]
+    one = planted(first(N), attack=f"{name}(eps=8/255, norm=linf)", clean=clean)
+    assert flags(one) == [()]
+
+
 def test_more_right_attacked_than_clean_is_repaired() -> None:
     clean = first(140)
     assert flags(planted(first(620), clean=clean)) == [("repaired",)]
