@@ -42,6 +42,7 @@ from robench.report.write import save
 from robench.store.store import Store
 
 if TYPE_CHECKING:
+    from robench.engine.adapt import Adapted
     from robench.engine.audit import Finding
     from robench.engine.measure import Measured
     from robench.engine.race import Verdict
@@ -380,3 +381,33 @@ def measure(
     if not 0 < radius <= 1:
         raise SpecError(f"eps={radius} is not a radius in linf; give one in (0, 1], such as 8/255")
     return measure(bench, source, dataset, request.limit or 1000, radius)
+
+
+@keywords("limit", "zoo", "data", "device", "plugins", "debug")
+def adapt(
+    key: str,
+    *,
+    request: Request,
+    places: Places,
+    target: str | None = None,
+    probe: str = "linear",
+    progress: Progress = bar,
+    say: Say = print,
+    warn: Say | None = None,
+) -> "Iterator[Adapted]":
+    """The accuracy under corruptions of a probe on the encoder with that key, adapting or not.
+
+    On 1,000 test images, if nothing else is given. Only the probe is stored. Raises SpecError for
+    what does not exist.
+    """
+    from robench.engine.adapt import adapt
+
+    bench = make_bench(places, Path("results"), progress, say, warn or say)
+    source = find_card(bench.store, key).question
+    if target is None and not isinstance(source, Pretraining):
+        raise SpecError(f"{key} is imported: give the data set to adapt it on with --target")
+    own = source.dataset if isinstance(source, Pretraining) else ""
+    images = source.recipe.images if isinstance(source, Pretraining) else None
+    dataset = bench.catalog.resolve("datasets", own if target is None else target)
+    probing = Probing(source, bench.catalog.resolve("probes", probe), dataset, images)
+    return adapt(bench, probing, request.limit or 1000)
