@@ -173,7 +173,6 @@ def test_captions_and_estimates_have_the_numbers_of_images_that_are_used() -> No
     planned = "\n".join(
         api.dry_run(methods="mirror", encoders="tiny", attacks="pgd", plugins=TOYS, **asked)
     )
-    assert "2/255, 40 images: " in planned
     assert "1,000" not in planned.replace("1000", "1,000")
     results = toy_run(**asked)
     assert {result.n for result in results} == {40}
