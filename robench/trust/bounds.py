@@ -4,8 +4,6 @@ from bisect import bisect_left
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaln, gammaln
-from scipy.stats import hypergeom
 
 from robench.contracts import Outcome
 from robench.trust.statistics import Interval
@@ -39,6 +37,8 @@ def sampled_without_replacement(
     The exact interval: every number under which neither as few nor as many would be less likely
     than half of what the level leaves (hypergeometric; Clopper & Pearson 1934 for a finite set).
     """
+    from scipy.stats import hypergeom  # takes half a second to import
+
     tail, numbers = (1 - level) / 2, range(found, total - (sample - found) + 1)
     few = bisect_left(
         numbers, True, key=lambda k: hypergeom.sf(found - 1, total, k, sample) >= tail
@@ -63,5 +63,7 @@ def valid_at_any_time(total: int, sample: int, found: int, level: float = 0.95) 
 
 def _beta_binomial(n: int, k: npt.NDArray[np.int64], a: float, b: float) -> npt.NDArray[np.float64]:
     """The logarithm of the chance of ``k`` out of ``n``."""
+    from scipy.special import betaln, gammaln
+
     ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
     return np.asarray(ways + betaln(k + a, n - k + b) - betaln(a, b))

@@ -115,7 +115,7 @@ def during(label: str, act: Callable[[], None]) -> Callable[..., Iterator[Any]]:
     return progress
 
 
-@pytest.mark.parametrize("label", ["pretraining", "features", "pgd"])
+@pytest.mark.parametrize("label", ["pretraining", "linear", "pgd"])
 def test_a_folder_that_is_read_only_half_way(
     elsewhere: Path, expected: dict[str, str], monkeypatch: pytest.MonkeyPatch, label: str
 ) -> None:

@@ -43,7 +43,8 @@ def test_it_is_printed_with_all_that_runs() -> None:
 
 def test_presets_are_listed_and_a_mistyped_one_has_near_ones() -> None:
     done = robench("presets")
-    assert [line.split()[0] for line in done.out.splitlines()] == NAMES
+    rows = done.out.split("\n\n")[0].splitlines()[2:]
+    assert [row.split()[0] for row in rows if row[0] != " "] == NAMES
     done = robench("presets", "show", "paper/rocky")
     assert done.code == 2
     assert "no preset 'paper/rocky'; did you mean paper/rocl" in done.err
