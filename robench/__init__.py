@@ -1,8 +1,13 @@
-"""robench: robustness benchmarks for contrastive self-supervised encoders.
+"""Robustness benchmarks for contrastive self-supervised encoders.
 
-``robench.run(...)`` answers a grid of questions, ``robench.load_encoder(key)`` gives an encoder of
-the zoo, ``robench.reproduce(table)`` runs a published table again. A component of your own is a
-subclass of `Objective`, `Encoder`, `Dataset`, `Probe` or `Attack`.
+``run`` answers a grid of questions, ``evaluate`` attacks a checkpoint of somebody else's, and
+``reproduce`` runs a published table. ``compare`` and ``worst_case`` read what is stored,
+``load_model`` and ``load_encoder`` give what was trained, and ``audit`` tries every check on it. A
+component of your own is a file with a subclass of `Objective`, `Encoder`, `Dataset`, `Probe` or
+`Attack`; the other classes are what these are given and what they return.
+
+    results = robench.run(methods="plain,rocl", attacks="pgd", eps=8 / 255)
+    results.frame
 """
 
 import importlib
@@ -15,23 +20,56 @@ if TYPE_CHECKING:
         compare,
         evaluate,
         load_encoder,
+        load_model,
         reproduce,
         run,
         worst_case,
     )
-    from robench.contracts import Attack, Dataset, Encoder, Objective, Probe
+    from robench.contracts import (
+        Attack,
+        Attacked,
+        Batch,
+        Data,
+        Dataset,
+        Encoder,
+        Exported,
+        Objective,
+        Outcome,
+        Probe,
+        ProbeData,
+        Run,
+        Split,
+        Target,
+    )
+    from robench.grid.recipe import Recipe
+    from robench.grid.spec import SpecError
+
+    __version__: str
 
 __all__ = [
     "Attack",
+    "Attacked",
+    "Batch",
+    "Data",
     "Dataset",
     "Encoder",
+    "Exported",
     "Objective",
+    "Outcome",
     "Probe",
+    "ProbeData",
+    "Recipe",
     "Results",
+    "Run",
+    "SpecError",
+    "Split",
+    "Target",
+    "__version__",
     "audit",
     "compare",
     "evaluate",
     "load_encoder",
+    "load_model",
     "reproduce",
     "run",
     "worst_case",
@@ -44,9 +82,13 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     # torch takes seconds to import; `robench --help` must not wait for it.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("robench")
     if name in __all__:
-        for module in ("robench.contracts", "robench.api"):
-            found = getattr(importlib.import_module(module), name, None)
+        for module in ("contracts", "api", "grid.recipe", "grid.spec"):
+            found = getattr(importlib.import_module(f"robench.{module}"), name, None)
             if found is not None:
                 return found
     raise AttributeError(f"module 'robench' has no attribute '{name}'")

@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from robench import reproduction
 from robench.catalog.catalog import Catalog
 from robench.catalog.plan import plan, reach
@@ -28,12 +30,13 @@ from robench.engine.reporting import (
     stored_method,
     write_report,
 )
-from robench.engine.reporting import Results as Results
 from robench.engine.restore import find_card, restore
 from robench.grid.questions import Pretraining, Probing, Source
+from robench.grid.records import CODE, Card
 from robench.grid.spec import Spec, SpecError, parse_number
 from robench.report import compare as comparing
 from robench.report import published
+from robench.report.notebook import Results as Results
 from robench.report.pivot import pivot
 from robench.report.results import Order
 from robench.report.table import Table
@@ -313,6 +316,52 @@ def load_encoder(key: str, *, places: Places) -> Encoder:
     return restore(Catalog(places.plugins), card, weights)
 
 
+@keywords("zoo", "data", "device", "plugins")
+def load_model(
+    key: str,
+    *,
+    probe: str = "linear",
+    target: str | None = None,
+    places: Places,
+    progress: Progress = bar,
+    say: Say = print,
+    warn: Say | None = None,
+) -> nn.Module:
+    """The classifier of the encoder of the zoo with that key, for any attack package.
+
+    It takes images [B, 3, H, W] in [0, 1] to logits [B, K], in eval mode, on the device; its
+    weights take no gradients. ``target`` is the data set that it classifies, by default the one the
+    encoder was trained on. The probe is read from the zoo, or else fitted on that data set and kept
+    there. Raises SpecError, DataError or StoreError for what does not exist or cannot be read.
+    """
+    warn = warn or say
+    load_encoder(key, places=places)  # or else missing weights would be trained again
+    places = replace(places, accept_older_code=True)
+    bench = make_bench(places, Path("results"), progress, say, warn)
+    probing = _probing(bench.catalog, find_card(bench.store, key), probe, target)
+    model = bench.classifier(probing).requires_grad_(False)
+    if older := ", ".join(sorted(what.removeprefix(CODE) for what in bench.known.accepted)):
+        warn(f"{key} was made by other code than today's, of {older}")
+    return model
+
+
+def _probing(catalog: Catalog, card: Card, probe: str, target: str | None) -> Probing:
+    """The classifier of a card's encoder; an imported one needs a ``target``."""
+    source, dataset = _dataset(catalog, card, target)
+    images = source.recipe.images if isinstance(source, Pretraining) else None
+    return Probing(source, catalog.resolve("probes", probe), dataset, images)
+
+
+def _dataset(catalog: Catalog, card: Card, target: str | None) -> tuple[Source, Spec]:
+    """A card's encoder, and the ``target`` or else the data set that it was trained on."""
+    source = card.question
+    own = source.dataset if isinstance(source, Pretraining) else None
+    typed = own if target is None else target
+    if typed is None:
+        raise SpecError(f"{card.key} is imported: give the data set with target (--target)")
+    return source, catalog.resolve("datasets", typed)
+
+
 @keywords("limit", "eps", "zoo", "data", "device", "plugins", "debug")
 def audit(
     key: str,
@@ -335,19 +384,12 @@ def audit(
     from robench.engine.audit import audit
 
     bench = make_bench(places, Path("results"), progress, say, warn or say)
-    catalog, card = bench.catalog, find_card(bench.store, key)
+    card = find_card(bench.store, key)
     limit, eps = request.limit or 200, ",".join(request.eps) or "8/255"
     radius = parse_number(eps)
     if not 0 < radius <= 1:
         raise SpecError(f"--eps {eps} is not a radius in linf; give one in (0, 1], such as 8/255")
-    source, images, dataset = card.question, None, None
-    if isinstance(source, Pretraining):
-        images, dataset = source.recipe.images, source.dataset
-    if target is not None:
-        dataset = catalog.resolve("datasets", target)
-    if dataset is None:
-        raise SpecError(f"{key} is imported: give the data set to audit it on with --target")
-    probing = Probing(source, catalog.resolve("probes", probe), dataset, images)
+    probing = _probing(bench.catalog, card, probe, target)
     say(f"{key}: probe {probe}, {limit} test images, linf, eps {eps}")
     return audit(bench, card, probing, limit, radius, () if autoattack else ("AutoAttack",))
 
@@ -372,11 +414,7 @@ def measure(
     from robench.engine.measure import measure
 
     bench = make_bench(places, Path("results"), progress, say, warn or say)
-    source = find_card(bench.store, key).question
-    if target is None and not isinstance(source, Pretraining):
-        raise SpecError(f"{key} is imported: give the data set to measure it on with --target")
-    own = source.dataset if isinstance(source, Pretraining) else ""
-    dataset = bench.catalog.resolve("datasets", own if target is None else target)
+    source, dataset = _dataset(bench.catalog, find_card(bench.store, key), target)
     radius = parse_number(",".join(request.eps) or "8/255")
     if not 0 < radius <= 1:
         raise SpecError(f"eps={radius} is not a radius in linf; give one in (0, 1], such as 8/255")
@@ -403,11 +441,5 @@ def adapt(
     from robench.engine.adapt import adapt
 
     bench = make_bench(places, Path("results"), progress, say, warn or say)
-    source = find_card(bench.store, key).question
-    if target is None and not isinstance(source, Pretraining):
-        raise SpecError(f"{key} is imported: give the data set to adapt it on with --target")
-    own = source.dataset if isinstance(source, Pretraining) else ""
-    images = source.recipe.images if isinstance(source, Pretraining) else None
-    dataset = bench.catalog.resolve("datasets", own if target is None else target)
-    probing = Probing(source, bench.catalog.resolve("probes", probe), dataset, images)
+    probing = _probing(bench.catalog, find_card(bench.store, key), probe, target)
     return adapt(bench, probing, request.limit or 1000)

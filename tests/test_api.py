@@ -1,7 +1,10 @@
 """What a notebook does."""
 
+import inspect
 import re
+import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +105,82 @@ def test_an_encoder_of_the_zoo_works(tmp_path: Path) -> None:
     features = encoder(images)
     assert features.shape == (5, encoder.width)
     assert torch.allclose(features[:2], encoder(images[:2]), atol=1e-6)
+
+
+def test_a_model_of_the_zoo_is_a_classifier_for_any_attack_package(tmp_path: Path) -> None:
+    import pyautoattack
+    import torchattacks
+
+    finished(tmp_path)
+    results = toy_run(attacks="pgd,autoattack", limit=None)
+    (name,) = (path.parent.name for path in (tmp_path / "zoo").glob("*/card.json"))
+    said: list[str] = []
+    before = {path: path.read_bytes() for path in (tmp_path / "zoo").rglob("*.safetensors")}
+    torch.manual_seed(4)
+    state = torch.get_rng_state()
+    model = robench.load_model(name, plugins=TOYS, device="cpu", say=said.append)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert said == []
+    assert {path: path.read_bytes() for path in (tmp_path / "zoo").rglob("*.safetensors")} == before
+    assert not any(part.training for part in model.modules())
+
+    clean = results[0].outcome
+    blobs = Catalog(TOYS).build("datasets", "blobs").load(tmp_path, silent)
+    images = torch.from_numpy(blobs.test.images[clean.index]).float() / 255
+    labels = torch.from_numpy(clean.label)
+    predictions = model(images).argmax(dim=1)
+    assert torch.equal(predictions, torch.from_numpy(clean.prediction))
+
+    attack = torchattacks.PGD(model, eps=8 / 255, alpha=2 / 255, steps=20)
+    attacked = attack(images, labels)
+    assert (attacked - images).abs().max() <= 8 / 255 + 1e-6
+    standing = int((model(attacked).argmax(dim=1) == labels).sum())
+    assert abs(standing - results[1].correct) <= 2
+    trace = sys.gettrace()
+    official = pyautoattack.AutoAttack(
+        model, norm="Linf", eps=8 / 255, seed=0, version="custom", device="cpu"
+    )
+    official.attacks_to_run = ["apgd-ce", "square"]
+    official.square.n_queries = 50
+    attacked, _ = official.run_standard_evaluation(images, labels, batch_size=len(images))
+    sys.settrace(trace)
+    standing = int((model(attacked).argmax(dim=1) == labels).sum())
+    assert results[2].correct <= standing <= results[0].correct
+
+
+def test_a_model_that_was_not_probed_is_fitted_on_the_target(tmp_path: Path) -> None:
+    finished(tmp_path)
+    (name,) = (path.parent.name for path in (tmp_path / "zoo").glob("*/card.json"))
+    given: dict[str, Any] = {"plugins": TOYS, "device": "cpu"}
+    images = torch.rand(3, 3, 8, 8)
+    fitted = robench.load_model(name, probe="linear-adam", target="blobs(contrast=9)", **given)
+    again = robench.load_model(name, probe="linear-adam", target="blobs(contrast=9)", **given)
+    assert torch.equal(fitted(images), again(images))
+    assert not torch.equal(fitted(images), robench.load_model(name, **given)(images))
+    with pytest.raises(SpecError, match="did you mean linear"):
+        robench.load_model(name, probe="linaer", **given)
+    with pytest.raises(SpecError, match="did you mean mirror-blobs"):
+        robench.load_model("mirror-blobs-tiny", **given)
+    next((tmp_path / "zoo").glob("*/encoder.safetensors")).unlink()
+    with pytest.raises(SpecError, match="weights are missing"):
+        robench.load_model(name, **given)
+
+
+def test_tab_lists_what_there_is_each_with_a_docstring_of_its_own() -> None:
+    names = {"run", "evaluate", "compare", "worst_case", "audit", "load_model", "load_encoder"}
+    assert names | {"Objective", "Attack", "Results", "__version__"} <= set(dir(robench))
+    assert robench.__version__ == version("robench")
+    texts = {name: getattr(robench, name).__doc__ for name in dir(robench) if name[0] != "_"}
+    assert all(texts.values())
+    assert len(set(texts.values())) == len(texts)
+    for name in names:
+        assert list(inspect.signature(getattr(robench, name)).parameters)
+        assert "functools" not in texts[name]
+
+
+def test_seeds_are_a_number_text_or_several() -> None:
+    for typed, seeds in ((3, (3,)), ("0,1", (0, 1)), (range(3), (0, 1, 2)), ([0, "4"], (0, 4))):
+        assert Request(seeds=typed).seeds == seeds  # type: ignore[arg-type]
 
 
 def test_an_encoder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Progress bars on a terminal; silence elsewhere."""
+"""Progress bars on a terminal and in a notebook; silence elsewhere."""
 
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from robench.contracts import Item, Progress
 from robench.grid.spec import printable
@@ -17,10 +18,11 @@ from robench.grid.spec import printable
 def bar(items: Sequence[Item], label: str) -> Iterable[Item]:
     """Hand the items on under a bar with the time left, which goes when they end.
 
-    Silent where there is no terminal.
+    Silent where there is neither a terminal nor a notebook.
     """
     # disable=None is tqdm's word for "where standard error is no terminal".
-    yield from tqdm(items, desc=printable(label), leave=False, disable=None, dynamic_ncols=True)
+    hide = False if "ipykernel" in sys.modules else None
+    yield from tqdm(items, desc=printable(label), leave=False, disable=hide, dynamic_ncols=True)
 
 
 @runtime_checkable

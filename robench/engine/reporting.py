@@ -4,13 +4,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
-
-import pandas as pd
 
 from robench.catalog.catalog import Catalog
 from robench.catalog.scale import Scale, scale, table_size
@@ -26,43 +24,13 @@ from robench.grid.questions import Evaluation
 from robench.grid.records import CODE, Curve, Result
 from robench.grid.spec import SpecError, nearest, parse
 from robench.report.compare import Comparison
+from robench.report.notebook import Results
 from robench.report.pivot import pivot
-from robench.report.results import Order, frame, latest_last, one_each, told_apart
+from robench.report.results import Order, latest_last, one_each, told_apart
 from robench.report.table import Table
 from robench.report.write import write
 from robench.trust.flags import OUTDATED
 from robench.trust.review import review
-
-
-@dataclass(frozen=True)
-class Results:
-    """The answers of a run in the plan's order; how many are ``missing``, and the failures.
-
-    As many as ``cached`` were stored before it.
-
-    ``table`` is of these and of what else is stored of their size; None where there is nothing.
-    """
-
-    results: tuple[Result, ...]
-    failures: tuple[str, ...]
-    out: Path
-    missing: int = 0
-    table: Table | None = None
-    cached: int = 0
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """One row a cell, as in ``results.csv``."""
-        return frame(self.results)
-
-    def __len__(self) -> int:
-        return len(self.results)
-
-    def __iter__(self) -> Iterator[Result]:
-        return iter(self.results)
-
-    def __getitem__(self, index: int) -> Result:
-        return self.results[index]
 
 
 def answer(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) -> Results:

@@ -1,4 +1,4 @@
-"""Writers of a table: Markdown, LaTeX, CSV, and text for a terminal."""
+"""Writers of a table: Markdown, LaTeX, CSV, HTML, and text for a terminal."""
 
 import csv
 import io
@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from html import escape as as_html
 from itertools import chain
 
 import pandas as pd
@@ -39,6 +40,11 @@ def markdown_escape(text: str) -> str:
 def latex_escape(text: str) -> str:
     """Any text as LaTeX that shows it, on one line."""
     return one_line(text, "?").translate(_LATEX)
+
+
+def html_escape(text: str) -> str:
+    """Any text as HTML that shows it, on one line, in an element or a quoted attribute."""
+    return as_html(one_line(text))
 
 
 def csv_escape(text: str) -> str:
@@ -114,6 +120,32 @@ def latex(table: Table) -> str:
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def html(table: Table) -> str:
+    """A ``<table>`` with its caption, and its notes below it; nothing in it is run or fetched."""
+
+    def show(entry: Entry) -> str:
+        form = "<b>{}</b>".format, "<sup>{}</sup>".format, " <small>{}</small>".format
+        return f"<td>{_show(entry, table, html_escape, *form)}</td>"
+
+    def head(name: str, scope: str) -> str:
+        return f'<th scope="{scope}">{html_escape(name)}</th>'
+
+    heads = [head(name, "col") for name in (*table.names, *table.columns)]
+    lines = [f"<caption>{html_escape(table.caption)}</caption>", f"<tr>{''.join(heads)}</tr>"]
+    for group in table.groups:
+        lines.append("<tbody>")
+        for row in group:
+            fields = [*(head(name, "row") for name in row.names), *map(show, row.entries)]
+            lines.append(f"<tr>{''.join(fields)}</tr>")
+        lines.append("</tbody>")
+    notes = [
+        (f"<sup>{note.mark}</sup> " if note.mark else "") + html_escape(note.text)
+        for note in table.footnotes
+    ]
+    notes = [f"<p><small>{note}</small></p>" for note in notes]
+    return "\n".join(["<table>", *lines, "</table>", *notes]) + "\n"
 
 
 def comma_separated(table: Table) -> str:

@@ -1,6 +1,7 @@
-"""Finished results: one for each place in a table, their order, and the long frame."""
+"""Finished results: one for each place in a table, their order, and the long frames."""
 
 import dataclasses
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -106,7 +107,7 @@ def _base(name: str) -> str:
     return re.split(r"[ (]", name)[0]
 
 
-# --- the long frame
+# --- the long frames
 
 
 def frame(
@@ -116,8 +117,9 @@ def frame(
 ) -> pd.DataFrame:
     """One row per result in their order, with a column for each of the ``metrics``.
 
-    Accuracy and its 95% Wilson interval are fractions. Raises ValueError where there are no
-    results.
+    Accuracy and its 95% Wilson interval are fractions; ``eps`` is exact text, and ``eps_value`` the
+    number, 0 for clean images and nan for an attack that nothing bounds. Raises ValueError where
+    there are no results.
     """
     rows = [_row(one, metrics) for one in sorted(results, key=(order or Order()).result)]
     if not rows:
@@ -131,6 +133,7 @@ def _row(result: Result, metrics: Mapping[str, Metric]) -> dict[str, object]:
         **vars(result.labels),
         "norm": result.norm,
         "eps": result.eps,
+        "eps_value": _number(result),
         "seed": result.seed,
         "n": result.n,
         "accuracy": result.correct / result.n,
@@ -141,3 +144,37 @@ def _row(result: Result, metrics: Mapping[str, Metric]) -> dict[str, object]:
         "key": result.cell.key,
     }
     return row | {name: of(result.outcome) for name, of in metrics.items() if name not in row}
+
+
+def _number(result: Result) -> float:
+    """The radius: 0 for clean images, nan for an attack without a ball."""
+    return float(radius(result.eps)) if result.eps or result.labels.attack == CLEAN else math.nan
+
+
+def outcomes(results: Iterable[Result]) -> pd.DataFrame:
+    """One row for each image of each result, in the order given; see `robench.contracts.Outcome`.
+
+    ``id`` is the image's row in the test split, ``label`` its class, ``clean`` and ``attacked`` the
+    predictions, ``right`` whether both are right, and ``size`` that of the perturbation.
+    """
+    return pd.concat([_images(one) for one in results], ignore_index=True)
+
+
+def _images(result: Result) -> pd.DataFrame:
+    outcome = result.outcome
+    return pd.DataFrame(
+        {
+            **vars(result.labels),
+            "norm": result.norm,
+            "eps": result.eps,
+            "eps_value": _number(result),
+            "seed": result.seed,
+            "id": outcome.index,
+            "label": outcome.label,
+            "clean": outcome.clean_prediction,
+            "attacked": outcome.prediction,
+            "right": outcome.right,
+            "size": outcome.size,
+            "key": result.cell.key,
+        }
+    )

@@ -83,6 +83,14 @@ def test_markdown_shows_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVIL)
+def test_html_shows_it(name: str) -> None:
+    seen = Tags(render.html(tabled(name))).seen
+    assert seen == Tags(render.html(tabled("plain"))).seen
+    assert "script" not in seen
+    assert "".join(render.html(tabled(name)).split("\n")).isprintable()
+
+
+@pytest.mark.parametrize("name", EVIL)
 def test_latex_shows_it(name: str) -> None:
     text = render.latex(tabled(name))
     plain = render.latex(tabled("plain"))

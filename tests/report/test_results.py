@@ -17,14 +17,16 @@ def test_a_row_is_its_result():
     one = planted(0.25, "rocl", source="cifar10", target="shapes100", flags=("a", "b"))
     tidy = frame([one])
     assert ",".join(tidy.columns) == (
-        "method,source,target,encoder,probe,attack,norm,eps,seed,n,accuracy,ci_low,ci_high,flags,"
+        "method,source,target,encoder,probe,attack,norm,eps,eps_value,seed,n,accuracy,ci_low,ci_high,flags,"
         "seconds,key"
     )
     row = tidy.iloc[0]
     low, high = wilson(25, 100)
     assert (row["accuracy"], row["ci_low"], row["ci_high"]) == (0.25, low, high)
     assert (row["method"], row["source"], row["target"]) == ("rocl", "cifar10", "shapes100")
-    assert (row["attack"], row["norm"], row["eps"]) == ("pgd", "linf", "8/255")
+    assert (row["attack"], row["norm"], row["eps"], row["eps_value"]) == (
+        "pgd", "linf", "8/255", 8 / 255
+    )  # fmt: skip
     assert (row["flags"], row["key"]) == ("a;b", one.cell.key)
 
 
