@@ -2,9 +2,10 @@
 
 ``run`` answers a grid of questions, ``evaluate`` attacks a checkpoint of somebody else's, and
 ``reproduce`` runs a published table. ``compare`` and ``worst_case`` read what is stored,
-``load_model`` and ``load_encoder`` give what was trained, and ``audit`` tries every check on it. A
-component of your own is a file with a subclass of `Objective`, `Encoder`, `Dataset`, `Probe` or
-`Attack`; the other classes are what these are given and what they return.
+``load_model`` and ``load_encoder`` give what was trained; ``audit`` tries every check on it,
+``measure`` its features, and ``adapt`` what test-time adaptation does for it. A component of your
+own is a file with a subclass of `Objective`, `Encoder`, `Dataset`, `Probe` or `Attack`; the other
+classes are what these are given and what they return.
 
     results = robench.run(methods="plain,rocl", attacks="pgd", eps=8 / 255)
     results.frame
@@ -16,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from robench.api import (
         Results,
+        adapt,
         audit,
         compare,
         evaluate,
         load_encoder,
         load_model,
+        measure,
+        race,
         reproduce,
         run,
         worst_case,
@@ -65,11 +69,14 @@ __all__ = [
     "Split",
     "Target",
     "__version__",
+    "adapt",
     "audit",
     "compare",
     "evaluate",
     "load_encoder",
     "load_model",
+    "measure",
+    "race",
     "reproduce",
     "run",
     "worst_case",
