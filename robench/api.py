@@ -193,7 +193,7 @@ def evaluate(
     asked = replace(
         request,
         preset=preset,
-        methods=(Spec("plain"),),
+        methods=(Spec("supervised"),),  # it stands for any, with a head of its own or without
         sources=data,
         targets=data,
         encoders=(loaded.question.encoder,),

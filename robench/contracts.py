@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -179,22 +179,48 @@ class TrainingSet:
     labels: Tensor | None = None
 
 
+class Teacher(nn.Module):
+    """An encoder that an objective learns from: images [B, 3, H, W] to features [B, D].
+
+    It stays frozen and in eval mode. ``projector`` maps its features to the embeddings that it was
+    trained on; None where that is not known.
+    """
+
+    def __init__(self, encoder: Encoder, projector: nn.Module | None = None) -> None:
+        super().__init__()
+        self.encoder, self.projector = encoder, projector
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            features: Tensor = self.encoder(images)
+        return features
+
+
 @dataclass(frozen=True)
 class Exported:
     """The result of a pretraining: the encoder, and the BatchNorm branch for its features.
 
-    ``head`` is a classifier [B, D] -> [B, K] that was trained along; it is not stored yet.
+    ``head`` is the classifier [B, D] -> [B, K] and ``projector`` what maps features to embeddings,
+    where there is one. The zoo keeps them: the probe `own` evaluates the head, and students learn
+    from the projector.
     """
 
     encoder: Encoder
     branch: str = "clean"
-    head: nn.Module | None = None
+    head: nn.Linear | None = None
+    projector: nn.Module | None = None
 
 
 class Objective(nn.Module, ABC):
     """A pretraining loss around an encoder; it makes its own views.
 
-    The constructor takes the encoder, maybe another named ``teacher``, and arguments by keyword.
+    The constructor takes the encoder, maybe a ``teacher: Teacher`` and the number of ``classes:
+    int`` in the data, which have no default, and arguments by keyword.
     What is learned or remembered belongs in parameters and buffers, from which an interrupted
     training continues. ``recipe`` is the authors' schedule; an object's wins over its class's.
     """
@@ -224,17 +250,21 @@ class Objective(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class ProbeData:
-    """Images to train on and images to select on, with so many ``classes`` (K)."""
+    """Images to train on and images to select on, with so many ``classes`` (K).
+
+    ``head`` is the classifier that the encoder was trained with on these data, if there was one.
+    """
 
     train: Split
     held_out: Split
     classes: int
+    head: nn.Module | None = None
     _features: list[Tensor] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @classmethod
-    def of(cls, data: Data) -> "ProbeData":
+    def of(cls, data: Data, head: nn.Module | None = None) -> "ProbeData":
         """All but the test part."""
-        return cls(data.train, data.held_out, len(data.classes))
+        return cls(data.train, data.held_out, len(data.classes), head)
 
     @cached_property
     def both(self) -> Split:
@@ -263,10 +293,12 @@ class ProbeError(Exception):
 class Probe(ABC):
     """Fits a classifier [B, D] -> [B, K] on features. Subclasses are frozen dataclasses.
 
-    One that ``finetunes`` trains a copy of the encoder in place, which is stored with it.
+    One that ``finetunes`` trains a copy of the encoder in place, which is stored with it. One that
+    does not fit (``fits`` is False) takes the head that an encoder was trained with.
     """
 
     finetunes: ClassVar[bool] = False
+    fits: ClassVar[bool] = True
     named: ClassVar[tuple[str, ...]] = ()
     """Arguments that stand in the probe's name in tables, also at their defaults."""
 

@@ -26,10 +26,11 @@ from torch import Generator, Tensor, nn
 
 from robench import api
 from robench.catalog.catalog import Catalog
-from robench.contracts import Data, Split
+from robench.contracts import Data, Split, Teacher
 from robench.engine.probe import probe as fit
 from robench.engine.progress import silent
 from robench.grid import questions
+from robench.tensors.learners import projector
 
 FILE = Path(__file__).with_name("golden.json")
 
@@ -154,6 +155,9 @@ OBJECTIVES = (
     "rocl",
     "rocl(steps=2, lamda=4, hidden=16)",
     "rocl(stop_gradient=false)",
+    "supervised",
+    "at",
+    "trades",
 )
 
 
@@ -165,7 +169,9 @@ def objectives() -> Value:
     found = {}
     for spec in OBJECTIVES:
         images = torch.rand(6, 3, 8, 8, dtype=torch.float64, generator=Generator().manual_seed(4))
-        objective = filled(Catalog().build_objective(spec, Tiny(8)).double())
+        teacher = Teacher(filled(Tiny(8)), filled(projector(8, 6, 4)))
+        objective = Catalog().build_objective(spec, Tiny(8), 3, teacher)
+        objective = filled(objective.double())
         generator = Generator().manual_seed(5)
         loss = first_loss(objective, images, generator)
         loss.backward()

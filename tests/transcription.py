@@ -13,13 +13,18 @@ from torch.nn.functional import conv2d
 Weights = Mapping[str, Tensor]
 
 
-def embed(weights: Weights, images: Tensor, branch: str = "", running: bool = False) -> Tensor:
-    """Two convolutions, each with BatchNorm and tanh, the mean over pixels, and the projector."""
+def features(weights: Weights, images: Tensor, branch: str = "", running: bool = False) -> Tensor:
+    """Two convolutions, each with BatchNorm and tanh, and the mean over pixels."""
     x = conv2d(images, weights["encoder.first.weight"], padding=1)
     x = batch_norm(weights, f"encoder.norm1.{branch}", x, running).tanh()
     x = conv2d(x, weights["encoder.second.weight"], stride=2)
     x = batch_norm(weights, f"encoder.norm2.{branch}", x, running).tanh()
-    x = x.mean((2, 3))
+    return x.mean((2, 3))
+
+
+def embed(weights: Weights, images: Tensor, branch: str = "", running: bool = False) -> Tensor:
+    """The features of the images, and the projector."""
+    x = features(weights, images, branch, running)
     if "projector.weight" in weights:  # one linear layer: Plain/models/resnet_cifar.py:187
         return x @ weights["projector.weight"].T + weights["projector.bias"]
     x = (x @ weights["projector.0.weight"].T + weights["projector.0.bias"]).clamp(min=0)

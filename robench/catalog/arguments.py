@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
-from robench.contracts import Argument, Encoder
+from robench.contracts import Argument, Encoder, Objective, Teacher
 from robench.grid.spec import SpecError, Value, exact, show
 
 _WORDS = {
@@ -18,6 +18,10 @@ _WORDS = {
     str: "a word",
     type(None): "none",
 }
+
+
+CLASSES, TEACHER = "classes", "teacher"
+_TEACHER = "plain"  # where none is named
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ class Parameter:
 def parameters(component: Any) -> dict[str, Parameter]:
     """The arguments that a spec of the component takes, in the order of its signature.
 
-    What the stage hands in, an `Encoder`, is not among them. Raises SpecError for an argument that
-    cannot be written in a spec.
+    What the stage hands in, an `Encoder` and the classes, is not among them; a `Teacher` is named.
+    Raises SpecError for an argument that cannot be written in a spec.
     """
     if inspect.isfunction(component):
         return {}
@@ -43,7 +47,10 @@ def parameters(component: Any) -> dict[str, Parameter]:
     found = {}
     for argument in inspect.signature(component).parameters.values():
         hint = hints.get(argument.name)
-        if hint is Encoder:
+        if hint is Encoder or (argument.name == CLASSES and handed_in(component, CLASSES)):
+            continue
+        if hint is Teacher:
+            found[argument.name] = Parameter(argument.name, (str,), _TEACHER, False)
             continue
         kinds = _types(hint)
         if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD) or not kinds:
@@ -58,6 +65,14 @@ def parameters(component: Any) -> dict[str, Parameter]:
             parameter = replace(parameter, default=canonical(meant, parameter, component.__name__))
         found[argument.name] = parameter
     return found
+
+
+def handed_in(component: Any, name: str) -> bool:
+    """Whether the stage hands an argument of that name to the component, an objective."""
+    if not (inspect.isclass(component) and issubclass(component, Objective)):
+        return False
+    argument = inspect.signature(component).parameters.get(name)
+    return argument is not None and argument.default is argument.empty
 
 
 def defaults(component: Any) -> dict[str, Value]:

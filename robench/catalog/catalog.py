@@ -15,12 +15,22 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import nn
 
 from robench.catalog import plugins
-from robench.catalog.arguments import Parameter, canonical, defaults, native, parameters
+from robench.catalog.arguments import (
+    CLASSES,
+    TEACHER,
+    Parameter,
+    canonical,
+    defaults,
+    handed_in,
+    native,
+    parameters,
+)
 from robench.catalog.revisions import PACKAGE, Code, code_of
 from robench.catalog.typed import Names, plain_name, spec, specs
-from robench.contracts import Attack, Encoder, Objective
+from robench.contracts import Attack, Encoder, Objective, Teacher
 from robench.grid.questions import Evaluation
 from robench.grid.recipe import Recipe
 from robench.grid.records import Labels
@@ -133,16 +143,31 @@ class Catalog:
         self._try(kind, resolved)
         return resolved
 
-    def build(self, kind: str, typed: Spec | str, *given: Encoder) -> Any:
-        """Make the component that a resolved spec describes; a method is made around an encoder."""
+    def build(self, kind: str, typed: Spec | str) -> Any:
+        """Make the component that a resolved spec describes."""
         full = spec(kind, typed)
         component = self._chosen(kind, full)
         takes = parameters(component)
-        return component(*given, **{n: native(value, takes[n]) for n, value in full.arguments})
+        return component(**{n: native(value, takes[n]) for n, value in full.arguments})
 
-    def build_objective(self, spec: Spec | str, encoder: Encoder) -> Objective:
-        """Make the objective that a resolved spec describes, around an encoder."""
-        objective = self.build("methods", spec, encoder)
+    def build_objective(
+        self,
+        typed: Spec | str,
+        encoder: Encoder,
+        classes: int | None = None,
+        teacher: Teacher | None = None,
+    ) -> Objective:
+        """Make the objective that a resolved spec describes, around an encoder.
+
+        ``classes`` and ``teacher`` are for those that take them.
+        """
+        full = spec("methods", typed)
+        component = self._chosen("methods", full)
+        known = {CLASSES: classes, TEACHER: teacher}
+        known = {n: one for n, one in known.items() if one and handed_in(component, n)}
+        takes = parameters(component)
+        own = {n: native(value, takes[n]) for n, value in full.arguments}
+        objective = component(encoder, **{**own, **known})
         assert isinstance(objective, Objective)
         return objective
 
@@ -186,6 +211,14 @@ class Catalog:
             self._codes[name] = code_of(name, file)
         return self._codes[name]
 
+    def has_head(self, spec: Spec) -> bool:
+        """Whether a method trains a classifier along, of the classes in its data."""
+        return handed_in(self._chosen("methods", spec), CLASSES)
+
+    def has_teacher(self, spec: Spec) -> bool:
+        """Whether a method learns from another encoder."""
+        return handed_in(self._chosen("methods", spec), TEACHER)
+
     def uses_labels(self, spec: Spec) -> bool:
         """Whether a resolved method is trained with labels."""
         if spec not in self._labels:
@@ -220,7 +253,10 @@ class Catalog:
 
     def _try(self, kind: str, spec: Spec) -> Any:
         """Build once, without memory where that works, so that bad values are refused early."""
-        make = partial(self.build, kind, spec, *([_Stub()] if kind == "methods" else []))
+        make = partial(self.build, kind, spec)
+        if kind == "methods":
+            teacher = Teacher(_Stub(), nn.Linear(_Stub.width, 2))
+            make = partial(self.build_objective, spec, _Stub(), 2, teacher)
         try:
             with preserved_random_state():
                 try:
@@ -261,6 +297,4 @@ def _built_in(kind: str) -> frozenset[str]:
 class _Stub(Encoder):
     """Stands for any encoder while an objective's arguments are tried."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.width = 8
+    width = 8

@@ -1,10 +1,11 @@
 """From names to questions: the grid that a run asks for; evaluations that share work adjoin."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
+from robench.catalog.arguments import TEACHER
 from robench.catalog.catalog import Catalog
 from robench.catalog.request import Request
 from robench.catalog.typed import agrees, spec, specs
@@ -19,7 +20,7 @@ Find = Callable[[str], Source]
 
 
 def plan(request: Request, catalog: Catalog, find: Find | None = None) -> tuple[Evaluation, ...]:
-    """Every evaluation of the grid, each once; ``find`` looks up the surrogates that it names.
+    """Every evaluation of the grid, each once; ``find`` looks up the encoders that it names.
 
     Raises SpecError for anything that does not exist or cannot be, before any compute.
     """
@@ -35,23 +36,37 @@ def grid(
     def resolved(kind: str, typed: Sequence[Spec | str]) -> list[Spec]:
         return [catalog.resolve(kind, one, own) for one in typed]
 
-    chosen = {}
-    for typed in request.methods or preset.methods:
+    def training(typed: Spec | str) -> tuple[_Training, Pairing]:
         pairing = paired(preset, catalog.resolve("methods", typed, own))
         method = catalog.resolve("methods", typed, (*pairing.arguments, *own))
-        chosen[method] = (
+        recipe = _recipe(request, pairing.recipe, catalog, method)
+        return _Training(method.without(TEACHER), recipe, teacher(method)), pairing
+
+    def teacher(method: Spec) -> _Training | Source | None:
+        if not catalog.has_teacher(method):
+            return None
+        named = str(method.get(TEACHER))
+        if spec(TEACHER, named).name in catalog.names("methods"):
+            return training(named)[0]
+        if find is None:
+            raise SpecError(f"no method '{named}'; {nearest(named, catalog.names('methods'))}")
+        return find(named)
+
+    chosen = dict[_Training, tuple[list[Spec], list[Spec]]]()
+    for typed in request.methods or preset.methods:
+        one, pairing = training(typed)
+        chosen[one] = (
             resolved("encoders", request.encoders or pairing.encoders),
             resolved("probes", request.probes or pairing.probes),
-            _recipe(request, pairing.recipe, catalog, method),
         )
-    _check_settings(request, list(chosen))
+    _check_settings(request, [method for one in chosen for method in one.methods()])
     sources = resolved("datasets", request.sources or preset.sources)
     # Default targets: all sources, so transfer is included.
     targets = resolved("datasets", request.targets or request.sources or preset.targets)
     attacks = list(_attacks(request, preset, catalog, own))
-    probings = (
+    probings = [
         Probing(
-            Pretraining(method, encoder, source, recipe, seed),
+            one.on(encoder, source, seed),
             probe,
             target,
             request.probe_images or request.images or preset.probe_images,
@@ -59,27 +74,53 @@ def grid(
         )
         for seed in request.seeds or preset.seeds
         for source in sources
-        for method, (encoders, probes, recipe) in chosen.items()
+        for one, (encoders, probes) in chosen.items()
         for encoder in encoders
         for target in targets
         for probe in probes
         for noise in request.noises or (None,)
-    )
-    rivals = {method: recipe for method, (_, _, recipe) in chosen.items()}
+        if catalog.component("probes", probe.name).fits
+        or (catalog.has_head(one.objective) and target == source and noise is None)
+    ]
+    probed = {probing.pretraining.objective for probing in probings}
+    if headless := [one.objective.name for one in chosen if one.objective not in probed]:
+        raise SpecError(
+            f"{headless[0]} has no classifier of its own on the target; give a probe that fits one"
+        )
     evaluations = (
         Evaluation(probing, attack, preset.batch, surrogate)
         for probing in probings
         for attack, origin in attacks
-        for surrogate in _surrogates(probing, attack, origin, rivals, catalog, find)
+        for surrogate in _surrogates(probing, attack, origin, list(chosen), catalog, find)
     )
     return tuple(dict.fromkeys(evaluations))
+
+
+class _Training(NamedTuple):
+    """A method, and the recipe and teacher that it is trained with on any data."""
+
+    objective: Spec
+    recipe: Recipe
+    teacher: "_Training | Source | None"
+
+    def on(self, encoder: Spec, dataset: Spec, seed: int) -> Pretraining:
+        """Its pretraining; a teacher that is trained for it has the same encoder, data and seed."""
+        teacher = self.teacher
+        if isinstance(teacher, _Training):
+            teacher = teacher.on(encoder, dataset, seed)
+        return Pretraining(self.objective, encoder, dataset, self.recipe, seed, teacher)
+
+    def methods(self) -> list[Spec]:
+        """The methods that are trained for it, its own first."""
+        taught = isinstance(self.teacher, _Training)
+        return [self.objective, *(self.teacher.methods() if taught else [])]
 
 
 def _surrogates(
     probing: Probing,
     attack: Spec,
     origin: str | None,
-    rivals: Mapping[Spec, Recipe],
+    rivals: Sequence[_Training],
     catalog: Catalog,
     find: Find | None,
 ) -> list[Probing | None]:
@@ -88,9 +129,9 @@ def _surrogates(
         return [None]
     own, named = probing.pretraining, None if origin is None else spec("from", origin)
     others = [
-        replace(own, objective=method, recipe=recipe)
-        for method, recipe in rivals.items()
-        if method != own.objective and (named is None or agrees(named, method))
+        one.on(own.encoder, own.dataset, own.seed)
+        for one in rivals
+        if one.objective != own.objective and (named is None or agrees(named, one.objective))
     ]
     if not others and named is not None and not agrees(named, own.objective):
         assert origin is not None

@@ -25,6 +25,7 @@ from robench.contracts import (
     Progress,
     Run,
     Target,
+    Teacher,
     TrainingSet,
 )
 from robench.data.sources import Sources
@@ -35,7 +36,7 @@ from robench.engine.known import Known, training_set
 from robench.engine.noise import mislabelled
 from robench.engine.pretrain import TrainingError, pretrain
 from robench.engine.probe import probe, rebuilt, trained
-from robench.engine.restore import restore
+from robench.engine.restore import restore, restore_head, restore_projector
 from robench.engine.stopping import at_safe_points
 from robench.engine.subset import rows, training_subset
 from robench.grid.questions import (
@@ -123,6 +124,8 @@ class Bench:
                         f"{key(source)} is not in {self.store.zoo}; `robench evaluate` on its "
                         "checkpoint imports it"
                     )
+                if source.teacher is not None:
+                    self.encoder(source.teacher)  # in the zoo, before this one is locked
                 with (
                     self.store.lock(source),
                     self.stage(TrainingError, "methods", source.objective),
@@ -242,11 +245,13 @@ class Bench:
             training_subset(self.data(question.dataset), question.recipe.images)
         )
         name = self.title(question)
+        classes = len(self.data(question.dataset).classes)
+        teacher = None if question.teacher is None else self._teacher(question.teacher)
         with preserved_random_state():
             # torch's layers draw their first weights from the global state, and from nowhere else.
             torch.manual_seed(generator(question, "weights").initial_seed())
             encoder = self.catalog.build("encoders", question.encoder)
-            objective = self.catalog.build_objective(question.objective, encoder)
+            objective = self.catalog.build_objective(question.objective, encoder, classes, teacher)
             check_encoder(encoder, self._tried(self.data(question.dataset)).cpu())
         identity = self.known.identity(question)
         with at_safe_points() as stop:
@@ -283,10 +288,31 @@ class Bench:
         weights = _on_cpu(exported.encoder)
         if lost := not_finite(weights):
             raise TrainingError(f"{name}: the trained {lost} has numbers that are not finite")
-        card = self.store.save_encoder(card, weights)
+        heads = {
+            f"{part}.{weight}": tensor
+            for part in ("head", "projector")
+            if (module := getattr(exported, part)) is not None
+            for weight, tensor in _on_cpu(module).items()
+        }
+        card = self.store.save_encoder(card, weights, heads)
         loss = f"loss {losses[0]:.3f} to {losses[-1]:.3f}"
         self.say(f"{proper(name)}: {loss} in {card.seconds:.0f} s")
         return card, weights
+
+    def _teacher(self, source: Source) -> Teacher:
+        """An encoder of the zoo, with its projector if it was trained here."""
+        encoder, card = self.encoder(source), self.store.card(source)
+        if card is None or not isinstance(source, Pretraining):
+            return Teacher(encoder)
+        classes = len(self.data(source.dataset).classes)
+        heads = self.store.heads(card)
+        return Teacher(encoder, restore_projector(self.catalog, source, classes, heads))
+
+    def _head(self, question: Probing) -> nn.Module | None:
+        """The classifier that the encoder was trained with, where that was on the same data."""
+        source, card = question.source, self.store.card(question.source)
+        same = isinstance(source, Pretraining) and source.dataset == question.dataset
+        return restore_head(self.store.heads(card)) if card is not None and same else None
 
     def _fit(self, question: Probing, encoder: Encoder, classes: int) -> Weights:
         data, wrong = training_subset(self.data(question.dataset), question.images), None
@@ -299,7 +325,7 @@ class Bench:
             draws = generator(question, "probe", self.device)
             title = self.title(question)
             run = Run(lambda items, _: self.progress(items, title), states, self.device)
-            given = ProbeData.of(data)
+            given = ProbeData.of(data, self._head(question))
             model = probe(method, encoder, given, draws, run)
             weights = _on_cpu(trained(model, method))
         rebuilt(method, encoder, classes, weights)  # ones that do not fit are not stored

@@ -12,8 +12,9 @@ from statistics import median
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
-from robench.contracts import Attack, DataError
+from robench.contracts import Attack, DataError, Teacher
 from robench.engine.bench import Bench
 from robench.engine.operations import Operations, Step, Stub, of_encoder, of_step, rate
 from robench.engine.progress import duration
@@ -166,8 +167,9 @@ class _Seconds:
 
     def _count_step(self, spec: Spec) -> Step:
         with preserved_random_state(), self._bench.stage(SpecError, "methods", spec):
-            stub = Stub()
-            return of_step(self._bench.catalog.build_objective(spec, stub), stub)
+            stub, teacher = Stub(), Teacher(Stub(), nn.Linear(Stub.width, Stub.width))
+            objective = self._bench.catalog.build_objective(spec, stub, 2, teacher)
+            return of_step(objective, stub)
 
     def _measure(self, precision: str) -> float:
         """The rate of the largest network of the plan."""

@@ -1,14 +1,15 @@
 """Encoders of the zoo, from a card and weights that may be anybody's."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robench.catalog.catalog import Catalog
-from robench.contracts import Encoder
+from robench.contracts import Encoder, Teacher
 from robench.engine.faults import not_finite
+from robench.grid.questions import Pretraining
 from robench.grid.records import Card
 from robench.grid.spec import Spec, SpecError, nearest
 from robench.store.store import Store
@@ -56,6 +57,37 @@ def restore(catalog: Catalog, card: Card, weights: dict[str, Tensor]) -> Encoder
     except ValueError as error:
         raise SpecError(f"{card.key}, whose features its card takes there: {error}") from None
     return encoder.eval()
+
+
+def restore_head(heads: Mapping[str, Tensor]) -> nn.Linear | None:
+    """The classifier among the weights that an encoder was trained with."""
+    weights = _part("head.", heads)
+    if not weights:
+        return None
+    with torch.device("meta"):
+        layer = nn.Linear(*reversed(weights["weight"].shape))
+    layer.load_state_dict(weights, assign=True)
+    return layer
+
+
+def restore_projector(
+    catalog: Catalog, source: Pretraining, classes: int, heads: Mapping[str, Tensor]
+) -> nn.Module | None:
+    """The projector among the weights that an encoder was trained with, as its objective has it."""
+    weights = _part("projector.", heads)
+    if not weights:
+        return None
+    with preserved_random_state():
+        encoder = catalog.build("encoders", source.encoder)
+        made = catalog.build_objective(source.objective, encoder, classes, Teacher(encoder))
+    projector = made.exported().projector
+    assert projector is not None
+    projector.load_state_dict(weights)
+    return projector
+
+
+def _part(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): one for n, one in weights.items() if n.startswith(prefix)}
 
 
 def _check_size(catalog: Catalog, spec: Spec, weights: dict[str, Tensor]) -> None:

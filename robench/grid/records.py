@@ -61,7 +61,8 @@ class Card:
     ``branches`` are the BatchNorm branches in the weights, and ``evaluated_branch`` the one that
     features are taken from; ``losses`` are the mean training loss of each epoch. ``images`` is the
     number of training images, 0 where it is not known. ``name`` is what tables call an imported
-    one.
+    one. ``heads_sha256`` is that of the file with the head and projector that it was trained with,
+    "" where there is none.
     """
 
     question: Source
@@ -76,6 +77,7 @@ class Card:
     provenance: Provenance
     name: str = ""
     images: int = 0
+    heads_sha256: str = ""
     schema: int = SCHEMA
 
     @property
@@ -130,7 +132,7 @@ class Labels:
         """
         probing, source = evaluation.probing, evaluation.probing.source
         if isinstance(source, Pretraining):
-            method, encoder = name("methods", source.objective), source.encoder
+            method, encoder = _method(source, name), source.encoder
             trained_on = name("datasets", source.dataset)
         else:
             method, encoder = source.layout, source.encoder.without("normalize", "stem")
@@ -153,6 +155,23 @@ class Labels:
             probe=name("probes", probing.probe) + noise,
             attack=name("attacks", evaluation.attack.without("norm", "eps")) + origin,
         )
+
+
+def _method(source: Pretraining, name: Callable[[str, Spec], str]) -> str:
+    """The method, with the teacher's, or the teacher's key where it differs in more than that."""
+    objective, teacher = source.objective, source.teacher
+    if teacher is None:
+        return name("methods", objective)
+    own = source.encoder, source.dataset, source.seed
+    if isinstance(teacher, Pretraining) and own == (
+        teacher.encoder,
+        teacher.dataset,
+        teacher.seed,
+    ):
+        shown = _method(teacher, name)
+    else:
+        shown = key(teacher)
+    return name("methods", objective.with_defaults({"teacher": shown}))
 
 
 @dataclass(frozen=True)

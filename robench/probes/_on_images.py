@@ -12,9 +12,8 @@ from torch.optim import SGD
 
 from robench.contracts import Encoder, ProbeData, Run, Split
 from robench.probes._descent import Descending, linear_layer
-from robench.tensors.ascend import ascend
-from robench.tensors.augment import random_crop, random_hflip
-from robench.tensors.balls import ball
+from robench.tensors.ascend import Climb
+from robench.tensors.augment import crop_and_flip
 from robench.tensors.modes import evaluating, frozen, full_precision
 
 
@@ -88,15 +87,6 @@ def pixels(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
     return torch.tensor(split.images, device=device), torch.tensor(split.labels, device=device)
 
 
-def crop_and_flip(images: Tensor, generator: Generator) -> Tensor:
-    """The field's view of a training image: shifted by up to 4 pixels, and flipped or not.
-
-    ACL's train_trades.py:90-94, AdvCL's finetuning_advCL_SLF.py:26-31, DynACL's test_LF.py:90-94
-    and test_AFF.py:90-94.
-    """
-    return random_hflip(random_crop(images, 4, generator), generator)
-
-
 @dataclass(frozen=True)
 class OnAdversaries(OnImages):
     """Trained on the images of cross-entropy PGD from a random start in the Linf ball.
@@ -110,11 +100,11 @@ class OnAdversaries(OnImages):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ball("linf", self.eps)
-        if self.step_size <= 0 or self.steps < 1:
-            raise ValueError(
-                f"step_size={self.step_size} must be positive and steps={self.steps} at least 1"
-            )
+        Climb(self.eps, self.step_size, self.steps)
+
+    @property
+    def climb(self) -> Climb:
+        return Climb(self.eps, self.step_size, self.steps)
 
     @property
     def compared(self) -> bool:
@@ -132,11 +122,8 @@ class OnAdversaries(OnImages):
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: Generator
     ) -> Tensor:
         """Adversaries of ``images`` [B, 3, H, W]; ``model`` maps images to logits."""
-        return ascend(
+        return self.climb(
             lambda attacked: cross_entropy(model(attacked), labels, reduction="sum"),
             images,
-            ball("linf", self.eps),
-            steps=self.steps,
-            step_size=self.step_size,
-            generator=generator,
+            generator,
         )

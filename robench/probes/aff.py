@@ -3,18 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from robench.contracts import Encoder, ProbeData, Run
 from robench.probes._descent import linear_layer
-from robench.probes._on_images import OnAdversaries, crop_and_flip, pixels
-from robench.tensors.ascend import ascend
-from robench.tensors.balls import ball
+from robench.probes._on_images import OnAdversaries, pixels
+from robench.tensors.augment import crop_and_flip
 from robench.tensors.modes import evaluating, frozen
-
-_NOISE = 0.001  # where the climb starts: at the image itself the divergence has no gradient
+from robench.tensors.trades import trades, trades_adversary
 
 
 @dataclass(frozen=True)
@@ -68,37 +64,6 @@ class AFF(OnAdversaries):
         return layer
 
     def adversary(self, model: nn.Module, images: Tensor, generator: Generator) -> Tensor:
-        """Images [B, 3, H, W] pushed away from the model's own prediction on ``images``.
-
-        In eval mode, from normal noise of 0.001 (ACL's trades.py:60-85).
-        """
-        noise = torch.empty_like(images).normal_(generator=generator)
+        """Images [B, 3, H, W] pushed away from the model's own prediction, in eval mode."""
         with evaluating(model), frozen(model):
-            with torch.no_grad():
-                target = log_softmax(model(images), 1)
-            return ascend(
-                lambda attacked: _divergence(model(attacked), target),
-                images,
-                ball("linf", self.eps),
-                steps=self.steps,
-                step_size=self.step_size,
-                start=images + _NOISE * noise,
-            )
-
-
-def trades(
-    model: nn.Module, images: Tensor, adversary: Tensor, labels: Tensor, beta: float
-) -> Tensor:
-    """Cross-entropy, and ``beta`` times how far the adversary moves the prediction, over the batch.
-
-    Equation 5 of TRADES (Zhang et al. 2019, arXiv 1901.08573), in the model's own mode: in train
-    mode, clean and adversarial images are two BatchNorm batches (ACL's trades.py:90-109).
-    """
-    logits = model(images)
-    moved = _divergence(model(adversary), log_softmax(logits, 1))
-    return cross_entropy(logits, labels) + beta * moved / len(images)
-
-
-def _divergence(logits: Tensor, target: Tensor) -> Tensor:
-    """KL(target || logits), summed over images; ``target`` are log-probabilities [B, K]."""
-    return kl_div(log_softmax(logits, 1), target, reduction="sum", log_target=True)
+            return trades_adversary(model, images, self.climb, generator)

@@ -2,6 +2,7 @@
 
 ```
 ZOO/<source>/card.json, encoder.safetensors
+ZOO/<source>/heads.safetensors                   its classifier and projector, if it has one
 ZOO/<source>/probes/<probing>.safetensors
 OUT/cells/<evaluation>.json, <evaluation>.npz    one answer, and what happened to each image
 ZOO or OUT/unfinished/<key>/                     checkpoints, until the answer is there
@@ -105,6 +106,13 @@ class Store:
         path = self.zoo / card.key / "encoder.safetensors"
         return self._whole(path, partial(read_weights, sha256=card.weights_sha256))
 
+    def heads(self, card: Card) -> Weights:
+        """The weights of the head and the projector of a card's encoder; none if damaged."""
+        if not card.heads_sha256:
+            return {}
+        path = self.zoo / card.key / "heads.safetensors"
+        return self._whole(path, partial(read_weights, sha256=card.heads_sha256)) or {}
+
     def fitted(self, probing: Probing) -> Fitted | None:
         """A stored probe, without its weights."""
         return self._cached(self._path(probing), read_fitted)
@@ -135,17 +143,23 @@ class Store:
 
     # --- writing
 
-    def save_encoder(self, card: Card, weights: Weights) -> Card:
-        """Keep an encoder; returns the card with the ``weights_sha256``."""
+    def save_encoder(self, card: Card, weights: Weights, heads: Weights | None = None) -> Card:
+        """Keep an encoder, and what it was trained with; returns the card with their hashes."""
         folder = self.zoo / card.key
-        data = safetensors.torch.save(weights)
-        card = replace(card, weights_sha256=hashlib.sha256(data).hexdigest())
+        data, beside = safetensors.torch.save(weights), safetensors.torch.save(heads or {})
+        card = replace(
+            card,
+            weights_sha256=hashlib.sha256(data).hexdigest(),
+            heads_sha256=hashlib.sha256(beside).hexdigest() if heads else "",
+        )
         with suppress(OSError):
             if folder.is_symlink():  # another zoo keeps its encoder
                 folder.unlink()
             # Of damaged weights: whoever reads now must not judge these by it.
             (folder / "card.json").unlink()
         _write(folder / "encoder.safetensors", data)
+        if heads:
+            _write(folder / "heads.safetensors", beside)
         _write(folder / "card.json", sealed(CARD.dump_json(card)))
         self._finish(card.question)
         return card

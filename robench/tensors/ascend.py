@@ -1,11 +1,12 @@
 """Projected ascent: the one climb behind PGD, FGSM and the adversaries of CLAE and RoCL."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from robench.tensors.balls import Ball
+from robench.tensors.balls import Ball, ball
 
 
 class GradientError(ArithmeticError):
@@ -52,3 +53,41 @@ def ascend(
             raise GradientError(images)
         images = ball.project(ball.step(images, gradient, step_size), centre)
     return images
+
+
+@dataclass(frozen=True)
+class Climb:
+    """PGD within an Linf ball, as training does it; ``eps`` and ``step_size`` in pixels of [0, 1].
+
+    Raises ValueError for values out of range.
+    """
+
+    eps: float
+    step_size: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        ball("linf", self.eps)
+        if self.step_size <= 0 or self.steps < 1:
+            raise ValueError(
+                f"step_size={self.step_size} must be positive and steps={self.steps} at least 1"
+            )
+
+    def __call__(
+        self,
+        loss: Callable[[Tensor], Tensor],
+        centre: Tensor,
+        generator: Generator | None = None,
+        start: Tensor | None = None,
+    ) -> Tensor:
+        """`ascend` from a random point of the ball, or from ``start``."""
+        within = ball("linf", self.eps)
+        return ascend(
+            loss,
+            centre,
+            within,
+            steps=self.steps,
+            step_size=self.step_size,
+            generator=generator,
+            start=start,
+        )

@@ -143,6 +143,15 @@ def random_hflip(images: Tensor, generator: Generator, probability: float = 0.5)
     return images.index_copy(0, flipped, images[flipped].flip(-1))
 
 
+def crop_and_flip(images: Tensor, generator: Generator) -> Tensor:
+    """The field's view of a labelled image: shifted by up to 4 pixels, and flipped or not.
+
+    ACL's train_trades.py:90-94, AdvCL's finetuning_advCL_SLF.py:26-31, DynACL's test_LF.py:90-94
+    and test_AFF.py:90-94, TRADES' train_trades_cifar10.py:56-60.
+    """
+    return random_hflip(random_crop(images, 4, generator), generator)
+
+
 def random_jitter(
     count: int,
     strength: tuple[float, float, float, float],

@@ -1,5 +1,6 @@
 """What each file in robench/objectives promises; a new file is under test without an edit here."""
 
+import copy
 import random
 from collections.abc import Callable, Iterator
 
@@ -10,8 +11,9 @@ from batches import first_loss
 from torch import Generator, Tensor, nn
 
 from robench.catalog.catalog import Catalog
-from robench.contracts import Encoder, Objective
+from robench.contracts import Encoder, Objective, Teacher
 from robench.grid.recipe import Recipe
+from robench.tensors.learners import projector
 from robench.tensors.modes import preserved_random_state
 
 NAMES = Catalog().names("methods")
@@ -26,7 +28,8 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     def make() -> Objective:
         torch.manual_seed(0)
         encoder: Encoder = catalog.build("encoders", "resnet8(width=4)")
-        return catalog.build_objective(request.param, encoder)
+        teacher = Teacher(copy.deepcopy(encoder), projector(encoder.width, 8, 6))
+        return catalog.build_objective(request.param, encoder, 3, teacher)
 
     with preserved_random_state():
         yield make

@@ -11,10 +11,11 @@ from torch import Generator, Tensor, nn
 from robench.catalog.catalog import Catalog
 from robench.contracts import Data, Encoder
 from robench.engine.probe import probe as fitted
-from robench.probes.aff import AFF, trades
+from robench.probes.aff import AFF
 from robench.tensors.batchnorm import add_branch, use_branch
 from robench.tensors.features import fingerprint
 from robench.tensors.modes import preserved_random_state
+from robench.tensors.trades import trades
 
 EPS, STEP, STEPS, BETA = 8 / 255, 2 / 255, 10, 6.0
 

@@ -1,0 +1,100 @@
+"""Objectives with labels, and those on two BatchNorms, written out slowly.
+
+As in `transcription`, whose network is used, nothing of robench is.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+from transcription import Weights, features
+
+
+def logits(weights: Weights, images: Tensor, running: bool = False) -> Tensor:
+    made = features(weights, images, running=running)
+    return made @ weights["head.weight"].T + weights["head.bias"]
+
+
+def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    rows = zip(scores, labels, strict=True)
+    return torch.stack([-(row.exp() / row.exp().sum())[label].log() for row, label in rows]).sum()
+
+
+def divergence(p: Tensor, q: Tensor) -> Tensor:
+    """The sum of KL(p || q) over rows of logits."""
+    total = torch.zeros((), dtype=p.dtype)
+    for row, other in zip(p, q, strict=True):
+        one, two = row.exp() / row.exp().sum(), other.exp() / other.exp().sum()
+        total = total + sum(a * (a.log() - b.log()) for a, b in zip(one, two, strict=True))
+    return total
+
+
+def climbed(
+    loss: Callable[[Tensor], Tensor],
+    centre: Tensor,
+    x: Tensor,
+    eps: float,
+    step_size: float,
+    steps: int,
+) -> Tensor:
+    for _ in range(steps):
+        x = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(x), x)
+        x = x.detach() + step_size * gradient.sign()
+        x = torch.minimum(torch.maximum(x, centre - eps), centre + eps).clamp(0, 1)
+    return x.detach()
+
+
+def uniform(centre: Tensor, eps: float, generator: Generator) -> Tensor:
+    noise = torch.empty_like(centre).uniform_(-eps, eps, generator=generator)
+    return (centre + noise).clamp(0, 1)
+
+
+def at(
+    weights: Weights,
+    images: Tensor,
+    labels: Tensor,
+    generator: Generator,
+    *,
+    eps: float,
+    step_size: float,
+    steps: int,
+) -> Tensor:
+    """Madry et al., equation 2.1 (pgd_attack.py:48-68)."""
+    x = climbed(
+        lambda x: cross_entropy(logits(weights, x, running=True), labels),
+        images,
+        uniform(images, eps, generator),
+        eps,
+        step_size,
+        steps,
+    )
+    return cross_entropy(logits(weights, x), labels) / len(labels)
+
+
+def trades(
+    weights: Weights,
+    images: Tensor,
+    labels: Tensor,
+    generator: Generator,
+    *,
+    beta: float,
+    eps: float,
+    step_size: float,
+    steps: int,
+) -> Tensor:
+    """Zhang et al., equation 5 (trades.py:17-88)."""
+    noise = torch.empty_like(images).normal_(generator=generator)
+    x = climbed(
+        lambda x: divergence(
+            logits(weights, images, running=True), logits(weights, x, running=True)
+        ),
+        images,
+        images + 0.001 * noise,
+        eps,
+        step_size,
+        steps,
+    )
+    clean = logits(weights, images)
+    robust = divergence(clean, logits(weights, x))
+    return cross_entropy(clean, labels) / len(labels) + beta * robust / len(labels)
