@@ -9,7 +9,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -253,10 +253,13 @@ class Catalog:
 
     def _try(self, kind: str, spec: Spec) -> Any:
         """Build once, without memory where that works, so that bad values are refused early."""
-        make = partial(self.build, kind, spec)
-        if kind == "methods":
+
+        def make() -> Any:
+            if kind != "methods":
+                return self.build(kind, spec)
             teacher = Teacher(_Stub(), nn.Linear(_Stub.width, 2))
-            make = partial(self.build_objective, spec, _Stub(), 2, teacher)
+            return self.build_objective(spec, _Stub(), 2, teacher)
+
         try:
             with preserved_random_state():
                 try:

@@ -112,8 +112,8 @@ class _Training(NamedTuple):
 
     def methods(self) -> list[Spec]:
         """The methods that are trained for it, its own first."""
-        taught = isinstance(self.teacher, _Training)
-        return [self.objective, *(self.teacher.methods() if taught else [])]
+        taught = self.teacher.methods() if isinstance(self.teacher, _Training) else []
+        return [self.objective, *taught]
 
 
 def _surrogates(

@@ -65,7 +65,8 @@ def restore_head(heads: Mapping[str, Tensor]) -> nn.Linear | None:
     if not weights:
         return None
     with torch.device("meta"):
-        layer = nn.Linear(*reversed(weights["weight"].shape))
+        outputs, width = weights["weight"].shape
+        layer = nn.Linear(width, outputs)
     layer.load_state_dict(weights, assign=True)
     return layer
 

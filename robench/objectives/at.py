@@ -20,7 +20,8 @@ class AT(Objective):
     """
 
     uses_labels = True
-    # 80,000 steps of 128 images, a tenth of the rate from step 40,000 and again from 60,000.
+    # 80,000 steps of 128 images, a tenth of the rate from step 40,000 and again from 60,000,
+    # in epochs of 390 steps.
     recipe = Recipe(
         epochs=205,
         batch=128,
@@ -28,7 +29,7 @@ class AT(Objective):
         lr=0.1,
         weight_decay=2e-4,
         schedule="steps",
-        falls=((102, 0.1), (154, 0.01)),
+        falls=((103, 0.1), (154, 0.01)),
     )
 
     def __init__(
