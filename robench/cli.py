@@ -455,6 +455,21 @@ def list_(kind: str | None, words: tuple[str, ...], places: Places) -> None:
         click.echo(shown)
 
 
+@cli.command(epilog=example("robench new method my_method", "robench new attack my_attack"))
+@click.argument("kind")
+@click.argument("name")
+def new(kind: str, name: str) -> None:
+    """Write a commented file that runs, to begin a component of your own with: NAME.py.
+
+    KIND is method, attack, probe, encoder, dataset or metric.
+    """
+    from robench.templates import begin
+
+    begun = begin(kind.lower(), name, Path())
+    _say(f"{begun.path}: a {kind.lower()} that runs as it is. Next:")
+    _say(f"  {begun.command}")
+
+
 @cli.group(cls=Commands, invoke_without_command=True)
 @click.pass_context
 def presets(context: click.Context) -> None:

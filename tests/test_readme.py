@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import torch
-from batches import batch_of
 from commands import robench, without_figures
 
-from robench.catalog.catalog import Catalog
-from robench.grid.spec import parse
 from robench.presets import quick
+from robench.templates import text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -40,19 +37,11 @@ BLOCKS = [
     Block(*found)
     for found in re.findall(r"(?:<!-- (.*?) -->\n)?```bash\n(.*?)```", README, re.DOTALL)
 ]
-(MINE,) = re.findall(r"`mine.py`:\n\n```python\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_method_of_one_s_own_is_a_component(tmp_path: Path) -> None:
-    path = tmp_path / "mine.py"
-    path.write_text(MINE)
-    catalog = Catalog([path])
-    spec = catalog.resolve("methods", parse("mine(temperature=0.1)"))
-    objective = catalog.build_objective(spec, catalog.build("encoders", "resnet8(width=2)"))
-    images = torch.rand(4, 3, 8, 8)
-    loss = objective(batch_of(images, torch.Generator().manual_seed(0)))
-    assert loss.isfinite()
-    assert catalog.label("methods", spec) == "mine(temperature=0.1)"
+def test_the_method_of_one_s_own_is_what_robench_new_writes() -> None:
+    (shown,) = re.findall(r"`my_method.py`:\n\n```python\n(.*?)```", README, re.DOTALL)
+    assert shown == text("method", "my_method")
 
 
 def test_it_begins_with_a_run_and_ends_with_the_tests_and_where_to_go() -> None:
@@ -78,7 +67,6 @@ def test_its_commands_answer_in_order(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(quick, "preset", small)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROBENCH_DATA", str(tmp_path / "none"))
-    Path("mine.py").write_text(MINE)
     seen = []
     for block in BLOCKS:
         for words in block.commands:
@@ -92,7 +80,9 @@ def test_its_commands_answer_in_order(tmp_path: Path, monkeypatch: pytest.Monkey
                 assert re.search("robench data fetch|checkpoint.pt", done.err), done
             else:
                 assert (done.code, "Traceback" in done.err) == (0, False), (words, done)
-    assert {"run", "compare", "worst-case", "report", "ls", "evaluate", "reproduce"} <= {*seen}
+    assert {"run", "compare", "worst-case", "report", "ls", "evaluate", "reproduce", "new"} <= {
+        *seen
+    }
 
 
 def test_completion_is_a_line_of_the_shell() -> None:
@@ -111,7 +101,6 @@ def test_its_blocks_run_as_typed_in_a_fresh_clone(tmp_path: Path) -> None:
     """With pip's downloads, without what is marked: minutes."""
     clone = tmp_path / "robench"
     subprocess.run(["git", "clone", "--quiet", "--no-local", ROOT, clone], check=True)
-    (clone / "mine.py").write_text(MINE)
     typed = [block.text for block in BLOCKS if block.mark in ("", "newcomer: run")]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ROBENCH")}
     for name in ("PYTHONPATH", "VIRTUAL_ENV"):
