@@ -158,6 +158,8 @@ OBJECTIVES = (
     "supervised",
     "at",
     "trades",
+    "acl",
+    *(f"dynacl(variant={variant})" for variant in ("ema", "schedule")),
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
-from transcription import Weights, features
+from transcription import Weights, batch_norm, features, nt_xent
 
 
 def logits(weights: Weights, images: Tensor, running: bool = False) -> Tensor:
@@ -98,3 +98,57 @@ def trades(
     clean = logits(weights, images)
     robust = divergence(clean, logits(weights, x))
     return cross_entropy(clean, labels) / len(labels) + beta * robust / len(labels)
+
+
+def dual(weights: Weights, images: Tensor, branch: str, running: bool = False) -> Tensor:
+    """The features and ACL's projector (models/resnet_multi_bn.py:181-216), of one BatchNorm."""
+    x = features(weights, images, branch, running)
+    for i in (0, 3, 6):
+        x = x @ weights[f"projector.{i}.weight"].T
+        name = f"projector.{i + 1}.{branch}"
+        x = batch_norm(weights, name, x[:, :, None, None], running)[:, :, 0, 0]
+        x = x if i == 6 else x.clamp(min=0)
+    return x
+
+
+def streams(
+    weights: Weights,
+    first: Tensor,
+    second: Tensor,
+    generator: Generator,
+    *,
+    temperature: float,
+    eps: float,
+    step_size: float,
+    steps: int,
+    average: Weights | None = None,
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """ACL's two losses (train_simCLR.py:214-223, 351-385), and its embeddings.
+
+    The first, second and both adversarial views' embeddings, in this order. With the weights of an
+    ``average`` the second of two views goes through it (DYNACL, train_DynACL.py:286-291 and
+    models/resnet_multi_bn.py:513-529).
+    """
+    both = torch.cat([first, second])
+
+    def embedded(x: Tensor, branch: str, running: bool = False) -> Tensor:
+        if average is None:
+            return dual(weights, x, branch, running)
+        one, other = x.chunk(2)
+        return torch.cat(
+            [dual(weights, one, branch, running), dual(average, other, branch, running)]
+        )
+
+    def contrast(embeddings: Tensor) -> Tensor:
+        return nt_xent(list(embeddings.chunk(2)), temperature)
+
+    x = climbed(
+        lambda x: contrast(embedded(x, "adversarial.", running=True)),
+        both,
+        uniform(both, eps, generator),
+        eps,
+        step_size,
+        steps,
+    )
+    attacked, clean = embedded(x, "adversarial."), embedded(both, "clean.")
+    return contrast(clean), contrast(attacked), [*clean.chunk(2), *attacked.chunk(2)]

@@ -6,7 +6,7 @@ so would treat a whole batch alike. Images are [B, 3, H, W], float32 or float64 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -67,6 +67,16 @@ class Augment:
             raise ValueError(
                 f"jitter is {self.jitter}; no strength is negative, the hue's at most 0.5"
             )
+
+    def weaker(self, strength: float) -> "Augment":
+        """The same at a ``strength`` in [0, 1]: only the flip stays as it is (DynACL, eq. 3)."""
+        return replace(
+            self,
+            crop_scale=(1 - (1 - self.crop_scale[0]) * strength, self.crop_scale[1]),
+            jitter=tuple(one * strength for one in self.jitter),
+            jitter_probability=self.jitter_probability * strength,
+            grayscale=self.grayscale * strength,
+        )
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """One view of each image, in [0, 1]; ``generator`` lives on the images' device."""

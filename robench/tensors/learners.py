@@ -61,6 +61,17 @@ def linear_projector(width: int, hidden: int, output: int) -> nn.Module:
     return nn.Linear(width, output) if output else nn.Identity()
 
 
+def dual_projector(width: int) -> nn.Module:
+    """Three linear layers, each with a BatchNorm, and ReLU between them; all as wide as features.
+
+    ACL's (models/resnet_multi_bn.py:181-216), but for a bias that BatchNorm takes away.
+    """
+    layers: list[nn.Module] = []
+    for _ in range(3):
+        layers += [nn.Linear(width, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
 @dataclass(frozen=True)
 class Learner:
     """One contrastive learner with its authors' numbers.

@@ -58,7 +58,7 @@ def weights() -> Callable[[Objective], dict[str, Tensor]]:
     """An objective's weights and statistics as they are now, ready to be differentiated."""
 
     def weights(objective: Objective) -> dict[str, Tensor]:
-        learned = {name for name, _ in objective.named_parameters()}
+        learned = {name for name, weight in objective.named_parameters() if weight.requires_grad}
         return {
             name: tensor.detach().clone().requires_grad_(name in learned)
             for name, tensor in objective.state_dict().items()
@@ -78,6 +78,9 @@ def agree() -> Callable[[Objective, Tensor, dict[str, Tensor], Tensor], None]:
         loss.backward()
         expected.backward()
         for name, parameter in objective.named_parameters():
+            if not parameter.requires_grad:
+                assert parameter.grad is None, name
+                continue
             assert parameter.grad is not None, name
             assert parameter.grad.abs().max() > 1e-6, name
             torch.testing.assert_close(parameter.grad, weights[name].grad, rtol=1e-10, atol=1e-10)
