@@ -82,7 +82,9 @@ class DynACL(ACL):
     def exported(self) -> Exported:
         if self.average is None:
             return super().exported()
+        assert isinstance(self.average, nn.Sequential)
         encoder, projector = self.average
+        assert isinstance(encoder, Encoder)
         return Exported(encoder, ADVERSARIAL, projector=projector)
 
 

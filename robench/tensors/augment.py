@@ -70,10 +70,11 @@ class Augment:
 
     def weaker(self, strength: float) -> "Augment":
         """The same at a ``strength`` in [0, 1]: only the flip stays as it is (DynACL, eq. 3)."""
+        brightness, contrast, saturation, hue = (one * strength for one in self.jitter)
         return replace(
             self,
             crop_scale=(1 - (1 - self.crop_scale[0]) * strength, self.crop_scale[1]),
-            jitter=tuple(one * strength for one in self.jitter),
+            jitter=(brightness, contrast, saturation, hue),
             jitter_probability=self.jitter_probability * strength,
             grayscale=self.grayscale * strength,
         )
