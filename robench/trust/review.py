@@ -101,7 +101,7 @@ def own_flags(one: Evidence) -> frozenset[str]:
         over(counts.get(flags.ZERO_GRADIENTS, 0), right, flags.NO_GRADIENT),
         over(counts.get(flags.UNRESOLVED, 0), n, flags.NO_GRADIENT),
         over(counts.get(flags.CLOSE, 0), n, flags.MOST),
-        over(counts.get(flags.MISSED_MARGIN, 0), n, flags.NO_GRADIENT),
+        over(counts.get(flags.MISSED_MARGIN, 0), n, flags.LED_ASTRAY),
         over(counts.get(flags.STILL, 0), right, flags.MISLED),
         over(counts.get(flags.JAGGED, 0), right, flags.MISLED),
         over(counts.get(flags.MISSED_EASY, 0), n, flags.MISSED),
