@@ -88,7 +88,8 @@ def test_logits_too_close_for_float32_are_masked() -> None:
 SCALES = [10.0**power for power in range(-3, 4)]
 
 
-NETS = ["honest", "untrained 0", "trained 1", "trained 2"]
+TRAINED = ["honest", "trained 1", "trained 2"]
+NETS = [*TRAINED, "untrained 0"]
 SHARP = [PGD(eps=2 / 255), PGD(0.15, "l2"), PGD(0.75, "l2"), PGD(4.0, "l1")]
 
 
@@ -108,6 +109,21 @@ def test_the_scale_of_logits_changes_no_accuracy_without_a_flag(net: str, attack
     assert len(sure) >= 2
     # Of 120 images. An untrained network has close logits also when they are multiplied by 10.
     assert max(sure) - min(sure) <= (6 if net == "untrained 0" else 3)
+
+
+@pytest.mark.parametrize(
+    ("net", "n"),
+    [("honest", 24), *(pytest.param(net, 60, marks=pytest.mark.slow) for net in TRAINED)],
+)
+@pytest.mark.parametrize("eps", [4.0, 8.0])
+def test_in_l1_pgd_leaves_what_autoattack_leaves(net: str, n: int, eps: float) -> None:
+    """To within 3 images: PGD climbs from one start, AutoAttack from many."""
+    model = honest() if net == "honest" else other(*net.split())[0]
+    pgd, whole = (
+        attempt(model, attack, corners(n)).outcome.right.sum()
+        for attack in (PGD(eps, "l1"), AutoAttack(eps, "l1"))
+    )
+    assert whole <= pgd <= whole + 3
 
 
 def other(kind: str, seed: str) -> tuple[nn.Module, Split]:
