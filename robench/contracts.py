@@ -200,6 +200,15 @@ class Teacher(nn.Module):
             features: Tensor = self.encoder(images)
         return features
 
+    def hand_over(self, student: Encoder) -> None:
+        """Copy the weights to a student. Raises ValueError for one that they do not fit."""
+        try:
+            student.load_state_dict(self.encoder.state_dict())
+        except RuntimeError:
+            raise ValueError(
+                "the teacher's weights do not fit the encoder; scratch=true starts from random ones"
+            ) from None
+
 
 @dataclass(frozen=True)
 class Exported:

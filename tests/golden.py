@@ -160,6 +160,8 @@ OBJECTIVES = (
     "trades",
     "acl",
     *(f"dynacl(variant={variant})" for variant in ("ema", "schedule")),
+    "deacl",
+    "profeat",
 )
 
 

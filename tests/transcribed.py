@@ -152,3 +152,74 @@ def streams(
     )
     attacked, clean = embedded(x, "adversarial."), embedded(both, "clean.")
     return contrast(clean), contrast(attacked), [*clean.chunk(2), *attacked.chunk(2)]
+
+
+def cosine(first: Tensor, second: Tensor) -> Tensor:
+    """The mean over rows."""
+    rows = zip(first, second, strict=True)
+    terms = [(a * b).sum() / ((a**2).sum() * (b**2).sum()).sqrt() for a, b in rows]
+    return torch.stack(terms).mean()
+
+
+def under(prefix: str, weights: Weights, name: str) -> Weights:
+    """The weights that begin with a prefix, under another name."""
+    return {name + n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
+
+
+def deacl(
+    weights: Weights,
+    images: Tensor,
+    generator: Generator,
+    *,
+    beta: float,
+    eps: float,
+    step_size: float,
+    steps: int,
+) -> Tensor:
+    """DeACL, solo/methods/mocov2_distillation_AT.py:200-326."""
+    taught = features(under("teacher.encoder.", weights, "encoder."), images, running=True)
+    x = climbed(
+        lambda x: -cosine(features(weights, x, running=True), taught),
+        images,
+        uniform(images, eps, generator),
+        eps,
+        step_size,
+        steps,
+    )
+    clean, moved = features(weights, torch.cat([images, x])).chunk(2)
+    return -cosine(clean, taught) - beta * cosine(moved, clean)
+
+
+def profeat(
+    weights: Weights,
+    weak: Tensor,
+    strong: Tensor,
+    generator: Generator,
+    *,
+    beta: float,
+    weight: float,
+    eps: float,
+    step_size: float,
+    steps: int,
+) -> Tensor:
+    """ProFeAT, pretraining.py:125-193; the teacher sees the weak view, the student the strong one.
+
+    The running statistics are those after the student has seen it.
+    """
+    taught = features(under("teacher.encoder.", weights, "encoder."), weak, running=True)
+
+    def shared(x: Tensor) -> Tensor:
+        hidden = x @ weights["shared.0.weight"].T + weights["shared.0.bias"]
+        return hidden.clamp(min=0) @ weights["shared.2.weight"].T + weights["shared.2.bias"]
+
+    clean = features(weights, strong)
+
+    def climbs(x: Tensor) -> Tensor:
+        moved = features(weights, x, running=True)
+        return -cosine(moved, clean.detach()) - cosine(shared(moved), shared(taught))
+
+    start = uniform(strong, eps, generator)
+    moved = features(weights, climbed(climbs, strong, start, eps, step_size, steps))
+    near = (1 - weight) * cosine(taught, clean) + weight * cosine(shared(taught), shared(clean))
+    still = (1 - weight) * cosine(moved, clean) + weight * cosine(shared(moved), shared(clean))
+    return -near - beta * still

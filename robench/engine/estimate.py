@@ -58,6 +58,10 @@ def missing(bench: Bench, evaluations: Sequence[Evaluation], limit: int | None) 
 def overview(bench: Bench, evaluations: Sequence[Evaluation], left: Sequence[Question]) -> str:
     """The plan in one line: how much there is, and how much of it is ``left`` to compute."""
     sources = {one.probing.source for one in evaluations}
+    asked = list(sources)
+    while asked:  # teachers, and theirs
+        asked = [one.teacher for one in asked if isinstance(one, Pretraining) and one.teacher]
+        sources.update(asked)
     cells = len([one for one in left if isinstance(one, Evaluation)])
     return (
         f"{_some(len(evaluations), 'cell')}: {len(evaluations) - cells} cached, "

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor
 
-from robench.contracts import Batch, Encoder, Objective
+from robench.contracts import Batch, Encoder, Exported, Objective
 from robench.objectives.plain import CLAE_INSTANCE, CLAE_SIMCLR
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Linf
@@ -72,6 +72,9 @@ class CLAE(Objective):
         with through_branch(self.encoder, ADVERSARIAL):
             adversary = self._embed(self.adversary(first))
         return loss + self.alpha * self.contrast(anchor, adversary, self.temperature)
+
+    def exported(self) -> Exported:
+        return Exported(self.encoder, projector=self.projector)
 
     def adversary(self, views: Tensor) -> Tensor:
         """One step up the loss of the views [B, 3, H, W] against themselves, in the branch in use.

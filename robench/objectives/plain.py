@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from robench.contracts import Batch, Encoder, Objective
+from robench.contracts import Batch, Encoder, Exported, Objective
 from robench.grid.recipe import Recipe
 from robench.objectives.rocl import RoCL
 from robench.tensors.learners import LEARNERS, learner
@@ -76,3 +76,6 @@ class Plain(Objective):
         else:
             first, second = (self.projector(self.encoder(view)) for view in views)
         return self.contrast(first, second, self.temperature)
+
+    def exported(self) -> Exported:
+        return Exported(self.encoder, projector=self.projector)

@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor, nn
 
-from robench.contracts import Batch, Encoder, Objective
+from robench.contracts import Batch, Encoder, Exported, Objective
 from robench.grid.recipe import Recipe
 from robench.tensors.ascend import ascend
 from robench.tensors.balls import Linf
@@ -75,6 +75,9 @@ class RoCL(Objective):
         adversary = self.adversary(first, second, batch.generator)
         regulariser = self._contrast([adversary, second]) / self.lamda
         return self._contrast([first, second, adversary]) + regulariser
+
+    def exported(self) -> Exported:
+        return Exported(self.encoder, projector=self.projector)
 
     def adversary(self, views: Tensor, targets: Tensor, generator: Generator) -> Tensor:
         """Views [B, 3, H, W] pushed away from their targets by PGD on NT-Xent, within the ball."""

@@ -67,6 +67,12 @@ def _similarities(joined: Tensor, temperature: float, stop_gradient: bool) -> Te
     return (embeddings @ others.T / temperature).fill_diagonal_(-torch.inf)
 
 
+def mean_cosine(first: Tensor, second: Tensor) -> Tensor:
+    """The mean cosine between the rows of two matrices [N, D]."""
+    with torch.autocast(first.device.type, enabled=False):
+        return (_unit(first) * _unit(second)).sum(1).mean()
+
+
 def unit_length(embeddings: Tensor) -> Tensor:
     """Embeddings [N, D] scaled to length 1, whatever theirs is; only zero stays zero."""
     # The smallest length whose square does not vanish.
