@@ -209,8 +209,11 @@ def profeat(
     taught = features(under("teacher.encoder.", weights, "encoder."), weak, running=True)
 
     def shared(x: Tensor) -> Tensor:
-        hidden = x @ weights["shared.0.weight"].T + weights["shared.0.bias"]
-        return hidden.clamp(min=0) @ weights["shared.2.weight"].T + weights["shared.2.bias"]
+        hidden = x @ weights["teacher.projector.0.weight"].T + weights["teacher.projector.0.bias"]
+        return (
+            hidden.clamp(min=0) @ weights["teacher.projector.2.weight"].T
+            + weights["teacher.projector.2.bias"]
+        )
 
     clean = features(weights, strong)
 

@@ -53,7 +53,7 @@ class ProFeAT(Objective):
             raise ValueError(f"beta={beta} must not be negative, and weight={weight} in [0, 1]")
         if teacher.projector is None:
             raise ValueError("its teacher needs a projector, as an encoder trained here has")
-        self.encoder, self.teacher, self.shared = encoder, teacher, teacher.projector
+        self.encoder, self.teacher = encoder, teacher
         if not scratch:
             teacher.hand_over(encoder)
         self.beta, self.weight, self.climb = beta, weight, Climb(eps, step_size, steps)
@@ -77,6 +77,13 @@ class ProFeAT(Objective):
             return -mean_cosine(moved, clean) - mean_cosine(self.shared(moved), target)
 
         return self.climb(loss, views, generator)
+
+    def shared(self, features: Tensor) -> Tensor:
+        """What the teacher's projector makes of features [B, D]."""
+        projector = self.teacher.projector
+        assert projector is not None
+        embeddings: Tensor = projector(features)
+        return embeddings
 
     def _apart(self, first: Tensor, second: Tensor) -> Tensor:
         projected = mean_cosine(self.shared(first), self.shared(second))
