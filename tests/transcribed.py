@@ -208,12 +208,11 @@ def profeat(
     """
     taught = features(under("teacher.encoder.", weights, "encoder."), weak, running=True)
 
+    projector = under("teacher.projector.", weights, "")
+
     def shared(x: Tensor) -> Tensor:
-        hidden = x @ weights["teacher.projector.0.weight"].T + weights["teacher.projector.0.bias"]
-        return (
-            hidden.clamp(min=0) @ weights["teacher.projector.2.weight"].T
-            + weights["teacher.projector.2.bias"]
-        )
+        hidden = (x @ projector["0.weight"].T + projector["0.bias"]).clamp(min=0)
+        return hidden @ projector["2.weight"].T + projector["2.bias"]
 
     clean = features(weights, strong)
 
