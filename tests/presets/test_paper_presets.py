@@ -210,11 +210,11 @@ def test_a_wheel_has_the_tables_and_values() -> None:
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     packaged = settings["tool"]["setuptools"]["package-data"].items()
     folders = {root / package.replace(".", "/"): patterns for package, patterns in packaged}
-    found = [
+    found = {
         file for folder, those in folders.items() for one in those for file in folder.glob(one)
-    ]
+    }
     data = [f for kind in ("toml", "csv", "json") for f in (root / "robench").rglob(f"*.{kind}")]
-    assert sorted(found) == sorted(data)
+    assert found > set(data)  # and py.typed
     assert len(data) > 4
 
 
