@@ -22,8 +22,8 @@ from robench.engine.progress import bar
 from robench.engine.reporting import (
     Report,
     answer,
+    compared,
     latest,
-    left_out,
     scales,
     size,
     stored,
@@ -286,8 +286,7 @@ def compare(
         names = [*map(str, specs("attacks", worst_case))]
         results += worst_cases(results, names, catalog.attack)
     made = comparing.compare(results, a, b, partial(size, known), order)
-    if line := left_out(made):
-        say(line)
+    say(compared(made))
     return made
 
 

@@ -169,13 +169,12 @@ def latest(known: Known) -> list[Result]:
     return reported
 
 
-def left_out(done: Comparison) -> str:
-    """The cells that a comparison leaves out, in a line; "" where it uses all."""
+def compared(done: Comparison) -> str:
+    """The cells of a comparison, when they were made, and those that it leaves out, in a line."""
     counts = zip(done.left_out, (done.a, done.b), strict=True)
     left = " and ".join(f"{count} of {method}" for count, method in counts if count)
-    pairs = sum(len(row.seeds) for row in done.rows)
     why = "without a partner, or with the place of a later one"
-    return f"compared {pairs} pairs of cells; left out {left}, {why}" if left else ""
+    return f"compared {made(done.cells)}" + (f"; left out {left}, {why}" if left else "")
 
 
 def scales(results: Sequence[Result], known: Known) -> str:

@@ -9,9 +9,10 @@ from statistics import median
 from typing import NamedTuple
 
 from robench.grid.records import Labels, Result
+from robench.report.names import NORMS, proper
 from robench.report.ranking import Seeds, rank_column
 from robench.report.results import Order, radius
-from robench.report.table import Note, Row, Table, attack_names, images_of, number
+from robench.report.table import Note, Row, Table, attack_heads, attack_names, images_of, number
 from robench.trust.statistics import wilson
 
 
@@ -48,7 +49,7 @@ def pivot(results: Iterable[Result], *, scale: str, order: Order | None = None) 
     shown = [
         one for one in _HEADINGS if one == "method" or len({n[one] for n in named.values()}) > 1
     ]
-    alike = [f"{one} {named[lines[0]][one]}" for one in _HEADINGS if one not in shown]
+    alike = {one: named[lines[0]][one] for one in _HEADINGS if one not in shown}
     groups = []
     for _, of_pair in groupby(lines, key=lambda line: (line.domain, line.target)):
         group = list(of_pair)
@@ -64,12 +65,14 @@ def pivot(results: Iterable[Result], *, scale: str, order: Order | None = None) 
             for line in group
         )
         groups.append(tuple(rows))
-    names = [
-        f"{name} (n = {column.n})" if column.n else name
-        for name, column in zip(attack_names(one[:3] for one in columns), columns, strict=True)
-    ]
+    heads = attack_heads(one[:3] for one in columns)
+    sizes_said = [f" (n = {column.n})" if column.n else "" for column in columns]
     table = Table(
-        _caption(places.values(), alike, scale), tuple(shown), tuple(names), tuple(groups)
+        _caption(places.values(), alike, scale),
+        tuple(shown),
+        tuple((ball or name) + n for (name, ball), n in zip(heads, sizes_said, strict=True)),
+        tuple(groups),
+        above=tuple(name if ball else "" for name, ball in heads),
     )
     notes = (*_fewer_seeds(places), *_controls(places, lines, table))
     return dataclasses.replace(table, notes=tuple(Note("", note) for note in notes))
@@ -80,14 +83,17 @@ _HEADINGS = ("source → target", "method", "encoder", "probe")
 
 def _names(line: Labels) -> dict[str, str]:
     values = (f"{line.source} → {line.target}", line.method, line.encoder, line.probe)
-    return dict(zip(_HEADINGS, values, strict=True))
+    return dict(zip(_HEADINGS, map(proper, values), strict=True))
 
 
 # --- words around the numbers
 
 
-def _caption(places: Collection[Seeds], alike: Sequence[str], scale: str) -> str:
-    """The measurement, its spread or intervals, what is ``alike`` in all rows, and the scale."""
+def _caption(places: Collection[Seeds], alike: Mapping[str, str], scale: str) -> str:
+    """The measurement, on what, its spread or intervals, and the scale.
+
+    ``alike`` are the headings of what is the same in all rows, with its name.
+    """
     results = [result for seeds in places for result in seeds.values()]
     seeds = sorted({result.seed for result in results})
     over = f"seed {', '.join(map(str, seeds))}"
@@ -97,14 +103,20 @@ def _caption(places: Collection[Seeds], alike: Sequence[str], scale: str) -> str
         wilson(one.correct, one.n) for own in places for one in own.values() if len(own) == 1
     ]
     half = [50 * (interval.high - interval.low) for interval in intervals]
-    same = ", ".join(alike).replace(_HEADINGS[0], "data")
+    norms = {one.norm for one in results} - {""}
+    ball = f"radius ε in {NORMS.get(*norms, *norms)}" if len(norms) == 1 else "norm and radius ε"
+    of = [f"{name} probe" if one == "probe" else name for one, name in alike.items()]
     sentences = [
-        f"Accuracy (%) on {images_of(results)} test images, {over}",
+        f"Clean{' and robust' * bool(norms)} accuracy (%): "
+        + ", ".join([*of, f"{images_of(results)} test images", over]),
+        f"Columns are attacks with their {ball}" if norms else "",
+        ""
+        if _HEADINGS[0] in alike
+        else "A → B: encoder trained on A, probe fitted and attacked on B",
         f"95% Wilson intervals of numbers of one seed: half width {median(half):.1f} points "
         f"(median), at most {max(half):.1f}"
         if half
         else "",
-        same[:1].upper() + same[1:],
         f"Scale: {scale}",
     ]
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
@@ -116,7 +128,7 @@ def _fewer_seeds(places: Places) -> Iterator[str]:
     fewer = defaultdict[tuple[int, ...], dict[str, None]](dict)
     for (line, _), seeds in sorted(places.items(), key=lambda place: sorted(place[1])):
         if len(seeds) < len(every):
-            fewer[tuple(sorted(seeds))][line.method] = None
+            fewer[tuple(sorted(seeds))][proper(line.method)] = None
     if fewer:
         numbers = (f"{', '.join(map(str, own))}: {', '.join(sorted(fewer[own]))}" for own in fewer)
         yield f"Some numbers are of fewer seeds ({'; '.join(numbers)})."

@@ -18,7 +18,7 @@ from robench.trust.statistics import exact_mcnemar, holm, on_same_images
 SIGNIFICANT = 0.05
 TEST = (
     "exact McNemar test on the same images, an image with all its seeds, two-sided, with Holm's "
-    "correction for all pairs of rows in the column, at 5%"
+    "correction for all pairs of rows in the column of which either has an image right, at 5%"
 )
 
 Seeds = Mapping[int, Result]
@@ -68,13 +68,21 @@ def paired(a: Seeds, b: Seeds) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bo
 
 
 def p_value(a: Seeds, b: Seeds) -> float | None:
-    """The p of McNemar's exact test, uncorrected; None where a and b share no seed or image."""
+    """The p of McNemar's exact test, uncorrected; None where neither has an image right.
+
+    That is also where they share no seed or image.
+    """
     ours, theirs = paired(a, b)
-    return exact_mcnemar(ours.sum(axis=0) - theirs.sum(axis=0)) if ours.size else None
+    if not (ours.any() or theirs.any()):
+        return None
+    return exact_mcnemar(ours.sum(axis=0) - theirs.sum(axis=0))
 
 
 def corrected(column: Mapping[R, Seeds]) -> dict[frozenset[R], float]:
-    """The p of each pair of a column's rows that share images, after Holm's correction."""
+    """The p of each pair of a column's rows, after Holm's correction.
+
+    Pairs of which neither has an image right could not differ, and are left out of it.
+    """
     found = {frozenset((a, b)): p_value(column[a], column[b]) for a, b in combinations(column, 2)}
     tested = {pair: p for pair, p in found.items() if p is not None}
     return dict(zip(tested, holm(list(tested.values())), strict=True))
@@ -88,6 +96,8 @@ def accuracy(seeds: Collection[Result]) -> Fraction:
 def rank_column(column: Mapping[R, Seeds]) -> dict[R, Standing]:
     """The standing of each row without a doubt on any seed, where there are two or more.
 
+    There is none where all of them are 0.
+
     The best is the highest mean over seeds, and tied is what is not distinguished from it. Where
     all means are equal, all are tied.
     """
@@ -96,7 +106,7 @@ def rank_column(column: Mapping[R, Seeds]) -> dict[R, Standing]:
         for row, seeds in column.items()
         if not any(doubts(result.flags) for result in seeds.values())
     }
-    if len(rivals) < 2:
+    if len(rivals) < 2 or not any(rivals.values()):
         return {}
     p_values = corrected(column)
     top = max(rivals.values())

@@ -6,16 +6,18 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from html import escape as as_html
-from itertools import chain
+from itertools import chain, groupby
+from typing import Literal
 
 import pandas as pd
 
 from robench.report.ranking import Rank
-from robench.report.table import TIED, Entry, Note, Number, Table
+from robench.report.table import TIED, Entry, Number, Row, Table
 
 MISSING = "–"
-WIDTH = 120
+WIDTH = 100
 """The widest a table is on a terminal, in characters."""
 
 _LATEX = str.maketrans(
@@ -73,44 +75,58 @@ def markdown(table: Table) -> str:
         form = "**{}**".format, "<sup>{}</sup>".format, "<sub>{}</sub>".format
         return _show(entry, table, markdown_escape, *form)
 
-    heads = [markdown_escape(head) for head in (*table.names, *table.columns)]
+    heads = [markdown_escape(head) for head in (*table.names, *table.headings)]
     rules = [*("---" for _ in table.names), *("---:" for _ in table.columns)]
     rows = [[*map(markdown_escape, row.names), *map(show, row.entries)] for row in table.rows]
     lines = [f"| {' | '.join(fields)} |" for fields in (heads, rules, *rows)]
     notes = [
         (f"<sup>{note.mark}</sup> " if note.mark else "") + markdown_escape(note.text)
-        for note in table.footnotes
+        for note in table.footnotes()
     ]
     blocks = [markdown_escape(table.caption), "\n".join(lines), *notes]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def latex(table: Table) -> str:
-    r"""A ``table`` float that needs ``\usepackage{booktabs}``, with its notes in it."""
+    """A ``table`` float that needs the packages booktabs and multirow, with its notes in it."""
+    names = len(table.names)
 
     def show(entry: Entry) -> str:
-        form = (r"\textbf{{{}}}", r"\textsuperscript{{{}}}", r"\textsubscript{{{}}}")
-        return _show(entry, table, latex_escape, *(text.format for text in form))
+        raised = r"\rlap{{\textsuperscript{{{}}}}}".format  # so that digits stay aligned
+        return _show(entry, table, latex_escape, r"\textbf{{{}}}".format, raised, "".format)
 
     def line(fields: Iterable[str]) -> str:
         return " & ".join(fields) + r" \\"
 
-    groups = [
-        "\n".join(line([*map(latex_escape, row.names), *map(show, row.entries)]) for row in group)
-        for group in table.groups
-    ]
+    above, rules = [""] * names, ""
+    for head, columns in groupby(range(len(table.above)), table.above.__getitem__):
+        several = [*columns]
+        above.append(rf"\multicolumn{{{len(several)}}}{{c}}{{{latex_escape(head)}}}")
+        if head:
+            rules += rf"\cmidrule(lr){{{names + several[0] + 1}-{names + several[-1] + 1}}}"
+    groups = []
+    for group in table.groups:
+        firsts = [row.names[0] for row in group]
+        spans = len(group) > 1 and names > 1 and len(set(firsts)) == 1
+        lines = [[*map(latex_escape, row.names), *map(show, row.entries)] for row in group]
+        if spans:
+            lines[0][0] = rf"\multirow{{{len(group)}}}{{*}}{{{lines[0][0]}}}"
+            for later in lines[1:]:
+                later[0] = ""
+        groups.append("\n".join(map(line, lines)))
     notes = "; ".join(
         (rf"\textsuperscript{{{latex_escape(note.mark)}}}~" if note.mark else "")
         + latex_escape(note.text)
-        for note in table.footnotes
+        for note in table.footnotes()
     )
     lines = [
-        r"% \usepackage{booktabs}",
+        r"% \usepackage{booktabs,multirow}",
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{latex_escape(table.caption)}}}",
-        rf"\begin{{tabular}}{{{'l' * len(table.names)}{'r' * len(table.columns)}}}",
+        rf"\begin{{tabular}}{{{'l' * names}{'r' * len(table.columns)}}}",
         r"\toprule",
+        *([line(above), rules] if rules else []),
         line(map(latex_escape, (*table.names, *table.columns))),
         r"\midrule",
         "\n\\midrule\n".join(groups),
@@ -166,7 +182,9 @@ def comma_separated(table: Table) -> str:
         value = value if entry.least is None else f"{entry.least:z.1f} to {value}"
         return [value, *[sd] * spread, "; ".join(filter(None, marks))]
 
-    heads = [head + ending for head in table.columns for ending in ("", *[" sd"] * spread, " mark")]
+    heads = [
+        head + ending for head in table.headings for ending in ("", *[" sd"] * spread, " mark")
+    ]
     rows = [[*row.names, *chain(*map(fields, row.entries))] for row in table.rows]
     text = io.StringIO()
     for line in ([*table.names, *heads], *rows):
@@ -190,7 +208,8 @@ def shown(table: Table) -> str:
 def terminal(table: Table, width: int) -> str:
     """A box of at most ``width`` characters across.
 
-    Columns that do not fit beside each other follow below, under the same names.
+    A name that all rows of a group share stands above them. Columns that do not fit beside each
+    other follow below, under the same names.
     """
     from rich import box
     from rich.console import Console
@@ -200,43 +219,67 @@ def terminal(table: Table, width: int) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=True)
     console.print(Text(one_line(table.caption)), end="\n\n")
+    table = _under_headings(table)
     for block in _blocks(table, width):
         grid = Grid(box=box.ROUNDED)
         for name in table.names:
             grid.add_column(Text(one_line(name)), vertical="bottom", overflow="fold")
         for column, needed in block.items():
-            heading = Text(one_line(table.columns[column]), justify="right")
-            grid.add_column(heading, justify="right", vertical="bottom", width=needed)
+            words = any(_is_words(_plain(row.entries[column], table)) for row in table.rows)
+            justify: Literal["left", "right"] = "left" if words else "right"
+            heading = Text(one_line(table.headings[column]), justify=justify)
+            grid.add_column(heading, justify=justify, vertical="bottom", width=needed)
         for group in table.groups:
             for row in group:
-                names = [Text(one_line(name)) for name in row.names]
+                names = map(Text, row.names)
                 entries = [Text(_plain(row.entries[column], table)) for column in block]
                 grid.add_row(*names, *entries, end_section=row is group[-1])
         console.print(grid, end="\n\n")
-    best = any(_rank(number) is Rank.BEST for number in table.numbers)
-    for note in [*[Note("*", "best of its column")] * best, *table.footnotes]:
+    for note in table.footnotes("*"):
         console.print(Text((f"({note.mark}) " if note.mark else "") + one_line(note.text)))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _under_headings(table: Table) -> Table:
+    """The same, with the first name in a line above its group, where all rows of each share it."""
+    groups = [
+        [Row(tuple(map(one_line, row.names)), row.entries) for row in own] for own in table.groups
+    ]
+    names = table.names
+    if len(names) > 1 and all(len({row.names[0] for row in own}) == 1 for own in groups):
+        blank, names = ("",) * len(table.columns), names[1:]
+        groups = [
+            [
+                Row((own[0].names[0], *[""] * (len(names) - 1)), blank),
+                *(Row((f"  {row.names[1]}", *row.names[2:]), row.entries) for row in own),
+            ]
+            for own in groups
+        ]
+    return replace(table, names=names, groups=tuple(map(tuple, groups)))
 
 
 def _blocks(table: Table, width: int) -> list[dict[int, int]]:
     """The columns and the width of each, in as many blocks as keep within ``width``.
 
-    An entry is never broken; a long heading is, between words.
+    An entry is never broken; a heading is, between words.
     """
     names = zip(table.names, *(row.names for row in table.rows), strict=True)
     left = width - 1 - sum(3 + min(24, max(map(len, column))) for column in names)
     blocks: list[dict[int, int]] = []
     used = left
-    for column, head in enumerate(map(one_line, table.columns)):
-        entries = (len(_plain(row.entries[column], table)) for row in table.rows)
-        needed = max([min(len(head), 16), *map(len, head.split()), *entries])
+    for column, head in enumerate(map(one_line, table.headings)):
+        entries = [_plain(row.entries[column], table) for row in table.rows]
+        needed = max(map(len, [*head.split(), *entries]))
         if used + 3 + needed > left:
             blocks.append({})
             used = 0
         blocks[-1][column] = needed
         used += 3 + needed
     return blocks
+
+
+def _is_words(entry: str) -> bool:
+    return entry[:1].isalpha()
 
 
 def _plain(entry: Entry, table: Table) -> str:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from robench.grid.records import Result
+from robench.report.names import NORMS, proper
 from robench.report.ranking import TEST, Rank, Standing
 from robench.report.results import natural
 from robench.trust.bounds import accuracy_bound
@@ -60,7 +61,8 @@ class Note(NamedTuple):
 class Table:
     """Rows in groups, with a caption above and notes below.
 
-    ``names`` are the headings of text, ``columns`` those of numbers.
+    ``names`` are the headings of text, ``columns`` those of numbers; where ``above`` is given, its
+    text stands above each column, once for neighbours that share it.
     """
 
     caption: str
@@ -68,6 +70,13 @@ class Table:
     columns: tuple[str, ...]
     groups: tuple[tuple[Row, ...], ...]
     notes: tuple[Note, ...] = ()
+    above: tuple[str, ...] = ()
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """The headings of numbers, each in one line."""
+        above = self.above or [""] * len(self.columns)
+        return tuple(" ".join(filter(None, two)) for two in zip(above, self.columns, strict=True))
 
     @property
     def rows(self) -> list[Row]:
@@ -89,20 +98,25 @@ class Table:
         letters = dict(zip(marked, string.ascii_letters, strict=False))
         return {flag: "" for flag in flags if flag in common} | letters
 
-    @property
-    def footnotes(self) -> list[Note]:
-        """The notes, the meaning of ranks where there are any, and that of each flag."""
+    def footnotes(self, best: str = "Bold") -> list[Note]:
+        """The notes, the meaning of ranks where there are any, and that of each flag.
+
+        ``best`` is how the best number is marked.
+        """
         standings = [one.standing for one in self.numbers if one.standing]
-        tied = [Note(TIED, "tied with the best of its column")] * any(
-            one.rank is Rank.TIED for one in standings
-        )
-        ranks = [Note("#", "the ranks that it may have in its column")] * any(map(str, standings))
-        test = [Note("", f"Numbers differ by the {TEST}.")] * bool(standings)
+        ranks = {one.rank for one in standings}
+        marks = [
+            f"{best}: best of its column" if Rank.BEST in ranks else "",
+            f"{TIED}: tied with the best" if Rank.TIED in ranks else "",
+            "#: the ranks that it may have" if any(map(str, standings)) else "",
+        ]
+        said = "; ".join(filter(None, marks))
+        test = [Note("", f"{said} ({TEST}).")] * bool(said)
         flags = [
             Note(letter, explain(flag) if letter else f"All numbers {explain(flag)}")
             for flag, letter in self.letters.items()
         ]
-        return [*self.notes, *tied, *ranks, *test, *flags]
+        return [*self.notes, *test, *flags]
 
 
 def number(seeds: Collection[Result], standing: Standing | None = None, mark: str = "") -> Number:
@@ -132,13 +146,18 @@ def flags_of(results: Iterable[Result]) -> tuple[str, ...]:
 
 
 def attack_names(attacks: Iterable[tuple[str, str, str]]) -> list[str]:
-    """A heading for each (attack, norm, eps): ``pgd 8/255``, or ``pgd l2 0.5`` with the norm.
+    """A heading for each (attack, norm, eps), as of `attack_heads`, in one line."""
+    return [" ".join(filter(None, two)) for two in attack_heads(attacks)]
 
-    The norm stands only where not all are linf.
+
+def attack_heads(attacks: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """The attack of each (attack, norm, eps), and its ball: ("PGD-20", "8/255").
+
+    The norm stands only where not all are linf: ("PGD-20", "L2 0.5").
     """
     attacks = list(attacks)
     with_norm = not {norm for _, norm, _ in attacks} <= {"", "linf"}
     return [
-        " ".join(word for word in (attack, norm if with_norm else "", eps) if word)
+        (proper(attack), f"{NORMS.get(norm, norm)} {eps}".strip() if with_norm else eps)
         for attack, norm, eps in attacks
     ]

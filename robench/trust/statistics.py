@@ -102,14 +102,33 @@ def exact_mcnemar(differences: npt.NDArray[np.int64]) -> float:
     exactly. With one seed that is McNemar's exact test; pooling the answers of several seeds would
     instead count an image that is easy for one method as often as there are seeds.
     """
+    sums, chances = _null(differences)
+    return min(1.0, float(chances[np.abs(sums) >= abs(int(differences.sum()))].sum()))
+
+
+def smallest_significant(differences: npt.NDArray[np.int64], level: float) -> int:
+    """The smallest sum of differences that `exact_mcnemar` finds at a ``level``, their sizes given.
+
+    Where not even equal signs on all of them are enough, it is the smallest of any images: as many
+    of size 1 as make ``2 / 2**images`` at most ``level``.
+    """
+    sums, chances = _null(differences)
+    beyond = 2 * np.cumsum(chances[::-1])[::-1]  # the p of each positive sum
+    found = sums[(sums > 0) & (chances > 0) & (beyond <= level)]
+    return int(found[0]) if found.size else math.ceil(math.log2(2 / level))
+
+
+def _null(
+    differences: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The sums, in order, that the differences may have with other signs, and their chances."""
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     chances = np.ones(1)
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
         coins = np.zeros(size * count + 1)
         coins[::size] = _heads(count)
         chances = np.convolve(chances, coins)
-    sums = 2 * np.arange(len(chances)) - (len(chances) - 1)
-    return min(1.0, float(chances[np.abs(sums) >= abs(int(differences.sum()))].sum()))
+    return 2 * np.arange(len(chances)) - (len(chances) - 1), chances
 
 
 def _heads(tosses: int) -> list[float]:

@@ -15,6 +15,10 @@ A = [1, 1, 1, 1, 0, 0, 1, 0]
 B = [1, 0, 0, 1, 0, 1, 0, 0]
 
 
+def right(n, *wrong):
+    return ~np.isin(np.arange(n), wrong)
+
+
 def by_epochs(result):
     return Scale(f"{result.cell.evaluation.probing.pretraining.recipe.epochs} epochs", "")
 
@@ -106,9 +110,50 @@ def test_holm_runs_over_all_pairs_of_a_column_of_the_table():
     made = compared(planted(much), planted(less, "rocl"), *others, planted(less, "clae"))
     assert [row.question.attack for row in made.rows] == ["pgd", "square"]
     assert [row.p for row in made.rows] == pytest.approx([2 / 1024, 10 / 16])
-    assert [row.p_holm for row in made.rows] == pytest.approx([6 / 1024, 10 / 16])
+    # Two pairs: rocl and clae have no image right under PGD, and could not differ.
+    assert [row.p_holm for row in made.rows] == pytest.approx([4 / 1024, 10 / 16])
     longer = planted(less, "clae", epochs=7)  # in another table
     assert compared(planted(much), planted(less, "rocl"), longer).rows[0].p_holm == 2 / 1024
+
+
+def test_what_neither_has_right_has_no_row_and_is_said():
+    none = [planted(0.0, method, attack=SQUARE) for method in ("plain", "rocl")]
+    made = compared(planted(A), planted(B, "rocl"), *none)
+    assert [row.question.attack for row in made.rows] == ["pgd"]
+    assert (len(made.cells), made.left_out) == (4, (0, 0))
+    assert table(made).notes[0].text == (
+        "Left out: 1 row in which neither method has a single image right (Square 8/255)."
+    )
+    with pytest.raises(SpecError, match="neither plain nor rocl has a single image right"):
+        compared(*none)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shows", "verdict"),
+    [
+        (right(100, 0), right(100, *range(8)), 7, "SimCLR better"),
+        (right(100, *range(8)), right(100, 0), 7, "RoCL better"),
+        (right(100, 0, 1, 2, 3, 4), right(100), 6, "too few images to tell"),
+        (right(100, 0, 1, 2), right(100, 3, 4, 5), 6, "no difference found"),
+        (right(4), right(4, 0), None, "too few images to tell"),
+    ],
+)
+def test_verdicts_are_in_words_with_the_smallest_difference_that_could_show(
+    ours, theirs, shows, verdict
+):
+    made = compared(planted(ours), planted(theirs, "rocl"))
+    *_, shown, words = table(made).rows[0].entries
+    assert (shown, words) == (None if shows is None else f"{shows:.1f}", verdict)
+    (typed,) = frame(made)["verdict"]
+    assert typed == verdict.replace("SimCLR", "plain").replace("RoCL", "rocl")
+
+
+def test_an_interval_without_0_that_the_correction_does_not_bear_out_takes_more_images():
+    # 3 against 13 has p = 0.021, 2 against 14 has 0.004, and there are three pairs.
+    ours, theirs = right(100, *range(3)), right(100, *range(3, 16))
+    (row,) = compared(planted(ours), planted(theirs, "rocl"), planted(theirs, "clae")).rows
+    assert (row.interval.low > 0, row.p_holm > 0.05, row.shows) == (True, True, 12)
+    assert row.verdict.value == "too few images to tell"
 
 
 def test_rows_are_in_the_order_asked():

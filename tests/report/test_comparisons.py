@@ -54,15 +54,16 @@ def cells(done: Done) -> dict[str, dict[str, str]]:
 def test_the_table_says_what_its_numbers_are() -> None:
     store_in(Path(), grid())
     done = compare(*PAIR)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.err) == (0, "robench: compared 18 cells, made 2026-01-01\n")
     assert done.out.startswith(
-        "plain against rocl(steps=10): accuracy (%) on the same test images. Throughout: data "
-        "shapes10 → shapes10, encoder resnet8, probe linear, seeds 0,1,2, images 400, scale 1 epoch"
-        " of all images (fp32)"
+        "SimCLR against RoCL (steps=10): accuracy (%) on the same test images. Throughout: data "
+        "Shapes-10 → Shapes-10, encoder ResNet-8, probe linear, seeds 0,1,2, images 400, scale 1 "
+        "epoch of all images (fp32)"
     )
-    assert list(cells(done)) == ["clean", "pgd 8/255", "square 8/255"]
-    assert "±" in cells(done)["pgd 8/255"]["plain"]
-    assert "p (Holm)" in cells(done)["clean"]
+    assert list(cells(done)) == ["clean", "PGD-20 8/255", "Square 8/255"]
+    assert "±" in cells(done)["PGD-20 8/255"]["SimCLR"]
+    verdicts = [row["verdict"] for row in cells(done).values()]
+    assert verdicts == ["SimCLR better", "RoCL better", "RoCL better"]
     assert "9,999 resamples" in done.out
     assert "Holm's correction for all pairs of rows in the column" in done.out
 
@@ -99,8 +100,8 @@ def test_cells_without_partner_are_counted_on_standard_error() -> None:
     store_in(Path(), [*grid(), planted(right(0.3, 0), seed=9)])
     done = compare(*PAIR)
     assert done.err == (
-        "robench: compared 9 pairs of cells; left out 1 of plain, without a partner, or with the "
-        "place of a later one\n"
+        "robench: compared 18 cells, made 2026-01-01; left out 1 of plain, without a partner, or "
+        "with the place of a later one\n"
     )
 
 
@@ -142,8 +143,8 @@ def test_the_worst_case_is_a_column_of_the_table() -> None:
     done = robench("worst-case", "pgd,square", *OUT)
     assert done.code == 0
     assert done.err.startswith("robench: reported 18 cells, made 2026-01-01, at 1 epoch of all")
-    assert list(cells(done)["plain"])[:2] == ["method", "clean"]
-    shown = cells(done)["plain"]["worst of pgd, square 8/255"]
+    assert list(cells(done)["SimCLR"])[:2] == ["method", "clean"]
+    shown = cells(done)["SimCLR"]["worst of PGD-20, Square 8/255"]
     pairs = [stored[3 * seed + 1 : 3 * seed + 3] for seed in range(3)]
     right_twice = [[one.outcome.prediction == one.outcome.label for one in pair] for pair in pairs]
     both = [np.mean(a & b) for a, b in right_twice]
@@ -158,4 +159,4 @@ def test_methods_are_compared_at_their_worst_and_a_scale_has_a_row_of_its_own() 
     done = compare(*PAIR, "--worst-case", "pgd,square")
     assert done.code == 0
     assert "| 7 epochs of" in done.out
-    assert "| worst of pgd, square 8/255 |" in done.out
+    assert "| worst of PGD-20, Square 8/255 |" in done.out

@@ -32,25 +32,27 @@ def spread():
 
 def test_markdown_shows_every_number_and_name(table, spread):
     lines = markdown(table).splitlines()
-    assert "| method | clean | pgd 8/255 |" in lines
+    assert "| method | clean | PGD-20 8/255 |" in lines
     assert r"| a | 50.0<sub>\#2</sub> | – |" in lines
     assert r"| b\_1 &amp; co\|x | **90.0**<sub>\#1</sub> | 80.4<sup>a</sup> |" in lines
     assert "<sup>a</sup> flagged: 50% &lt;odd>" in lines
     assert r"50% of \#1" in lines[0]
-    assert "| plain | 45.0 ± 7.1 |" in markdown(spread)
+    assert "| SimCLR | 45.0 ± 7.1 |" in markdown(spread)
 
 
 def test_latex_shows_every_number_and_name(table, spread):
     text = latex(table)
-    assert r"method & clean & pgd 8/255 \\" in text
-    assert r"a & 50.0\textsubscript{\#2} & -- \\" in text
-    row = r"b\_1 \& co\textbar{}x & \textbf{90.0}\textsubscript{\#1} & 80.4\textsuperscript{a} \\"
+    assert r" & \multicolumn{1}{c}{} & \multicolumn{1}{c}{PGD-20} \\" in text
+    assert r"\cmidrule(lr){3-3}" in text
+    assert r"method & clean & 8/255 \\" in text
+    assert r"a & 50.0 & -- \\" in text
+    row = r"b\_1 \& co\textbar{}x & \textbf{90.0} & 80.4\rlap{\textsuperscript{a}} \\"
     assert row in text
     assert r"\textsuperscript{a}~flagged: 50\% \textless{}odd\textgreater{}" in text
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
         assert text.count(rule) == 1
     assert r"\begin{tabular}{lrr}" in text
-    assert r"plain & 45.0 $\pm$ 7.1 \\" in latex(spread)
+    assert r"SimCLR & 45.0 $\pm$ 7.1 \\" in latex(spread)
     assert latex(pivot(grid(n=20), scale="")).count(r"\midrule") == 4  # between groups
 
 
@@ -58,9 +60,9 @@ def test_ties_are_marked_and_explained():
     correct = np.arange(50) > 2
     table = pivot([clean(correct, "a"), clean(correct | (np.arange(50) == 0), "b")], scale="")
     assert r"| a | 94.0<sup>†</sup> |" in markdown(table)
-    assert "<sup>†</sup> tied with the best of its column" in markdown(table)
-    assert r"a & 94.0\textsuperscript{\dag{}} \\" in latex(table)
-    assert r"\textsuperscript{\dag{}}~tied with the best" in latex(table)
+    assert "†: tied with the best" in markdown(table)
+    assert r"a & 94.0\rlap{\textsuperscript{\dag{}}} \\" in latex(table)
+    assert r"Bold: best of its column; \dag{}: tied" in latex(table)
     boxed = "\n".join(on_terminal(table, 100))
     assert re.search(r"│ a +│ 94\.0 † │", boxed)
     assert re.search(r"│ b +│ +96\.0\* │", boxed)
@@ -72,14 +74,14 @@ def test_csv_has_bare_numbers_and_marks_beside_them(table, spread):
         "method": "a",
         "clean": "50.0",
         "clean mark": "#2",
-        "pgd 8/255": "",
-        "pgd 8/255 mark": "",
+        "PGD-20 8/255": "",
+        "PGD-20 8/255 mark": "",
     }
     assert second["method"] == "b_1 & co|x"
     assert (second["clean"], second["clean mark"]) == ("90.0", "best; #1")
-    assert (second["pgd 8/255"], second["pgd 8/255 mark"]) == ("80.4", "flagged: 50% <odd>")
+    assert (second["PGD-20 8/255"], second["PGD-20 8/255 mark"]) == ("80.4", "flagged: 50% <odd>")
     (row,) = csv.DictReader(io.StringIO(comma_separated(spread)))
-    assert row == {"method": "plain", "clean": "45.0", "clean sd": "7.1", "clean mark": ""}
+    assert row == {"method": "SimCLR", "clean": "45.0", "clean sd": "7.1", "clean mark": ""}
 
 
 def test_a_flag_of_every_number_is_said_once_and_marks_none():
@@ -108,10 +110,13 @@ def test_a_terminal_shows_a_box_that_is_no_wider():
     assert max(map(len, lines)) <= 120
     box = [line for line in lines if line.startswith(tuple("╭│├╰"))]
     assert (len({len(line) for line in box}), box[0][0], box[-1][0]) == (1, "╭", "╰")
-    for row in table.rows:
-        (line,) = (one for one in box if all(f" {name} " in one for name in row.names))
+    ours = [line for line in box if re.match("│   [A-Z]", line)]
+    for row, line in zip(table.rows, ours, strict=True):
+        assert f"   {row.names[1]} " in line
         shown = re.findall(r"[0-9]+\.[0-9](?=\*? ±)", line)
         assert shown == [f"{number.value:.1f}" for number in row.entries]
+    heads = [line.split("│")[1].strip() for line in box if re.match("│ C[^│]+│ +│", line)]
+    assert heads == list(dict.fromkeys(row.names[0] for row in table.rows))
     assert not re.search("<|\\*\\*|--", "".join(lines))
 
 

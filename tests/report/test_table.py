@@ -16,6 +16,7 @@ from robench.report.pivot import pivot
 from robench.report.ranking import Rank
 from robench.report.render import comma_separated, markdown
 from robench.report.results import Order, frame, told_apart
+from robench.report.table import attack_names
 from robench.trust.bounds import accuracy_bound
 from robench.trust.review import review
 
@@ -30,7 +31,7 @@ def clean(correct, method="plain", **names):
 
 def entry(table, method, column="clean"):
     (row,) = (row for row in table.rows if method in row.names)
-    return row.entries[table.columns.index(column)]
+    return row.entries[table.headings.index(column)]
 
 
 def rank(table, method):
@@ -55,14 +56,14 @@ def asked(*attacks, method="plain"):
 
 def test_columns_are_clean_then_attacks_as_asked_by_norm_and_radius():
     results = grid(n=20)
-    by_name = ("clean", "autoattack 8/255", "pgd 4/255", "pgd 8/255")
-    assert table_of(*results).columns == by_name
+    by_name = ("clean", "AutoAttack 8/255", "PGD-20 4/255", "PGD-20 8/255")
+    assert table_of(*results).headings == by_name
     order = Order(asked("clean", "pgd", "autoattack"))
-    assert table_of(*results, order=order).columns == (*by_name[:1], *by_name[2:], by_name[1])
+    assert table_of(*results, order=order).headings == (*by_name[:1], *by_name[2:], by_name[1])
     balls = (("l2", "0.5"), ("linf", "16/255"), ("linf", "8/255"))
     several = [clean(0.9), *(planted(0.5, attack="pgd", norm=norm, eps=e) for norm, e in balls)]
-    assert table_of(*several).columns == (
-        "clean", "pgd linf 8/255", "pgd linf 16/255", "pgd l2 0.5"
+    assert table_of(*several).headings == (
+        "clean", "PGD-20 L∞ 8/255", "PGD-20 L∞ 16/255", "PGD-20 L2 0.5"
     )  # fmt: skip
 
 
@@ -77,9 +78,12 @@ def test_rows_are_as_asked_whatever_the_order_given():
         for target in ("cifar10", "cifar100")
     )
     rows = [row.names for row in pivot(shuffled, scale="s", order=order).rows]
-    assert [names[1] for names in rows[:3]] == ["rocl", "plain", "clae"]
+    assert [names[1] for names in rows[:3]] == ["RoCL", "SimCLR", "CLAE"]
     assert [names[0] for names in rows[::3]] == [
-        "cifar100 → cifar10", "cifar100 → cifar100", "cifar10 → cifar10", "cifar10 → cifar100"
+        "CIFAR-100 → CIFAR-10",
+        "CIFAR-100 → CIFAR-100",
+        "CIFAR-10 → CIFAR-10",
+        "CIFAR-10 → CIFAR-100",
     ]  # fmt: skip
 
 
@@ -91,14 +95,14 @@ def test_different_numbers_of_images_of_one_set_are_different_columns():
     assert entry(table, "b", "clean (n = 10)").standing is None
     transfer = table_of(results[0], clean(0.9, "a", n=10, target="other"))
     assert transfer.columns == ("clean",)
-    assert "on 10 and 100 test images" in transfer.caption
+    assert "10 and 100 test images" in transfer.caption
 
 
 def test_two_data_hashes_never_share_a_row():
     old = [clean(1.0, data="old"), planted(1.0, data="old")]
     results = told_apart([*old, planted(0.1, eps="4/255", norm="linf", data="new")])
     rows = {row.names[0]: row.entries for row in table_of(*results).rows}
-    assert set(rows) == {"shapes10 → shapes10 [old]", "shapes10 → shapes10 [new]"}
+    assert set(rows) == {"Shapes-10 → Shapes-10 [old]", "Shapes-10 → Shapes-10 [new]"}
     for entries in rows.values():
         assert None in entries
     assert told_apart(old) == old
@@ -133,10 +137,10 @@ def test_an_imported_encoder_is_named_so_beside_those_of_the_target_s_data():
     table = table_of(*results)
     groups = [[row.names for row in group] for group in table.groups]
     assert groups == [
-        [("a → a", "plain"), ("imported → a", "rocl/file")],
-        [("a → b", "plain")],
-        [("b → a", "plain")],
-        [("b → b", "plain"), ("imported → b", "rocl/file")],
+        [("a → a", "SimCLR"), ("imported → a", "rocl/file")],
+        [("a → b", "SimCLR")],
+        [("b → a", "SimCLR")],
+        [("b → b", "SimCLR"), ("imported → b", "rocl/file")],
     ]
     best = [row.entries[0].standing.rank for group in table.groups[::3] for row in group]
     assert best == [Rank.NONE, Rank.BEST] * 2
@@ -160,21 +164,21 @@ def test_robust_is_right_on_the_clean_image_and_on_the_attacked_one():
 def test_mean_and_spread_over_seeds():
     results = [clean(0.403, n=1000), clean(0.504, n=1000, seed=1), clean(0.9, "rocl", n=1000)]
     table = table_of(*results)
-    number = entry(table, "plain")
+    number = entry(table, "SimCLR")
     assert number.value == pytest.approx(45.35)  # and no whole number
     assert number.sd == pytest.approx(10.1 / np.sqrt(2))
-    assert entry(table, "rocl").sd is None
+    assert entry(table, "RoCL").sd is None
     assert "mean ± standard deviation over 2 seeds (0, 1)" in table.caption
-    assert [note.text for note in table.notes] == ["Some numbers are of fewer seeds (0: rocl)."]
+    assert [note.text for note in table.notes] == ["Some numbers are of fewer seeds (0: RoCL)."]
     assert "Wilson intervals of numbers of one seed: half width 1.9 points" in table.caption
     assert "Wilson" not in table_of(*results[:2]).caption
 
 
 def test_caption_says_what_was_measured():
     caption = pivot([clean(0.5, n=1000)], scale="quick, 10 epochs").caption
-    assert "on 1,000 test images, seed 0." in caption
+    assert "1,000 test images, seed 0." in caption
     assert "half width 3.1 points" in caption  # Wilson at 500 of 1000: 46.9 to 53.1
-    assert "shapes10 → shapes10, encoder resnet8, probe linear." in caption
+    assert "Clean accuracy (%): Shapes-10 → Shapes-10, ResNet-8, linear probe, " in caption
     assert "Scale: quick, 10 epochs." in caption
 
 
@@ -185,8 +189,8 @@ def test_fewer_images_are_said_once_and_disqualify_nobody():
     ]
     table = table_of(*results)
     assert [rank(table, name) for name in "abc"] == [Rank.BEST, Rank.TIED, Rank.NONE]
-    assert "on 100 of 10,000 test images" in table.caption
-    assert not any("subset" in note.text for note in table.footnotes)
+    assert "100 of 10,000 test images" in table.caption
+    assert not any("subset" in note.text for note in table.footnotes())
 
 
 def test_a_control_that_should_fall_to_0_and_did_not_is_pointed_out():
@@ -199,7 +203,7 @@ def test_a_control_that_should_fall_to_0_and_did_not_is_pointed_out():
     assert notes(attacked(0.0, "a"), attacked(0.5, "b", "127/255")) == []
     (note,) = notes(attacked(0.0, "a"), attacked(0.03, "b"))
     assert "plain grey" in note
-    assert "b under pgd 128/255." in note
+    assert "b under PGD-20 128/255." in note
     pixels = examples().pictures  # 3 x 8 x 8: grey is within 6.93 of every image
     for eps, expected in (("7", 1), ("6.9", 0)):
         one = replace(attacked(0.5, "a", eps, "l2"), pictures=pixels)
@@ -221,15 +225,15 @@ def test_best_and_what_is_not_distinguished_from_it():
     both = table(0, 5)
     assert (rank(both, "best"), rank(both, "close")) == (Rank.BEST, Rank.TIED)
     assert ranks(both, "best", "close") == [(1, 2), (1, 2)]
-    assert [note.mark for note in both.footnotes] == ["†", ""]
-    assert "Holm's correction for all pairs of rows in the column" in both.footnotes[1].text
+    (note,) = both.footnotes()
+    assert note.text.startswith("Bold: best of its column; †: tied with the best (exact McNemar")
     assert rank(table(0, 6), "close") is Rank.NONE
     three = table(0, 6, 14)
     assert ranks(three, "best", "close", "behind") == [(1, 1), (2, 2), (3, 3)]
     three = table(0, 7, 8)
     assert [rank(three, n) for n in ("close", "behind")] == [Rank.NONE, Rank.NONE]
     assert ranks(three, "best", "close", "behind") == [(1, 1), (2, 3), (2, 3)]
-    assert [note.mark for note in three.footnotes] == ["#", ""]
+    assert three.footnotes("*")[0].text.startswith("*: best of its column; #: the ranks that")
     shown = [str(entry(three, name).standing) for name in ("best", "close")]
     assert shown == ["#1", "#2-3"]
     three = table(0, 5, 10)  # the second is as near to the best as to the last
@@ -244,7 +248,7 @@ def test_ties_of_the_table_and_of_compare_are_the_same():
     seen = set()
     for a, b in combinations(methods, 2):
         for row in compare(results, a, b, lambda _: Scale("", "")).rows:
-            column = " ".join(filter(None, (row.question.attack, row.question.eps)))
+            (column,) = attack_names([row.question[5:]])
             standings = {m: entry(table, m, column).standing for m in methods}
             if standings[a].rank is Rank.BEST:
                 tied = standings[b].rank is Rank.TIED
@@ -298,14 +302,15 @@ def test_a_flag_on_any_seed_takes_the_rank_and_marks_the_mean(seed):
     assert (rank(table, "suspect"), rank(table, "good")) == (None, Rank.BEST)
     assert entry(table, "suspect").flags == ("masked",)
     assert table.letters == {"masked": "a"}
-    mark, meaning = table.footnotes[-1]
+    mark, meaning = table.footnotes()[-1]
     assert (mark, meaning[:29]) == ("a", "flagged: masked (signs of mas")
 
 
 def test_a_single_value_wins_nothing_and_equal_values_tie():
-    assert rank(table_of(clean(0.5)), "plain") is None
-    equal = table_of(clean(0.0, "a"), clean(0.0, "b"))
+    assert rank(table_of(clean(0.5)), "SimCLR") is None
+    equal, none = (table_of(clean(share, "a"), clean(share, "b")) for share in (0.1, 0.0))
     assert rank(equal, "a") is rank(equal, "b") is Rank.TIED
+    assert rank(none, "a") is rank(none, "b") is None
     table = table_of(clean(0.5, "good"), clean(0.5, "suspect", flags=("gap",)), clean(0.1, "bad"))
     assert [rank(table, name) for name in ("good", "suspect", "bad")] == [
         Rank.BEST, None, Rank.NONE  # a flagged value does not tie
@@ -316,7 +321,7 @@ def test_best_is_of_each_source_and_target():
     shares = {("a", "x"): 0.9, ("b", "x"): 0.2, ("a", "y"): 0.3, ("b", "y"): 0.5}
     table = table_of(*(clean(s, method, target=target) for (method, target), s in shares.items()))
     best = [row.names for row in table.rows if row.entries[0].standing.rank is Rank.BEST]
-    assert best == [("shapes10 → x", "a"), ("shapes10 → y", "b")]
+    assert best == [("Shapes-10 → x", "a"), ("Shapes-10 → y", "b")]
 
 
 def test_a_bound_is_two_numbers_and_has_no_rank():
@@ -327,12 +332,14 @@ def test_a_bound_is_two_numbers_and_has_no_rank():
 
     known = planted(0.4, "rocl", "autoattack(sample=20)", norm="linf", eps="8/255")
     table = table_of(sampled(30, "plain"), known)
-    one = entry(table, "plain", "autoattack(sample=20) 8/255")
+    one = entry(table, "SimCLR", "AutoAttack (sample=20) 8/255")
     low, high = accuracy_bound(sampled(30, "plain").outcome)
     assert (one.least, one.value, one.flags) == (100 * low, 100 * high, ("bound",))
     assert one.standing is None
     assert f"between {100 * low:.1f} and {100 * high:.1f}" in markdown(table)
     assert f"{100 * low:.1f} to {100 * high:.1f}" in comma_separated(table)
     assert "at 95%" in markdown(table)
-    assert entry(table, "rocl", "autoattack(sample=20) 8/255").least is None
-    assert entry(table_of(sampled(0, "plain")), "plain", "autoattack(sample=20) 8/255").flags == ()
+    assert entry(table, "RoCL", "AutoAttack (sample=20) 8/255").least is None
+    assert (
+        entry(table_of(sampled(0, "plain")), "SimCLR", "AutoAttack (sample=20) 8/255").flags == ()
+    )

@@ -47,7 +47,7 @@ def test_a_figure_with_nothing_to_show_goes_and_a_foreign_one_stays(tmp_path):
     write(results, [], pivot(results, scale=""), tmp_path)
     (row,), (shown,) = rows(tmp_path / "results.csv"), rows(tmp_path / "table.csv")
     assert (float(row["accuracy"]), row["n"], row["flags"]) == (0.123, "1000", "x")
-    assert shown["pgd 8/255"] == "12.3"
+    assert shown["PGD-20 8/255"] == "12.3"
     assert {path.name for path in figures.iterdir()} == {
         "eps_curve.png", "eps_curve.pdf", "mine.png"
     }  # fmt: skip

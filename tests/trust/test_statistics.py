@@ -16,6 +16,7 @@ from robench.trust.statistics import (
     holm,
     mean_sd,
     on_same_images,
+    smallest_significant,
     wilson,
 )
 
@@ -137,6 +138,23 @@ def plain_mcnemar(a, b):
     n = only_a + only_b
     chances = [math.comb(n, k) / 2**n for k in range(n + 1)]
     return min(1.0, sum(c for c in chances if c <= chances[only_a] * (1 + 1e-9)))
+
+
+@pytest.mark.parametrize("sizes", [[1] * 9, [1] * 3 + [2] * 6, [3] * 40, [1] * 5, [2], []])
+@pytest.mark.parametrize("level", [0.05, 0.05 / 3])
+def test_the_smallest_significant_sum_is_that_of_the_first_signs_that_the_test_rejects(
+    sizes, level
+):
+    signs = (np.where(np.arange(len(sizes)) < minus, -1, 1) for minus in range(len(sizes) + 1))
+    several = [np.array(sizes, np.int64) * one for one in signs]
+    if len(sizes) < 10:  # every sum that signs can make
+        several = [
+            np.array(sizes, np.int64) * one for one in itertools.product((1, -1), repeat=len(sizes))
+        ]
+    sums = [d.sum() for d in several if d.sum() > 0 and exact_mcnemar(d) <= level]
+    images = next(n for n in range(1, 20) if exact_mcnemar(np.ones(n, np.int64)) <= level)
+    found = smallest_significant(np.array(sizes, np.int64), level)
+    assert found == min(sums, default=images)
 
 
 @pytest.mark.parametrize("seed", range(5))
