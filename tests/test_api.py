@@ -258,7 +258,7 @@ def test_captions_and_estimates_have_the_numbers_of_images_that_are_used() -> No
     assert results[0].flags == ()
     for file in ("table.md", "table.tex"):
         text = Path("out", file).read_text().replace("{,}", ",")
-        assert "on 40 test images" in text
+        assert ", 40 test images" in text
         assert "1 epoch of 140 images" in text
         assert "probes on 140, 40 test images" in text
         assert "99,999,999" not in text
@@ -278,7 +278,7 @@ def test_a_test_set_whose_files_have_less_than_was_published_is_a_subset() -> No
     asked |= {"preset": "cifar", "batch": 64, "precision": "fp32", "attacks": "clean"}
     results = toy_run(**asked)
     assert [(one.n, one.flags) for one in results] == [(48, ("subset",))]
-    assert "on 48 of 50 test images" in Path("out/table.md").read_text()
+    assert ", 48 of 50 test images" in Path("out/table.md").read_text()
     again = toy_run(**asked)
     assert again[0].cell == results[0].cell
 
