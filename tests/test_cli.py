@@ -186,7 +186,7 @@ def test_a_run_without_any_answer_prints_no_table(elsewhere: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "own", "parts"),
     [
-        ("methods", "mirror", ["rocl   RoCL       13 ", "plain  SimCLR     2 ", "2006.07589"]),
+        ("methods", "mirror", ["rocl RoCL 13 ", "plain SimCLR 2 ", "2006.07589"]),
         ("attacks", "nudge", ["autoattack ", "1 to 4,467", "Madry et al. 2018"]),
         ("datasets", "blobs", ["npz ", "CIFAR-10", "shapes10 "]),
         ("encoders", "tiny", ["resnet8 "]),
@@ -199,7 +199,8 @@ def test_a_run_without_any_answer_prints_no_table(elsewhere: Path) -> None:
 def test_lists_have_names_and_arguments(kind: str, own: str, parts: list[str]) -> None:
     done = robench("ls", kind)
     assert (done.code, done.err) == (0, "")
-    assert all(part in done.out for part in parts)
+    said = " ".join(done.out.split())
+    assert all(part in said for part in parts)
     if own:
         assert f"\n{own} " not in f"\n{done.out}"
         plugged = robench("ls", kind, "--plugin", str(PLUGINS / f"{own}.py"))

@@ -108,12 +108,12 @@ def latex(table: Table) -> str:
     for group in table.groups:
         firsts = [row.names[0] for row in group]
         spans = len(group) > 1 and names > 1 and len(set(firsts)) == 1
-        lines = [[*map(latex_escape, row.names), *map(show, row.entries)] for row in group]
+        rows = [[*map(latex_escape, row.names), *map(show, row.entries)] for row in group]
         if spans:
-            lines[0][0] = rf"\multirow{{{len(group)}}}{{*}}{{{lines[0][0]}}}"
-            for later in lines[1:]:
+            rows[0][0] = rf"\multirow{{{len(group)}}}{{*}}{{{rows[0][0]}}}"
+            for later in rows[1:]:
                 later[0] = ""
-        groups.append("\n".join(map(line, lines)))
+        groups.append("\n".join(map(line, rows)))
     notes = "; ".join(
         (rf"\textsuperscript{{{latex_escape(note.mark)}}}~" if note.mark else "")
         + latex_escape(note.text)
@@ -148,7 +148,7 @@ def html(table: Table) -> str:
     def head(name: str, scope: str) -> str:
         return f'<th scope="{scope}">{html_escape(name)}</th>'
 
-    heads = [head(name, "col") for name in (*table.names, *table.columns)]
+    heads = [head(name, "col") for name in (*table.names, *table.headings)]
     lines = [f"<caption>{html_escape(table.caption)}</caption>", f"<tr>{''.join(heads)}</tr>"]
     for group in table.groups:
         lines.append("<tbody>")
@@ -158,7 +158,7 @@ def html(table: Table) -> str:
         lines.append("</tbody>")
     notes = [
         (f"<sup>{note.mark}</sup> " if note.mark else "") + html_escape(note.text)
-        for note in table.footnotes
+        for note in table.footnotes()
     ]
     notes = [f"<p><small>{note}</small></p>" for note in notes]
     return "\n".join(["<table>", *lines, "</table>", *notes]) + "\n"

@@ -24,7 +24,7 @@ def test_a_repr_says_in_five_lines_what_there_is() -> None:
         "Results: 96 cells, 2 missing, in results/quick",
         "  methods  plain, clae, rocl",
         "  data     cifar10 → cifar10, cifar10 → cifar100, cifar100 → cifar10, cifar100 → cifar100",
-        "  attacks  clean, pgd 4/255, pgd 8/255, autoattack 8/255",
+        "  attacks  clean, PGD-20 4/255, PGD-20 8/255, AutoAttack 8/255",
         "  seeds    0, 1",
     ]
     long = results_of([planted(0.5, f"method{i}") for i in range(99)])
