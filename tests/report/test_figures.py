@@ -128,22 +128,25 @@ def test_legends_colours_and_panels_are_in_the_order_asked():
     assert list(looks) == ["rocl", "plain", "clae"]
     assert looks["rocl"].colour == style.COLOURS[0]
     figure = drawn(eps_curve, shown)
-    assert [axis.get_title() for axis in figure.axes] == ["cifar100", "cifar10"]
+    assert [axis.get_title() for axis in figure.axes] == ["CIFAR-100", "CIFAR-10"]
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert [entry for entry in entries if entry in looks] == list(looks)
-    assert entries.index("autoattack") < entries.index("pgd")
-    axes = drawn(transfer, shown).axes
-    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["cifar100", "cifar10"]
-    assert [label.get_text() for label in axes[-1].get_xticklabels()] == ["cifar10", "cifar100"]
+    methods = ["RoCL", "SimCLR", "CLAE"]
+    assert [entry for entry in entries if entry in methods] == methods
+    assert entries.index("AutoAttack") < entries.index("PGD-20")
+    clean_axis, attacked_axis, _ = drawn(transfer, shown).axes
+    assert [label.get_text() for label in clean_axis.get_yticklabels()] == methods
+    across = [label.get_text() for label in attacked_axis.get_xticklabels()]
+    sources, targets = ("CIFAR-100", "CIFAR-10"), ("CIFAR-10", "CIFAR-100")
+    assert across == [f"{source} → {target}" for source in sources for target in targets]
     losses = drawn(pretraining, curves(("clae",)), ["rocl", "plain", "clae"])
     assert losses.axes[0].lines[0].get_color() == looks["clae"].colour
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_figures_of_accuracies_name_every_method(kind):
-    methods = (r"$\frac{$ plain", "clae", "_rocl(steps=10)")
+    methods = (r"$\frac{$ mine", "clae", "_other(steps=10)")
     text = said(kind, grid(methods=methods, n=50, suspect="clae"))
-    assert all(method in text for method in methods)
+    assert all(name in text for name in (methods[0], "CLAE", methods[2]))
     assert "flagged" in text
 
 
@@ -183,14 +186,15 @@ def test_figures_without_data_are_left_out():
     assert eps_curve.draw(points(frame(no_clean))) is not None
     without_eps = points(frame([clean(0.5), planted(0.3, attack="spatial")]))
     assert (eps_curve.draw(without_eps), trade_off.draw(without_eps) is None) == (None, False)
-    assert eps_curve.is_complete({0.0, 4.0}, {0.0, 4.0, 8.0})
-    assert not eps_curve.is_complete({0.0, 8.0}, {0.0, 4.0, 8.0})  # a line would cross an eps
+    tried = {0.0, 2.0, 4.0, 8.0}  # a line would cross 2, where something else was tried
+    assert eps_curve.runs([0.0, 4.0, 8.0], tried) == [[0.0], [4.0, 8.0]]
 
 
 def test_a_control_leaves_the_curves_their_room():
     results = [clean(0.8), *(attacked(0.3, "pgd", eps, "plain") for eps in ("8/255", "1"))]
     (axis,) = drawn(eps_curve, points(frame(results))).axes
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["0", "8/255"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["0", "8"]
+    assert axis.figure.get_supxlabel() == "ε (L∞, in 1/255)"
 
 
 def test_the_legend_of_a_trade_off_counts_the_seeds_of_both_accuracies():
@@ -199,11 +203,11 @@ def test_the_legend_of_a_trade_off_counts_the_seeds_of_both_accuracies():
     assert "bars: 95% interval, or standard deviation over 2 seeds" in text
 
 
-def test_transfer_has_sources_down_targets_across_and_a_dash_where_nothing_is():
-    shares = {("a", "a"): 0.9, ("a", "b"): 0.4, ("b", "b"): 0.6}
-    results = [clean(share, source=s, target=t) for (s, t), share in shares.items()]
+def test_transfer_has_methods_down_transfers_across_and_a_dash_where_nothing_is():
+    shares = {("one", "a", "a"): 0.9, ("one", "a", "b"): 0.4, ("two", "a", "b"): 0.6}
+    results = [clean(share, method=m, source=s, target=t) for (m, s, t), share in shares.items()]
     figure = drawn(transfer, points(frame(results)))
-    (axis,) = figure.axes
+    axis, bar = figure.axes
     rows, columns = (
         [label.get_text() for label in labels]
         for labels in (axis.get_yticklabels(), axis.get_xticklabels())
@@ -212,9 +216,14 @@ def test_transfer_has_sources_down_targets_across_and_a_dash_where_nothing_is():
         (rows[int(text.get_position()[1])], columns[int(text.get_position()[0])]): text.get_text()
         for text in axis.texts
     }
-    assert shown == {("a", "a"): "90.0", ("a", "b"): "40.0", ("b", "a"): "–", ("b", "b"): "60.0"}
-    assert figure.get_supylabel().startswith("source")
-    assert figure.get_supxlabel().startswith("target")
+    assert shown == {
+        ("one", "a → a"): "90.0",
+        ("one", "a → b"): "40.0",
+        ("two", "a → a"): "–",
+        ("two", "a → b"): "60.0",
+    }
+    assert bar.get_ylabel() == "accuracy (%)"
+    assert figure.get_supxlabel().startswith("pretrained on")
     axes = transfer.draw(points(frame(small()))).axes
     assert len({(image.norm.vmin, image.norm.vmax) for axis in axes for image in axis.images}) == 1
 
@@ -222,7 +231,7 @@ def test_transfer_has_sources_down_targets_across_and_a_dash_where_nothing_is():
 def test_pretraining_has_a_panel_per_method():
     figure = drawn(pretraining, curves(("rocl", "plain"), seeds=(0, 1)))
     panels = [(axis.get_title(), len(axis.lines)) for axis in figure.axes]
-    assert panels == [("rocl", 4), ("plain", 4)]
+    assert panels == [("RoCL", 4), ("SimCLR", 4)]
 
 
 # --- example images
@@ -230,23 +239,26 @@ def test_pretraining_has_a_panel_per_method():
 
 def test_clean_and_attacked_predictions_stand_above_their_images():
     one = examples(m=2)
-    outcome = replace(one.outcome, clean_prediction=np.array([1, 7]), prediction=np.array([8, 2]))
+    outcome = replace(one.outcome, clean_prediction=np.array([1, 2]), prediction=np.array([8, 2]))
     axes = drawn(example_images, [replace(one, outcome=outcome)], AUTOATTACK).axes
     shown = {
         axis.get_ylabel(): [each.get_title() for each in axes[place : place + 2]]
         for place, axis in enumerate(axes)
         if axis.get_ylabel()
     }
-    assert shown["clean"] == ["✓ automobile", "✗ horse"]
-    assert shown["autoattack\n8/255"] == ["✗ ship", "✓ bird"]
+    assert shown["clean"] == ["✓ automobile", "✓ bird"]
+    assert shown["AutoAttack\n8/255"] == ["✗ ship", "✓ bird"]
     assert [axis.get_xlabel() for axis in axes[10:12]] == ["true:\nautomobile", "true:\nbird"]
+    fooled = replace(outcome, clean_prediction=np.array([7, 2]), prediction=np.array([8, 8]))
+    axes = drawn(example_images, [replace(one, outcome=fooled)], AUTOATTACK).axes
+    assert [axis.get_title() for axis in axes[:2]] == ["✓ bird", ""]  # the other was never right
     assert len(example_images.draw([examples(f"method{i}") for i in range(4)], AUTOATTACK)) == 2
 
 
 def test_examples_show_one_attack_in_domain_and_one_seed():
     def titles(*shown):
         pages = example_images.draw(shown, AUTOATTACK)
-        return [sorted(word for word in words(page) if word.startswith("rocl, ")) for page in pages]
+        return [sorted(word for word in words(page) if word.startswith("RoCL, ")) for page in pages]
 
     one = examples()
     more = [
@@ -256,8 +268,8 @@ def test_examples_show_one_attack_in_domain_and_one_seed():
         examples(eps="4/255"),
         examples(source="shapes10", target="shapes10"),
     ]
-    assert titles(one, *more) == [["rocl, cifar10"], ["rocl, shapes10"]]
-    assert titles(examples(target="cifar100")) == [["rocl, cifar10 → cifar100"]]
+    assert titles(one, *more) == [["RoCL, CIFAR-10"], ["RoCL, Shapes-10"]]
+    assert titles(examples(target="cifar100")) == [["RoCL, CIFAR-10 → CIFAR-100"]]
     assert example_images.draw([one], None) == example_images.draw([planted(0.5)], AUTOATTACK) == []
 
 

@@ -1,12 +1,13 @@
 """Accuracy against eps: how it falls as the attack may change more."""
 
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from robench.report.figures import style
 from robench.report.figures.points import in_domain, legend, ordered, panels
+from robench.report.names import NORMS
 from robench.report.results import CLEAN, Order
 
 if TYPE_CHECKING:
@@ -29,29 +30,40 @@ def draw(points: pd.DataFrame) -> "Figure | None":
     tested = panels(in_domain(attacked)).items()
     shown = [(pair, norm) for norm in norms for pair, own in tested if norm in set(own["norm"])]
     strokes = style.strokes(ordered(attacked["attack"]))
-    figure, axes = style.panels(len(shown), 1, 1.9 if len(shown) == 1 else 1.35)
-    joined: set[str] = set()
+    figure, axes = style.panels(len(shown), 2, 1.9 if len(shown) == 1 else 1.5, share_y=True)
     for axis, (pair, norm) in zip(axes, shown, strict=True):
-        axis.set_title(style.transfer_label(*pair) + (f", {norm}" if len(norms) > 1 else ""))
+        axis.set_title(style.transfer_label(*pair) + (f", {NORMS[norm]}" if len(norms) > 1 else ""))
         here = panels(points)[pair]
-        joined |= _draw_panel(axis, here[here["norm"].isin(["", norm])], looks, strokes)
-    figure.supxlabel("eps" if len(norms) > 1 else f"eps ({norms[0]})")
+        _draw_panel(axis, here[here["norm"].isin(["", norm])], looks, strokes)
+    top = 1.05 * points["high"].max()
+    axes[0].set_ylim(-0.05 * top, min(100.0, top))
+    unit = ", in 1/255" if of_255(attacked["eps"]) else ""
+    figure.supxlabel(f"ε{unit}" if len(norms) > 1 else f"ε ({NORMS[norms[0]]}{unit})")
     figure.supylabel("accuracy (%)")
     title = legend(points, bars="bars", flag="×")
-    if len(looks) * len(strokes) > 1:
-        title += "\npoints around a tick are at its eps"
     methods = [look.handle(one) for one, look in looks.items() if one in set(points["series"])]
-    kinds = [stroke.handle(one, line=one in joined) for one, stroke in strokes.items()]
+    kinds = [stroke.handle(one) for one, stroke in strokes.items()]
     style.legend(figure, methods, kinds, title=title)
     return figure
 
 
-def is_complete(sizes: set[float], tried: set[float]) -> bool:
-    """Whether a line through ``sizes`` passes by no eps that something else was ``tried`` at.
+def runs(sizes: Sequence[float], tried: set[float]) -> list[list[float]]:
+    """The ``sizes``, ascending, cut wherever something else was ``tried`` between two of them.
 
     A straight line over such an eps would read as a value there.
     """
-    return sizes >= {size for size in tried if size <= max(sizes)}
+    found: list[list[float]] = []
+    for size in sizes:
+        if found and not any(found[-1][-1] < one < size for one in tried):
+            found[-1].append(size)
+        else:
+            found.append([size])
+    return found
+
+
+def of_255(sizes: Iterable[str]) -> bool:
+    """Whether every eps is typed as so many 255ths."""
+    return all(size.endswith("/255") for size in sizes)
 
 
 def _draw_panel(
@@ -59,51 +71,42 @@ def _draw_panel(
     here: pd.DataFrame,
     looks: dict[str, style.Look],
     strokes: dict[str, style.Stroke],
-) -> set[str]:
-    """Draw one panel, and return the attacks that have lines in it."""
+) -> None:
     axis.grid(True)
     ticks = {0.0: "0"} | dict(zip(here["size"], here["eps"].replace("", "0"), strict=True))
+    if of_255(text for text in ticks.values() if text != "0"):
+        ticks = {size: text.removesuffix("/255") for size, text in ticks.items()}
     axis.set_xticks(list(ticks), list(ticks.values()))
-    # Points of one eps stand this far apart, or the last one drawn would hide the others.
-    gap = min(after - before for before, after in pairwise(sorted(ticks)))
-    step = min(0.02 * max(ticks), 0.6 * gap / (len(strokes) * len(looks)))
-    joined = set()
-    for place, (one, look) in enumerate(looks.items()):
+    for one, look in looks.items():
         own = here[here["series"] == one]
-        clean, clean_shift = own[own["attack"] == CLEAN], step * (place - (len(looks) - 1) / 2)
-        _draw_points(axis, clean, look, "full", clean_shift)
-        for turn, (attack, stroke) in enumerate(strokes.items()):
-            line = own[own["attack"] == attack].sort_values("size")
-            shift = clean_shift + step * len(looks) * (turn - (len(strokes) - 1) / 2)
-            _draw_points(axis, line, look, stroke.fill, shift)
-            if not line.empty and is_complete({0.0, *line["size"]}, set(ticks)):
-                joined.add(attack)
-                axis.plot(
-                    [*(clean["size"] + clean_shift), *(line["size"] + shift)],
-                    [*clean["accuracy"], *line["accuracy"]],
-                    color=look.colour,
-                    dashes=stroke.dashes,
-                )
-    top = 1.05 * max(here["high"])
-    axis.set_ylim(-0.05 * top, min(100.0, top))
-    return joined
+        clean = own[own["attack"] == CLEAN]
+        _draw_points(axis, clean, look, "full")
+        for attack, stroke in strokes.items():
+            attacked = own[own["attack"] == attack].sort_values("size")
+            _draw_points(axis, attacked, look, stroke.fill)
+            line = pd.concat([clean, attacked]).set_index("size")
+            for run in runs(list(line.index), set(ticks)) if len(attacked) else []:
+                part = line.loc[run]
+                axis.plot(run, part["accuracy"], color=look.colour, dashes=stroke.dashes)
+                if (part["seeds"] > 1).all():
+                    axis.fill_between(
+                        run, part["low"], part["high"], color=look.colour, alpha=0.2, linewidth=0
+                    )
 
 
-def _draw_points(
-    axis: "Axes", points: pd.DataFrame, look: style.Look, fill: style.Fill, shift: float
-) -> None:
+def _draw_points(axis: "Axes", points: pd.DataFrame, look: style.Look, fill: style.Fill) -> None:
     axis.errorbar(
-        points["size"] + shift,
+        points["size"],
         points["accuracy"],
         yerr=[points["accuracy"] - points["low"], points["high"] - points["accuracy"]],
         color=look.colour,
         linestyle="",
         elinewidth=0.7,
         marker=look.marker,
-        markersize=3.8,
+        markersize=3.4,
         fillstyle=fill,
         markerfacecoloralt="white",
         zorder=3,
     )
     for _, flagged in points[points["flagged"]].iterrows():
-        style.flag(axis, flagged["size"] + shift, flagged["accuracy"])
+        style.flag(axis, flagged["size"], flagged["accuracy"])

@@ -22,6 +22,8 @@ BLOCKS = 3  # methods on a page, as many as are no taller than a paper's column
 def draw(results: Sequence[Result], attack: Attack | None) -> "list[Figure]":
     """Pages of a few methods each, one data set after the other, under one attack.
 
+    Images that were right are shown, those that are fooled first; all where none was right.
+
     Transfers are left out where there is anything else, and of several seeds the first is shown.
     There are no pages where the attack is None or no pictures of it were kept.
     """
@@ -65,9 +67,14 @@ def _draw_block(block: "SubFigure", one: Result) -> None:
     """One method: a row of clean images, of attacked ones, and of the change."""
     assert one.pictures is not None
     labels, outcome, pictures = one.labels, one.outcome, one.pictures
-    title = f"{labels.method}, {style.transfer_label(labels.domain, labels.target)}"
-    block.suptitle(style.label(title), fontsize=7.5, weight="bold")
-    change = (pictures.attacked - pictures.clean)[:ACROSS]
+    title = f"{style.label(labels.method)}, {style.transfer_label(labels.domain, labels.target)}"
+    block.suptitle(title, fontsize=7.5, weight="bold")
+    change = pictures.attacked - pictures.clean
+    of_these = slice(len(change))
+    right = outcome.clean_prediction[of_these] == outcome.label[of_these]
+    fooled = right & (outcome.prediction[of_these] != outcome.label[of_these])
+    shown = np.flatnonzero(right if right.any() else ~right)
+    chosen = shown[np.argsort(~fooled[shown], kind="stable")][:ACROSS]
     scale = magnification(change)
     size = one.eps if one.norm in ("", "linf") else f"{one.norm} {one.eps}"
     rows = (
@@ -81,14 +88,14 @@ def _draw_block(block: "SubFigure", one: Result) -> None:
         for axis in axes:
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
-        for column, axis in enumerate(axes[: len(change)]):
-            image = np.clip(images[column], 0, 1).transpose(1, 2, 0)
+        for place, axis in zip(chosen, axes, strict=False):
+            image = np.clip(images[place], 0, 1).transpose(1, 2, 0)
             axis.imshow(image, interpolation="nearest")
-            true = outcome.label[column]
+            true = outcome.label[place]
             if predictions is None:
                 axis.set_xlabel(f"true:\n{_short(pictures.classes[true])}", fontsize=7)
                 continue
-            found = predictions[column]
+            found = predictions[place]
             sign, colour = ("✓", style.CORRECT) if found == true else ("✗", style.WRONG)
             found_name = _short(pictures.classes[found])
             axis.set_title(f"{sign} {found_name}", fontsize=7, pad=2, color=colour)

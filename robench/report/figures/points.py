@@ -19,7 +19,7 @@ class Attack(NamedTuple):
     eps: str
 
 
-SHOWN = "attack shown: in the ball where methods differ most, the one that leaves least"
+SHOWN = "attack shown: the one that leaves least, at the radius where methods differ most"
 _PLACE = ["series", "source", "target", "attack", "norm", "eps"]
 
 
@@ -72,7 +72,7 @@ def points(frame: pd.DataFrame, order: Order | None = None) -> pd.DataFrame:
 
 def legend(points: pd.DataFrame, *, bars: str, flag: str) -> str:
     """The meaning of ``bars`` and of the mark of a ``flag``, and how many images and seeds."""
-    intervals = ["95% interval"] * bool(bars == "bars" and (points["seeds"] == 1).any())
+    intervals = ["95% interval"] * bool(bars != "±" and (points["seeds"] == 1).any())
     if (seeds := points["seeds"].max()) > 1:
         intervals.append(f"standard deviation over {seeds} seeds")
     said = [f"{bars}: {', or '.join(intervals)}"] if intervals else []
@@ -111,19 +111,21 @@ def under(points: pd.DataFrame, attack: Attack) -> pd.DataFrame:
 def shown_attack(points: pd.DataFrame) -> Attack | None:
     """The attack that figures of one attack show, as `SHOWN` says; None without any.
 
-    Only attacks that were tried at the most places count. Where a ball leaves every method near
-    zero, a figure of it would show nothing; of several alike, the smallest counts.
+    Only attacks that were tried at the most places count, and none that leaves more than another
+    does in the same ball. Where a ball leaves every method near zero, a figure of it would show
+    nothing; of several alike, the smallest counts.
     """
     attacked = points[points["attack"] != CLEAN]
     groups = attacked.groupby(list(Attack._fields), observed=True)["accuracy"]
     tried = {Attack(*map(str, one)): values.tolist() for one, values in groups}
     most = max(map(len, tried.values()), default=0)
     balls: dict[tuple[str, str], Attack] = {}
+    beaten = set()
     for one in sorted(tried, key=lambda one: fmean(tried[one])):
-        if len(tried[one]) == most:
-            balls.setdefault((one.norm, one.eps), one)
+        if len(tried[one]) == most and balls.setdefault((one.norm, one.eps), one) != one:
+            beaten.add(one.attack)
     return max(
-        balls.values(),
+        [one for one in balls.values() if one.attack not in beaten] or balls.values(),
         key=lambda one: (max(tried[one]) - min(tried[one]), -radius(one.eps)),
         default=None,
     )

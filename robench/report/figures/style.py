@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from robench.report.names import proper
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -107,7 +109,8 @@ def strokes(names: Sequence[str]) -> dict[str, Stroke]:
 
 
 def label(name: str, width: int = 48) -> str:
-    """A name as one short line that matplotlib shows as it is."""
+    """A name as papers print it, as one short line that matplotlib shows as it is."""
+    name = proper(name)
     text = textwrap.shorten(name, width, placeholder=" …") if " " in name else name
     text = text if len(text) <= width else f"{text[: width - 1]}…"
     return f" {text}" if text.startswith("_") else text  # a legend hides names that begin with _
@@ -124,7 +127,7 @@ def flag(axis: "Axes", x: float, y: float) -> None:
 
 
 def panels(
-    count: int, across: int, height: float, *, share_x: bool = False
+    count: int, across: int, height: float, *, share_x: bool = False, share_y: bool = False
 ) -> "tuple[Figure, list[Axes]]":
     """A column-wide figure of ``count`` panels, ``height`` inches each, ``across`` side by side."""
     from matplotlib.figure import Figure
@@ -132,7 +135,7 @@ def panels(
     across = min(count, across)
     down = math.ceil(count / across)
     figure = Figure(figsize=(WIDTH, down * height))
-    axes = list(figure.subplots(down, across, squeeze=False, sharex=share_x).flat)
+    axes = list(figure.subplots(down, across, squeeze=False, sharex=share_x, sharey=share_y).flat)
     for unused in axes[count:]:
         unused.set_axis_off()
     return figure, axes[:count]

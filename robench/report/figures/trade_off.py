@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def draw(points: pd.DataFrame) -> "Figure | None":
-    """A point per method, a panel per data set; None where no method has both accuracies."""
+    """A point per method, a panel per data set; None where no method has both accuracies.
+
+    A line joins the methods that no other one is ahead of in both.
+    """
     from matplotlib.ticker import MaxNLocator
 
     attack = shown_attack(points)
@@ -42,6 +45,14 @@ def draw(points: pd.DataFrame) -> "Figure | None":
         axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axis.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axis.set_title(style.transfer_label(*pair, 26))
+        frontier = [
+            (one.accuracy, one.accuracy_robust)
+            for one in here.sort_values("accuracy").itertuples()
+            if not (
+                (here.accuracy > one.accuracy) & (here.accuracy_robust > one.accuracy_robust)
+            ).any()
+        ]
+        axis.plot(*zip(*frontier, strict=True), color=style.GREY, linewidth=0.6, zorder=1)
         for row in here.to_dict("records"):
             x, y, look = row["accuracy"], row["accuracy_robust"], looks[row["series"]]
             axis.errorbar(

@@ -1,4 +1,4 @@
-"""Accuracy on data that the encoder was not pretrained on: source against target."""
+"""Accuracy on data that the encoder was not pretrained on, as one heat map."""
 
 import textwrap
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from robench.report.figures.points import (
     Attack,
     heading,
     legend,
-    ordered,
+    panels,
     shown_attack,
     under,
 )
@@ -21,10 +21,15 @@ from robench.report.results import CLEAN
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+_ROOM = 6  # columns of numbers side by side
 
 
 def draw(points: pd.DataFrame) -> "Figure | None":
-    """Two panels per method, clean and under attack; None without a transfer."""
+    """A row per method, a column per source and target, clean and under attack; None without a
+    transfer.
+    """
     from matplotlib.figure import Figure
 
     if not points["transfer"].any():
@@ -33,49 +38,48 @@ def draw(points: pd.DataFrame) -> "Figure | None":
     columns = [Attack(CLEAN, "", ""), *([attack] if attack is not None else [])]
     shown = pd.concat([under(points, column) for column in columns])
     series = list(dict.fromkeys(shown["series"]))
-    sources, targets = ordered(shown["source"]), ordered(shown["target"])
-    titles = {
-        (one, column): "\n".join(textwrap.wrap(f"{one}, {heading(points, column)}", 23))
-        for one in series
-        for column in columns
-    }
-    lines = 1 + max(title.count("\n") for title in titles.values())
-    several = bool((shown["seeds"] > 1).any())
-    height = (0.3 if several else 0.2) * len(sources) + 0.14 + 0.13 * lines
+    pairs = list(panels(shown))
+    across = len(columns) if len(columns) * len(pairs) <= _ROOM else 1
+    down = len(columns) // across
     notes = [*textwrap.wrap(legend(shown, bars="±", flag="*"), 60), *textwrap.wrap(SHOWN, 60)]
-    figure = Figure(figsize=(style.WIDTH, len(series) * height + 0.4 + 0.13 * len(notes)))
-    grid = figure.subplots(len(series), len(columns), squeeze=False, sharex=True, sharey=True)
+    row = 0.3 if (shown["seeds"] > 1).any() else 0.2
+    height = down * (row * len(series) + 0.2) + 1.0 + 0.13 * len(notes)
+    figure = Figure(figsize=(style.WIDTH, height))
+    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     largest = float(shown["accuracy"].max())  # one scale of shades, or 2% would look like 50%
-    for line, one in zip(grid, series, strict=True):
-        for axis, column in zip(line, columns, strict=True):
-            cells = under(shown[shown["series"] == one], column)
-            axis.set_title(titles[one, column])
-            _draw_panel(axis, cells, sources, targets, largest)
-    figure.supxlabel("\n".join(["target (probe and test)", *notes]))
-    figure.supylabel("source (pretraining)")
+    for axis, column in zip(grid.flat, columns, strict=True):
+        axis.set_title(heading(points, column))
+        image = _draw_panel(axis, under(shown, column), series, pairs, largest)
+    bar = figure.colorbar(image, ax=grid, pad=0.02, fraction=0.05)
+    bar.outline.set_visible(False)
+    bar.set_label("accuracy (%)")
+    figure.supxlabel("\n".join(["pretrained on → probed and tested on", *notes]), fontsize=7)
     return figure
 
 
 def _draw_panel(
-    axis: "Axes", cells: pd.DataFrame, sources: list[str], targets: list[str], largest: float
-) -> None:
-    values = np.full((len(sources), len(targets)), np.nan)
+    axis: "Axes",
+    cells: pd.DataFrame,
+    series: list[str],
+    pairs: list[tuple[str, str]],
+    largest: float,
+) -> "AxesImage":
+    values = np.full((len(series), len(pairs)), np.nan)
     texts = np.full(values.shape, "–", dtype=object)
     for one in cells.to_dict("records"):
-        place = sources.index(one["source"]), targets.index(one["target"])
+        place = series.index(one["series"]), pairs.index((one["source"], one["target"]))
         values[place] = one["accuracy"]
         texts[place] = f"{one['accuracy']:.1f}{'*' * one['flagged']}"
-        texts[place] += f"\n± {one['sd']:.1f}" if one["seeds"] > 1 else ""
-    axis.imshow(values, cmap="Blues", vmin=0, vmax=1.25 * largest or 1, aspect="auto")
+        texts[place] += f"\n±{one['sd']:.1f}" if one["seeds"] > 1 else ""
+    image = axis.imshow(values, cmap="Blues", vmin=0, vmax=largest or 1, aspect="auto")
     for (row, column), text in np.ndenumerate(texts):
-        colour = "white" if values[row, column] > 0.75 * largest else "black"
-        axis.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
-    crowded = sum(len(style.label(target, 16)) + 1 for target in targets) > 24
-    names = [style.label(target, 16) for target in targets]
-    axis.set_xticks(range(len(targets)), names, rotation=40 if crowded else 0)
-    if crowded:
-        for tick in axis.get_xticklabels():
-            tick.set(ha="right", rotation_mode="anchor")
-    axis.set_yticks(range(len(sources)), [style.label(source, 16) for source in sources])
+        colour = "white" if values[row, column] > 0.6 * largest else "black"
+        axis.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
+    names = [" → ".join(style.label(name, 12) for name in pair) for pair in pairs]
+    axis.set_xticks(range(len(pairs)), names, rotation=40)
+    for tick in axis.get_xticklabels():
+        tick.set(ha="right", rotation_mode="anchor", fontsize=6)
+    axis.set_yticks(range(len(series)), [style.label(one, 20) for one in series])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
+    return image
