@@ -162,6 +162,7 @@ OBJECTIVES = (
     *(f"dynacl(variant={variant})" for variant in ("ema", "schedule")),
     "deacl",
     "profeat",
+    *("barlow", "byol", "simsiam", "vicreg"),
 )
 
 

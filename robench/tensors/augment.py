@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 _ATTEMPTS = 10  # torchvision's RandomResizedCrop.get_params
+_SIGMA = 0.1, 2.0  # SimCLR, appendix A
 _TINY = 1e-12  # grey pixels have any hue, but none that is 0 / 0
 
 
@@ -45,8 +46,8 @@ class Augment:
 
     ``crop_scale`` is the crop's share of the image's area and ``crop_ratio`` its width / height;
     the crop is resized to the image's own H x W. ``jitter`` is the strength of brightness,
-    contrast, saturation and hue. ``flip``, ``jitter_probability`` and ``grayscale`` are
-    probabilities. ``order`` has the names of the four steps.
+    contrast, saturation and hue. ``flip``, ``jitter_probability``, ``grayscale``, ``blur`` and
+    ``solarize`` are probabilities. ``order`` has the names of the steps that are taken.
 
     Raises ValueError for a crop or jitter outside its range.
     """
@@ -58,6 +59,8 @@ class Augment:
     jitter_probability: float = 0.8
     grayscale: float = 0.2
     order: tuple[str, ...] = ("crop", "flip", "jitter", "grayscale")
+    blur: float = 0.0
+    solarize: float = 0.0
 
     def __post_init__(self) -> None:
         low, high = self.crop_scale
@@ -99,6 +102,13 @@ class Augment:
                         grey = _chosen(count, self.grayscale, generator).nonzero().squeeze(1)
                         luma = rgb_to_grayscale(images[grey]).expand(-1, 3, -1, -1)
                         images = images.index_copy(0, grey, luma)
+                    case "blur":
+                        sigma = _uniform((count,), *_SIGMA, generator)
+                        blurred = _chosen(count, self.blur, generator).view(-1, 1, 1, 1)
+                        images = torch.where(blurred, gaussian_blur(images, sigma), images)
+                    case "solarize":
+                        solarized = _chosen(count, self.solarize, generator).view(-1, 1, 1, 1)
+                        images = torch.where(solarized & (images >= 128 / 255), 1 - images, images)
         return images
 
 
@@ -240,6 +250,28 @@ def adjust_hue(images: Tensor, factor: Tensor) -> Tensor:
     primaries = torch.tensor([0, 2, 4], device=images.device, dtype=images.dtype).view(3, 1, 1)
     on = (hue - primaries).abs_().sub_(3).abs_().sub_(1).clamp_(0, 1)
     return on.mul_(chroma).add_(lowest).clamp_(0, 1)
+
+
+def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Each image blurred by a Gaussian of its own ``sigma`` [B], in pixels; mirrored at the border.
+
+    As torchvision's with a kernel over the whole image, where PIL's comes near it in three boxes.
+    """
+    height, width = images.shape[2:]
+    rows, columns = (_spread(sigma, size, images.dtype) for size in (height, width))
+    wide = (images.flatten(1, 2) @ columns.mT).view_as(images)
+    return (rows.unsqueeze(1) @ wide).clamp_(0, 1)
+
+
+def _spread(sigma: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """Matrices [B, size, size] that blur ``size`` pixels, the ones beyond the border mirrored."""
+    pixel = torch.arange(size, device=sigma.device, dtype=dtype)
+    source = torch.arange(1 - size, 2 * size - 1, device=sigma.device)
+    apart = (pixel.view(-1, 1) - source) / sigma.to(dtype).view(-1, 1, 1)
+    weights = (-0.5 * apart**2).exp()
+    weights = weights / weights.sum(2, keepdim=True)
+    mirrored = (size - 1 - (size - 1 - source.abs()).abs()).expand(weights.shape)
+    return torch.zeros_like(weights[:, :, :size]).scatter_add_(2, mirrored, weights)
 
 
 def _blend(images: Tensor, others: Tensor, factor: Tensor) -> Tensor:

@@ -79,6 +79,10 @@ def unit_length(embeddings: Tensor) -> Tensor:
     return normalize(embeddings, dim=1, eps=torch.finfo(embeddings.dtype).tiny ** 0.5)
 
 
+def precise(embeddings: Tensor) -> Tensor:
+    """Half precision, which would round similarities to three digits, as float32."""
+    return embeddings if embeddings.dtype == torch.float64 else embeddings.float()
+
+
 def _unit(embeddings: Tensor) -> Tensor:
-    # Half precision would round similarities to three digits; float64 is kept.
-    return unit_length(embeddings if embeddings.dtype == torch.float64 else embeddings.float())
+    return unit_length(precise(embeddings))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
@@ -45,6 +46,20 @@ def projector(width: int, hidden: int, output: int) -> nn.Module:
         raise ValueError(f"hidden={hidden} must not be negative and output={output} be positive")
     middle = hidden or width
     return nn.Sequential(nn.Linear(width, middle), nn.ReLU(), nn.Linear(middle, output))
+
+
+def normed_projector(*widths: int, bias: bool = False) -> nn.Module:
+    """Linear layers of these widths, from the input on, with BatchNorm and ReLU between each two.
+
+    Only the last may have a ``bias``, since BatchNorm takes it away. Raises ValueError for a width
+    that is not positive.
+    """
+    if min(widths) < 1:
+        raise ValueError(f"widths {', '.join(map(str, widths))}: each must be positive")
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths[:-1]):
+        layers += [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1], bias=bias))
 
 
 def linear_projector(width: int, hidden: int, output: int) -> nn.Module:
@@ -137,3 +152,14 @@ def learner(
     if own.temperature <= 0:
         raise ValueError(f"temperature={own.temperature} must be positive")
     return own
+
+
+def byol_views(crop: float) -> tuple[Augment, Augment]:
+    """BYOL's two views for CIFAR, the second one solarized now and then.
+
+    solo-learn's scripts/pretrain/cifar/augmentations/asymmetric.yaml at 9187ea3, where crops are
+    bicubic; here they are bilinear. Like the authors' of BYOL, but without blur.
+    """
+    order = ("crop", "jitter", "grayscale", "solarize", "flip")
+    first = Augment((crop, 1.0), jitter=(0.4, 0.4, 0.2, 0.1), order=order)
+    return first, replace(first, solarize=0.2)

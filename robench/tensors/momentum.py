@@ -1,5 +1,6 @@
 """Networks that follow another by a moving average."""
 
+import math
 from copy import deepcopy
 
 import torch
@@ -19,3 +20,8 @@ def follow(copy: nn.Module, network: nn.Module, momentum: float) -> None:
     """
     for slow, fast in zip(copy.parameters(), network.parameters(), strict=True):
         slow.lerp_(fast, 1 - momentum)
+
+
+def rising(momentum: float, progress: float) -> float:
+    """The momentum that climbs to 1 by half a cosine (BYOL, section 3.2), at a ``progress``."""
+    return 1 - (1 - momentum) * (1 + math.cos(math.pi * progress)) / 2

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
 _TRUST, _EPS = 0.001, 1e-8  # of torchlars 0.1.2, as RoCL's code uses it
@@ -18,6 +18,9 @@ class LARS(Optimizer):
     gradient, with the weight decay added, is multiplied by ``trust * |w| / (|g| + weight_decay *
     |w| + eps)`` wherever both norms are positive; biases and BatchNorm parameters are no exception.
     Momentum then accumulates the scaled gradients.
+
+    A group may have a ``trust`` of its own, None for plain SGD; in one that is ``clipped``, no
+    step is longer than plain SGD's.
     """
 
     def __init__(
@@ -28,6 +31,7 @@ class LARS(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        defaults |= {"trust": _TRUST, "clipped": False}
         super().__init__(parameters, defaults)
 
     @torch.no_grad()
@@ -38,11 +42,14 @@ class LARS(Optimizer):
                 if weights.grad is not None:
                     self._update(weights, weights.grad, group)
 
-    def _update(self, weights: Tensor, gradient: Tensor, group: dict[str, float]) -> None:
-        decay = group["weight_decay"]
+    def _update(self, weights: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        decay, trust = group["weight_decay"], group["trust"]
         weight_size, gradient_size = weights.norm(), gradient.norm()
-        scale = _TRUST * weight_size / (gradient_size + decay * weight_size + _EPS)
-        scale = torch.where((weight_size > 0) & (gradient_size > 0), scale, torch.ones_like(scale))
+        scale = (trust or 0.0) * weight_size / (gradient_size + decay * weight_size + _EPS)
+        if group["clipped"]:
+            scale = (scale / group["lr"]).clamp(max=1) if group["lr"] > 0 else scale
+        scaled = (weight_size > 0) & (gradient_size > 0) & (trust is not None)
+        scale = torch.where(scaled, scale, torch.ones_like(scale))
         if "velocity" not in self.state[weights]:
             self.state[weights]["velocity"] = torch.zeros_like(weights)
         velocity = self.state[weights]["velocity"]
@@ -50,6 +57,19 @@ class LARS(Optimizer):
         velocity.mul_(group["momentum"]).addcmul_(gradient, scale)
         velocity.addcmul_(weights, decay * scale)
         weights.sub_(velocity, alpha=group["lr"])
+
+
+def clipped_groups(module: nn.Module, trust: float = 0.02) -> list[dict[str, Any]]:
+    """The module's parameters in two groups, as solo-learn trains with LARS on CIFAR.
+
+    Matrices and kernels have this ``trust``, clipped; biases and the parameters of BatchNorms have
+    neither that nor weight decay (solo/utils/lars.py:126-143 at 9187ea3).
+    """
+    trained = [weights for weights in module.parameters() if weights.requires_grad]
+    return [
+        {"params": [w for w in trained if w.dim() > 1], "trust": trust, "clipped": True},
+        {"params": [w for w in trained if w.dim() <= 1], "trust": None, "weight_decay": 0.0},
+    ]
 
 
 def optimizer(

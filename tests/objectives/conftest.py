@@ -48,6 +48,7 @@ def fixed() -> Callable[[Objective, tuple[Tensor, Tensor]], Objective]:
     def fix(objective: Objective, views: tuple[Tensor, Tensor]) -> Objective:
         left = list(views)
         objective.augment = lambda images, generator: left.pop(0)  # type: ignore[assignment]
+        objective.augments = (objective.augment,) * len(left)
         return objective
 
     return fix

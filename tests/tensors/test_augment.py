@@ -310,3 +310,26 @@ def test_images_do_not_see_each_other(augment: Augment) -> None:
 def test_bad_settings_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Augment(**arguments)
+
+
+@PRECISIONS
+@pytest.mark.parametrize("size", [(16, 24), (32, 32)])
+def test_blur_is_torchvisions(size: tuple[int, int], dtype: torch.dtype) -> None:
+    images = pictures(16, *size).to(dtype)
+    sigma = torch.empty(16).uniform_(0.1, 2, generator=dice(6))
+
+    def blur(image: Tensor, sigma: float) -> Tensor:
+        return functional.gaussian_blur(image, [2 * size[1] - 1, 2 * size[0] - 1], [sigma, sigma])
+
+    assert_same(ours.gaussian_blur(images, sigma), one_by_one(images, blur, sigma.tolist()))
+
+
+@pytest.mark.parametrize("step", ["blur", "solarize"])
+def test_blur_and_solarisation_come_to_the_share_of_images_that_is_asked(step: str) -> None:
+    images = torch.rand(2000, 3, 6, 6, generator=dice(7))
+    made = Augment(order=(step,), **{step: 0.3})(images, dice(8))
+    changed = (made != images).flatten(1).any(1)
+    assert 0.25 < changed.float().mean() < 0.35
+    if step == "solarize":
+        expected = one_by_one(images[changed], lambda image: functional.solarize(image, 128 / 255))
+        assert_same(made[changed], expected)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam
 
-from robench.tensors.optim import LARS, optimizer, stepwise, warmup_cosine
+from robench.tensors.optim import LARS, clipped_groups, optimizer, stepwise, warmup_cosine
 
 Array = npt.NDArray[np.float64]
 
@@ -104,3 +104,41 @@ def test_warmup_cosine(
 def test_stepwise(epoch: int, share: float) -> None:
     assert stepwise(epoch, [(3, 0.5), (5, 0.25)]) == share
     assert stepwise(epoch, []) == 1
+
+
+def solo_step(weights: Array, gradient: Array, velocity: Array | None, lr: float, decay: float):
+    """One step of solo-learn's LARS for a matrix: solo/utils/lars.py:135-167 at 9187ea3."""
+    weight_norm, gradient_norm = math.sqrt((weights**2).sum()), math.sqrt((gradient**2).sum())
+    if weight_norm and gradient_norm:
+        rate = 0.02 * weight_norm / (gradient_norm + weight_norm * decay + 1e-8)
+        gradient = (gradient + decay * weights) * min(rate / lr, 1)
+    velocity = gradient if velocity is None else MOMENTUM * velocity + gradient
+    return weights - lr * velocity, velocity
+
+
+@pytest.mark.parametrize("lr", [0.01, 0.7])
+def test_clipped_groups_follow_solo_learn(lr: float) -> None:
+    layer = nn.Linear(2, 2).double()
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(MATRIX))
+    descent = LARS(clipped_groups(layer), lr, MOMENTUM, DECAY)
+    matrix, bias = np.array(MATRIX), layer.bias.detach().numpy().copy()
+    moved, drift = None, np.zeros(2)
+    for gradient in CASES["matrix"][1]:
+        layer.weight.grad = torch.tensor(gradient, dtype=torch.float64)
+        layer.bias.grad = torch.tensor([0.5, -2.0], dtype=torch.float64)
+        descent.step()
+        matrix, moved = solo_step(matrix, np.array(gradient), moved, lr, DECAY)
+        drift = MOMENTUM * drift + np.array([0.5, -2.0])
+        bias = bias - lr * drift
+        np.testing.assert_allclose(layer.weight.detach().numpy(), matrix, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(layer.bias.detach().numpy(), bias, rtol=1e-12, atol=1e-15)
+
+
+def test_at_a_learning_rate_of_zero_clipped_groups_stay() -> None:
+    layer = nn.Linear(2, 2)
+    descent = LARS(clipped_groups(layer), lr=0.0)
+    before = layer.weight.detach().clone()
+    layer(torch.ones(1, 2)).sum().backward()
+    descent.step()
+    assert torch.equal(layer.weight, before)
