@@ -1,5 +1,8 @@
 """Every method learns on drawn shapes; those that claim it keep features of images apart."""
 
+from copy import deepcopy
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,7 @@ from batches import RUN
 from torch import Generator, Tensor
 
 from robench.catalog.catalog import Catalog
-from robench.contracts import Batch, Objective, TrainingSet
+from robench.contracts import Batch, Objective, Teacher, TrainingSet
 from robench.data import shapes
 from robench.datasets.shapes10 import Shapes10
 from robench.engine.pretrain import pretrain
@@ -15,6 +18,7 @@ from robench.grid.recipe import Recipe
 from robench.objectives.simsiam import SimSiam
 from robench.tensors.contrast import mean_cosine, unit_length
 from robench.tensors.features import fingerprint
+from robench.tensors.learners import projector
 from robench.tensors.modes import preserved_random_state
 
 SIZES = "hidden=64, output=32"
@@ -55,7 +59,9 @@ def learned(spec: str, data: TrainingSet, epochs: int) -> Objective:
     with preserved_random_state():
         torch.manual_seed(0)
         encoder = Catalog().build("encoders", "resnet8(width=8)")
-        made = Attraction(encoder) if spec == "" else Catalog().build_objective(spec, encoder)
+        teacher = Teacher(deepcopy(encoder), projector(encoder.width, 8, 6))
+        build = partial(Catalog().build_objective, encoder=encoder, classes=10, teacher=teacher)
+        made = Attraction(encoder) if spec == "" else build(spec)
     before = fingerprint(made.encoder)
     recipe = Recipe(epochs=epochs, batch=32, optimizer="adam", lr=0.02, schedule="constant")
     pretrain(made, data, recipe, Generator().manual_seed(1), RUN, spec)
