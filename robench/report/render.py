@@ -27,6 +27,7 @@ _LATEX = str.maketrans(
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "†": r"\dag{}"}
     | {"‡": r"\ddag{}", "±": r"$\pm$", "→": r"$\rightarrow$", "≈": r"$\approx$"}
+    | {"ε": r"$\varepsilon$", "∞": r"$\infty$", "×": r"$\times$", "−": "--"}
 )
 
 
@@ -88,7 +89,10 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A ``table`` float that needs the packages booktabs and multirow, with its notes in it."""
+    """A ``table`` float with its notes in it, no wider than its page.
+
+    It needs the packages adjustbox, booktabs and multirow.
+    """
     names = len(table.names)
 
     def show(entry: Entry) -> str:
@@ -117,13 +121,15 @@ def latex(table: Table) -> str:
     notes = "; ".join(
         (rf"\textsuperscript{{{latex_escape(note.mark)}}}~" if note.mark else "")
         + latex_escape(note.text)
-        for note in table.footnotes()
+        for note in table.footnotes(ranks=False)
     )
     lines = [
-        r"% \usepackage{booktabs,multirow}",
+        r"% \usepackage{adjustbox,booktabs,multirow}; in two columns, table* spans both",
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{latex_escape(table.caption)}}}",
+        r"\label{tab:robustness}",
+        r"\begin{adjustbox}{max width=\linewidth}",
         rf"\begin{{tabular}}{{{'l' * names}{'r' * len(table.columns)}}}",
         r"\toprule",
         *([line(above), rules] if rules else []),
@@ -132,6 +138,7 @@ def latex(table: Table) -> str:
         "\n\\midrule\n".join(groups),
         r"\bottomrule",
         r"\end{tabular}",
+        r"\end{adjustbox}",
         *([rf"\par\smallskip{{\footnotesize {notes}\par}}"] if notes else []),
         r"\end{table}",
     ]

@@ -98,17 +98,17 @@ class Table:
         letters = dict(zip(marked, string.ascii_letters, strict=False))
         return {flag: "" for flag in flags if flag in common} | letters
 
-    def footnotes(self, best: str = "Bold") -> list[Note]:
-        """The notes, the meaning of ranks where there are any, and that of each flag.
+    def footnotes(self, best: str = "Bold", ranks: bool = True) -> list[Note]:
+        """The notes, the meaning of the marks where there are any, and that of each flag.
 
-        ``best`` is how the best number is marked.
+        ``best`` is how the best number is marked, and ``ranks`` whether numbers have their ranks.
         """
         standings = [one.standing for one in self.numbers if one.standing]
-        ranks = {one.rank for one in standings}
+        found = {one.rank for one in standings}
         marks = [
-            f"{best}: best of its column" if Rank.BEST in ranks else "",
-            f"{TIED}: tied with the best" if Rank.TIED in ranks else "",
-            "#: the ranks that it may have" if any(map(str, standings)) else "",
+            f"{best}: best of its column" if Rank.BEST in found else "",
+            f"{TIED}: tied with the best" if Rank.TIED in found else "",
+            "#: the ranks that it may have" if ranks and any(map(str, standings)) else "",
         ]
         said = "; ".join(filter(None, marks))
         test = [Note("", f"{said} ({TEST}).")] * bool(said)

@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -54,6 +56,30 @@ def test_latex_shows_every_number_and_name(table, spread):
     assert r"\begin{tabular}{lrr}" in text
     assert r"SimCLR & 45.0 $\pm$ 7.1 \\" in latex(spread)
     assert latex(pivot(grid(n=20), scale="")).count(r"\midrule") == 4  # between groups
+
+
+PACKAGES = ("adjustbox", "booktabs", "multirow")
+
+
+def has_tex():
+    return shutil.which("pdflatex") is not None and all(
+        subprocess.run(["kpsewhich", f"{one}.sty"], capture_output=True).returncode == 0
+        for one in PACKAGES
+    )
+
+
+@pytest.mark.skipif(not has_tex(), reason=f"no pdflatex with {', '.join(PACKAGES)} here")
+def test_latex_compiles_and_is_no_wider_than_its_page(table, spread, tmp_path):
+    wide = pivot(grid(seeds=(0, 1), n=50, suspect="clae"), scale="8 × 8 pixels")
+    floats = "\\clearpage\n".join(map(latex, (table, spread, wide)))
+    text = rf"\documentclass{{article}}\usepackage{{{','.join(PACKAGES)}}}\begin{{document}}"
+    (tmp_path / "paper.tex").write_text(f"{text}\n{floats}\n\\end{{document}}\n")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "Overfull" not in done.stdout
+    assert r"\multirow{3}{*}{CIFAR-10 $\rightarrow$ CIFAR-10}" in floats
+    assert r"$\varepsilon$ in L$\infty$" in floats
 
 
 def test_ties_are_marked_and_explained():
