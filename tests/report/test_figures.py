@@ -13,7 +13,7 @@ from robench.grid.records import Curve, Labels
 from robench.report.figures import eps_curve, pretraining, style, trade_off, transfer
 from robench.report.figures import examples as example_images
 from robench.report.figures.examples import magnification
-from robench.report.figures.points import SHOWN, Attack, points, shown_attack
+from robench.report.figures.points import MOST, SHOWN, Attack, points, shown_attack
 from robench.report.results import Order, frame
 
 AUTOATTACK = Attack("autoattack", "linf", "8/255")
@@ -135,7 +135,7 @@ def test_legends_colours_and_panels_are_in_the_order_asked():
     assert entries.index("AutoAttack") < entries.index("PGD-20")
     clean_axis, attacked_axis, _ = drawn(transfer, shown).axes
     assert [label.get_text() for label in clean_axis.get_yticklabels()] == methods
-    across = [label.get_text() for label in attacked_axis.get_xticklabels()]
+    across = [label.get_text().replace("\n", " ") for label in attacked_axis.get_xticklabels()]
     sources, targets = ("CIFAR-100", "CIFAR-10"), ("CIFAR-10", "CIFAR-100")
     assert across == [f"{source} → {target}" for source in sources for target in targets]
     losses = drawn(pretraining, curves(("clae",)), ["rocl", "plain", "clae"])
@@ -209,7 +209,7 @@ def test_transfer_has_methods_down_transfers_across_and_a_dash_where_nothing_is(
     figure = drawn(transfer, points(frame(results)))
     axis, bar = figure.axes
     rows, columns = (
-        [label.get_text() for label in labels]
+        [label.get_text().replace("\n", " ") for label in labels]
         for labels in (axis.get_yticklabels(), axis.get_xticklabels())
     )
     shown = {
@@ -231,7 +231,40 @@ def test_transfer_has_methods_down_transfers_across_and_a_dash_where_nothing_is(
 def test_pretraining_has_a_panel_per_method():
     figure = drawn(pretraining, curves(("rocl", "plain"), seeds=(0, 1)))
     panels = [(axis.get_title(), len(axis.lines)) for axis in figure.axes]
-    assert panels == [("RoCL", 4), ("SimCLR", 4)]
+    assert panels == [("RoCL", 2), ("SimCLR", 2)]
+
+
+def test_pretrainings_of_several_seeds_are_their_mean_and_a_band():
+    losses = ((4.0, 2.0, 1.0), (2.0, 2.0))
+    seeds = [Curve("rocl", "cifar10", "resnet8", seed, own) for seed, own in enumerate(losses)]
+    figure = drawn(pretraining, seeds)
+    (axis,) = figure.axes
+    assert axis.lines[0].get_xydata().tolist() == [[1, 3.0], [2, 2.0], [3, 1.0]]
+    corners = axis.collections[0].get_paths()[0].vertices
+    assert {round(y, 3) for x, y in corners if x == 1} == {1.586, 4.414}  # 3 and root 2 either way
+    assert "bands: standard deviation over 2 seeds" in words(figure)
+
+
+def test_of_hundreds_of_methods_figures_show_the_first_and_say_so():
+    methods = tuple(f"m{place}" for place in range(100))
+    many = [Curve(one, "cifar10", "resnet8", 0, (2.0, 1.0)) for one in methods]
+    figure = drawn(pretraining, many, methods)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == [f"{one}, CIFAR-10" for one in methods[:MOST]]
+    assert f"the first {MOST} of 100 methods" in words(figure)
+    results = [clean(0.5, n=20, method=one, target=to) for one in methods for to in ("a", "b")]
+    results += [
+        planted(0.2, one, "pgd", source="b", target="b", norm="linf", eps="8/255", n=20)
+        for one in methods
+    ]
+    results += [clean(0.5, n=20, method=one, source="b", target="b") for one in methods]
+    order = Order(one.labels for one in results)
+    shown = points(frame(results, order), order)
+    assert list(shown["series"].unique()) == list(methods[:MOST])
+    for kind in KINDS:
+        assert f"the first {MOST} of 100 methods" in " ".join(words(drawn(kind, shown)))
+    pages = example_images.draw([examples(one, m=1) for one in methods], AUTOATTACK)
+    assert len(pages) == MOST / example_images.BLOCKS
 
 
 # --- example images
@@ -239,7 +272,7 @@ def test_pretraining_has_a_panel_per_method():
 
 def test_clean_and_attacked_predictions_stand_above_their_images():
     one = examples(m=2)
-    outcome = replace(one.outcome, clean_prediction=np.array([1, 2]), prediction=np.array([8, 2]))
+    outcome = replace(one.outcome, clean_prediction=np.array([1, 2]), prediction=np.array([8, 8]))
     axes = drawn(example_images, [replace(one, outcome=outcome)], AUTOATTACK).axes
     shown = {
         axis.get_ylabel(): [each.get_title() for each in axes[place : place + 2]]
@@ -247,8 +280,9 @@ def test_clean_and_attacked_predictions_stand_above_their_images():
         if axis.get_ylabel()
     }
     assert shown["clean"] == ["✓ automobile", "✓ bird"]
-    assert shown["AutoAttack\n8/255"] == ["✗ ship", "✓ bird"]
-    assert [axis.get_xlabel() for axis in axes[10:12]] == ["true:\nautomobile", "true:\nbird"]
+    assert shown["AutoAttack"] == ["✗ ship", "✗ ship"]
+    assert "AutoAttack, ε = 8/255 (L∞)" in axes[0].figure.get_supxlabel()
+    assert [axis.get_xlabel() for axis in axes[8:10]] == ["true:\nautomobile", "true:\nbird"]
     fooled = replace(outcome, clean_prediction=np.array([7, 2]), prediction=np.array([8, 8]))
     axes = drawn(example_images, [replace(one, outcome=fooled)], AUTOATTACK).axes
     assert [axis.get_title() for axis in axes[:2]] == ["✓ bird", ""]  # the other was never right

@@ -40,7 +40,7 @@ def draw(points: pd.DataFrame) -> "Figure | None":
     unit = ", in 1/255" if of_255(attacked["eps"]) else ""
     figure.supxlabel(f"ε{unit}" if len(norms) > 1 else f"ε ({NORMS[norms[0]]}{unit})")
     figure.supylabel("accuracy (%)")
-    title = legend(points, bars="bars", flag="×")
+    title = legend(points, bars="bands" if (points["seeds"] > 1).all() else "bars", flag="×")
     methods = [look.handle(one) for one, look in looks.items() if one in set(points["series"])]
     kinds = [stroke.handle(one) for one, stroke in strokes.items()]
     style.legend(figure, methods, kinds, title=title)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from robench.grid.records import Result
 from robench.report.figures import style
-from robench.report.figures.points import SHOWN, Attack
+from robench.report.figures.points import MOST, SHOWN, Attack, heading
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -22,7 +22,8 @@ BLOCKS = 3  # methods on a page, as many as are no taller than a paper's column
 def draw(results: Sequence[Result], attack: Attack | None) -> "list[Figure]":
     """Pages of a few methods each, one data set after the other, under one attack.
 
-    Images that were right are shown, those that are fooled first; all where none was right.
+    Images that were right and are fooled are shown, else those that were right, else any. Of more
+    than `MOST` methods, the first have pages.
 
     Transfers are left out where there is anything else, and of several seeds the first is shown.
     There are no pages where the attack is None or no pictures of it were kept.
@@ -37,7 +38,9 @@ def draw(results: Sequence[Result], attack: Attack | None) -> "list[Figure]":
     for one in in_domain or of_attack:
         labels = one.labels
         names = (labels.method, labels.encoder, labels.probe)
-        sets[labels.domain, labels.target].setdefault(names, one)
+        of_set = sets[labels.domain, labels.target]
+        if names in of_set or len(of_set) < MOST:
+            of_set.setdefault(names, one)
     return [
         _draw_page(list(of_set.values())[start : start + BLOCKS])
         for of_set in sets.values()
@@ -54,35 +57,45 @@ def magnification(change: npt.NDArray[np.float32]) -> float:
 def _draw_page(page: Sequence[Result]) -> "Figure":
     from matplotlib.figure import Figure
 
-    heights = [2.75] * (len(page) - 1) + [3.1]  # the last has the rule below
+    shown = [_chosen(one) for one in page]
+    across = min(ACROSS, max(4, *map(len, shown)))
+    height = 0.9 + 3 * 2.4 / across
+    heights = [height] * (len(page) - 1) + [height + 0.3]  # the last has the rule below
     figure = Figure(figsize=(style.WIDTH, sum(heights)))
     blocks = figure.subfigures(len(page), squeeze=False, height_ratios=heights)
-    for block, one in zip(blocks.flat, page, strict=True):
-        _draw_block(block, one)
-    block.supxlabel("\n".join(textwrap.wrap(SHOWN, 60)), fontsize=7)
+    for block, one, chosen in zip(blocks.flat, page, shown, strict=True):
+        _draw_block(block, one, chosen, across)
+    attack = heading(Attack(page[0].labels.attack, page[0].norm, page[0].eps))
+    block.supxlabel(f"{style.label(attack)}\n{SHOWN}", fontsize=7)
     return figure
 
 
-def _draw_block(block: "SubFigure", one: Result) -> None:
+def _chosen(one: Result) -> npt.NDArray[np.int64]:
+    """The places of the images to show."""
+    assert one.pictures is not None
+    outcome, kept = one.outcome, slice(len(one.pictures.clean))
+    right = outcome.clean_prediction[kept] == outcome.label[kept]
+    fooled = right & (outcome.prediction[kept] != outcome.label[kept])
+    shown = next((these for these in (fooled, right) if these.any()), ~right)
+    return np.flatnonzero(shown)[:ACROSS]
+
+
+def _draw_block(
+    block: "SubFigure", one: Result, chosen: npt.NDArray[np.int64], across: int
+) -> None:
     """One method: a row of clean images, of attacked ones, and of the change."""
     assert one.pictures is not None
     labels, outcome, pictures = one.labels, one.outcome, one.pictures
     title = f"{style.label(labels.method)}, {style.transfer_label(labels.domain, labels.target)}"
     block.suptitle(title, fontsize=7.5, weight="bold")
     change = pictures.attacked - pictures.clean
-    of_these = slice(len(change))
-    right = outcome.clean_prediction[of_these] == outcome.label[of_these]
-    fooled = right & (outcome.prediction[of_these] != outcome.label[of_these])
-    shown = np.flatnonzero(right if right.any() else ~right)
-    chosen = shown[np.argsort(~fooled[shown], kind="stable")][:ACROSS]
     scale = magnification(change)
-    size = one.eps if one.norm in ("", "linf") else f"{one.norm} {one.eps}"
     rows = (
         ("clean", pictures.clean, outcome.clean_prediction),
-        (f"{style.label(labels.attack, 14)}\n{size}", pictures.attacked, outcome.prediction),
+        (style.label(labels.attack, 14), pictures.attacked, outcome.prediction),
         (f"change\n× {scale:g}", 0.5 + scale * change, None),
     )
-    grid = block.subplots(3, ACROSS, squeeze=False)
+    grid = block.subplots(3, across, squeeze=False)
     for axes, (name, images, predictions) in zip(grid, rows, strict=True):
         axes[0].set_ylabel(name.strip(), fontsize=7)
         for axis in axes:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from robench.grid.records import IMPORTED
+from robench.report.names import NORMS, proper
 from robench.report.results import CLEAN, Order, natural, radius
-from robench.report.table import attack_names
 from robench.trust.flags import doubts
 
 
@@ -19,7 +19,9 @@ class Attack(NamedTuple):
     eps: str
 
 
-SHOWN = "attack shown: the one that leaves least, at the radius where methods differ most"
+SHOWN = "attack: the strongest, at the ε where methods differ most"
+MOST = 24
+"""The most methods in a figure, the first in their order; more would have neither look nor room."""
 _PLACE = ["series", "source", "target", "attack", "norm", "eps"]
 
 
@@ -31,7 +33,8 @@ def points(frame: pd.DataFrame, order: Order | None = None) -> pd.DataFrame:
     are its 95% interval. Of several n, the largest counts. A flag that every number has
     distinguishes none of them: ``common`` names it on every row, and ``flagged`` says whether there
     is another flag. An imported encoder stands beside those of the target's data. Sources, targets
-    and attacks are categories in their order.
+    and attacks are categories in their order. Series beyond the first `MOST` are left out, and
+    ``all_series`` is the number of all.
     """
     order = order or Order()
     names = [set(doubts(flags.split(";"))) - {""} for flags in frame["flags"]]
@@ -43,6 +46,8 @@ def points(frame: pd.DataFrame, order: Order | None = None) -> pd.DataFrame:
     source = frame["source"].mask(frame["source"] == IMPORTED, frame["target"])
     flagged = [bool(own - common) for own in names]
     frame = frame.assign(series=series, source=source, flagged=flagged)
+    every = series.unique()
+    frame = frame[series.isin(every[:MOST])]
     most = frame.groupby(_PLACE)["n"].transform("max")
     groups = frame[frame["n"] == most].groupby(_PLACE, sort=False, as_index=False)
     found = groups.agg(
@@ -63,6 +68,7 @@ def points(frame: pd.DataFrame, order: Order | None = None) -> pd.DataFrame:
         size=[float(radius(eps)) for eps in found["eps"]],
         common=", ".join(sorted(common, key=natural)),
         transfer=found["source"] != found["target"],
+        all_series=len(every),
     )
     for field in ("source", "target", "attack"):
         names_in_order = sorted(set(found[field]), key=lambda name: order.name(field, name))
@@ -82,6 +88,8 @@ def legend(points: pd.DataFrame, *, bars: str, flag: str) -> str:
     said += (
         [f"all flagged: {', '.join(points['common'].unique())}"] if any(points["common"]) else []
     )
+    every = points["all_series"].max()
+    said += [f"the first {MOST} of {every} methods"] if every > MOST else []
     return ", ".join(said)
 
 
@@ -131,7 +139,7 @@ def shown_attack(points: pd.DataFrame) -> Attack | None:
     )
 
 
-def heading(points: pd.DataFrame, attack: Attack) -> str:
-    """The attack's name; with the norm where it is not always linf."""
-    others = zip(*(points[name] for name in Attack._fields), strict=True)
-    return attack_names([*others, attack])[-1]
+def heading(attack: Attack) -> str:
+    """The attack and its ball: "AutoAttack, ε = 4/255 (L∞)"."""
+    name, ball = proper(attack.attack), NORMS.get(attack.norm, attack.norm)
+    return f"{name}, ε = {attack.eps} ({ball})" if attack.eps else name

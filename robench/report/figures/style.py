@@ -148,7 +148,8 @@ def legend(figure: "Figure", *groups: "Sequence[Line2D]", title: str = "") -> No
     """
     from matplotlib.lines import Line2D
 
-    longest = max(len(label(str(handle.get_label()))) for group in groups for handle in group)
+    names = [label(str(handle.get_label())) for group in groups for handle in group]
+    longest = max(map(len, names), default=0)
     across = max(1, min(max(map(len, groups)), 4, 56 // (longest + 6)))
     blank = Line2D([], [], linestyle="", label=" ")
     rows = [handle for group in groups for handle in [*group, *[blank] * (-len(group) % across)]]

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def draw(points: pd.DataFrame) -> "Figure | None":
     """A point per method, a panel per data set; None where no method has both accuracies.
 
-    A line joins the methods that no other one is ahead of in both.
+    A line joins the methods that no other one is ahead of in both. A point of accuracy is as long
+    in every panel.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -38,11 +39,11 @@ def draw(points: pd.DataFrame) -> "Figure | None":
     both = in_domain(both)
     both = both.assign(flagged=both["flagged"] | both["flagged_robust"])
     shown = panels(both)
-    figure, axes = style.panels(len(shown), 2, 2.1 if len(shown) == 1 else 1.65)
+    figure, axes = style.panels(len(shown), 2, 2.1 if len(shown) == 1 else 1.65, share_y=True)
     looks = style.looks(points["series"])
     for axis, (pair, here) in zip(axes, shown.items(), strict=True):
         axis.grid(True)
-        axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axis.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axis.set_title(style.transfer_label(*pair, 26))
         frontier = [
@@ -66,8 +67,12 @@ def draw(points: pd.DataFrame) -> "Figure | None":
             )
             if row["flagged"]:
                 style.flag(axis, x, y)
+    ends = [axis.get_xlim() for axis in axes]
+    half = max(high - low for low, high in ends) / 2
+    for axis, (low, high) in zip(axes, ends, strict=True):
+        axis.set_xlim((low + high) / 2 - half, (low + high) / 2 + half)
     figure.supxlabel("clean accuracy (%)")
-    figure.supylabel(f"accuracy under\n{style.label(heading(points, attack), 24)} (%)")
+    figure.supylabel(f"accuracy (%) under\n{style.label(heading(attack), 32)}")
     handles = [look.handle(one) for one, look in looks.items() if one in set(both["series"])]
     title = legend(in_domain(pd.concat([clean, robust])), bars="bars", flag="×")
     style.legend(figure, handles, title=f"{title}\n{SHOWN}")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 _ROOM = 6  # columns of numbers side by side
+_UPRIGHT = 4  # columns whose names have room below them
 
 
 def draw(points: pd.DataFrame) -> "Figure | None":
@@ -42,14 +43,22 @@ def draw(points: pd.DataFrame) -> "Figure | None":
     across = len(columns) if len(columns) * len(pairs) <= _ROOM else 1
     down = len(columns) // across
     notes = [*textwrap.wrap(legend(shown, bars="±", flag="*"), 60), *textwrap.wrap(SHOWN, 60)]
+    upright = across * len(pairs) <= _UPRIGHT
+    arrow = "\n→ " if upright else " → "
+    names = [arrow.join(style.label(name, 12) for name in pair) for pair in pairs]
     row = 0.3 if (shown["seeds"] > 1).any() else 0.2
-    height = down * (row * len(series) + 0.2) + 1.0 + 0.13 * len(notes)
+    height = down * (row * len(series) + 0.2) + (0.5 if upright else 1.0) + 0.13 * len(notes)
     figure = Figure(figsize=(style.WIDTH, height))
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     largest = float(shown["accuracy"].max())  # one scale of shades, or 2% would look like 50%
     for axis, column in zip(grid.flat, columns, strict=True):
-        axis.set_title(heading(points, column))
+        axis.set_title(style.label(heading(column)))
         image = _draw_panel(axis, under(shown, column), series, pairs, largest)
+        axis.set_xticks(range(len(pairs)), names, fontsize=6)
+        if not upright:
+            axis.tick_params("x", labelrotation=40)
+            for tick in axis.get_xticklabels():
+                tick.set(ha="right", rotation_mode="anchor")
     bar = figure.colorbar(image, ax=grid, pad=0.02, fraction=0.05)
     bar.outline.set_visible(False)
     bar.set_label("accuracy (%)")
@@ -75,10 +84,6 @@ def _draw_panel(
     for (row, column), text in np.ndenumerate(texts):
         colour = "white" if values[row, column] > 0.6 * largest else "black"
         axis.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
-    names = [" → ".join(style.label(name, 12) for name in pair) for pair in pairs]
-    axis.set_xticks(range(len(pairs)), names, rotation=40)
-    for tick in axis.get_xticklabels():
-        tick.set(ha="right", rotation_mode="anchor", fontsize=6)
     axis.set_yticks(range(len(series)), [style.label(one, 20) for one in series])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
