@@ -18,7 +18,7 @@ from robench.contracts import Encoder, Progress
 from robench.engine.known import Known
 from robench.engine.local import reporting
 from robench.engine.places import Say, make_bench, open_store
-from robench.engine.progress import bar
+from robench.engine.progress import bar, silent
 from robench.engine.reporting import (
     Report,
     answer,
@@ -102,6 +102,15 @@ def race(
 
 def _source(store: Store, name: str) -> Source:
     return find_card(store, name).question
+
+
+@keywords(*OPTIONS)
+def train_along(request: Request, *, places: Places) -> None:
+    """Take part in the pretrainings of `run` in another process, as ``torchrun`` starts them."""
+    from robench.engine.ranks import follow
+
+    folder = Path("results", request.preset)
+    follow(make_bench(places, folder, silent, lambda line: None, lambda line: None))
 
 
 @keywords(*OPTIONS)

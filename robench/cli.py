@@ -308,6 +308,7 @@ def run(request: Request, places: Places, dry_run: bool) -> int:
     What is typed wins over the preset, the preset over a method's own schedule.
     """
     from robench import api
+    from robench.engine import ranks
     from robench.engine.work import keep_freed_memory
 
     if dry_run:
@@ -315,6 +316,13 @@ def run(request: Request, places: Places, dry_run: bool) -> int:
             _say(line)
         return 0
     keep_freed_memory()
+    if places.devices > 1 and not ranks.launched():
+        ranks.launch(places.devices)
+    if ranks.launched():
+        places = replace(places, device=ranks.join(places.device))
+        if not ranks.is_first():
+            api.train_along(request=request, places=places)
+            return 0
     start = time.monotonic()
     with _display() as told:
         results = api.run(request=request, places=places, **told)

@@ -154,6 +154,13 @@ class Places(_Typed):
         metavar="DIR",
     )
     device: str = _option("auto, cpu, cuda or cuda:N.", word, "auto", group=_HOW, metavar="NAME")
+    devices: int = _option(
+        "Processes that share each pretraining, a GPU each, or as torchrun says.",
+        whole,
+        1,
+        group=_HOW,
+        metavar="N",
+    )
     workers: int = _option(
         "Processes that share the work: N, or auto, one a core.",
         processes,
@@ -202,7 +209,7 @@ class Places(_Typed):
 OPTIONS: Mapping[str, "Field[Any]"] = {
     f.name: f for kind in (Request, Places) for f in fields(kind)
 }
-PLACES = tuple(one.name for one in fields(Places))
+PLACES = tuple(one.name for one in fields(Places) if one.name != "devices")
 STORED = "preset", "out", "zoo", "plugins", "accept_older_code"
 """The options of whatever only reads results."""
 _MADE = {"request", "places"}

@@ -19,6 +19,7 @@ from robench.contracts import (
     Data,
     DataError,
     Encoder,
+    Objective,
     Probe,
     ProbeData,
     ProbeError,
@@ -52,6 +53,7 @@ from robench.grid.questions import (
 from robench.grid.records import Card, Cell, Identity, Outcome, Pictures, Result, radius
 from robench.grid.spec import Spec, SpecError
 from robench.report.names import proper
+from robench.store.checkpoints import FileCheckpoints, Loaded
 from robench.store.formats import Weights
 from robench.store.locks import Busy
 from robench.store.provenance import gather, versions
@@ -60,6 +62,7 @@ from robench.tensors.batchnorm import branches
 from robench.tensors.features import fingerprint, to_images
 from robench.tensors.memory import is_out_of_memory
 from robench.tensors.modes import evaluating, preserved_random_state, usual_modes
+from robench.tensors.ranks import rank, share, size
 from robench.trust.flags import PROBE_IMAGES, PUBLISHED_IMAGES, TEST_IMAGES, WRONG_LABELS
 
 if TYPE_CHECKING:
@@ -240,7 +243,11 @@ class Bench:
     def _read_probe(self, probing: Probing) -> Weights | None:
         return self.store.probe(probing) if self.known.fitted(probing) else None
 
-    def _pretrain(self, question: Pretraining) -> tuple[Card, Weights]:
+    def train(self, question: Pretraining) -> tuple[Objective, list[float], FileCheckpoints]:
+        """Train an objective, together with the other ranks if there are any, and keep nothing.
+
+        Returns it, the mean loss of each epoch, and its checkpoints.
+        """
         images, labels = training_set(
             training_subset(self.data(question.dataset), question.recipe.images)
         )
@@ -253,15 +260,16 @@ class Bench:
             encoder = self.catalog.build("encoders", question.encoder)
             objective = self.catalog.build_objective(question.objective, encoder, classes, teacher)
             check_encoder(encoder, self._tried(self.data(question.dataset)).cpu())
-        identity = self.known.identity(question)
         with at_safe_points() as stop:
-            about = self._about(identity) | {"first weights": fingerprint(objective)}
+            about = self._about(self.known.identity(question)) | {
+                "first weights": fingerprint(objective)
+            }
             states = self.store.checkpoints(question, about, stop)
             known = TrainingSet(
                 torch.from_numpy(images).to(self.device),
                 torch.from_numpy(labels).to(self.device) if objective.uses_labels else None,
             )
-            run = Run(self.progress, states, self.device)
+            run = Run(self.progress, states if rank() == 0 else Loaded(states), self.device)
             draws = generator(question, "training", self.device)
             try:
                 losses = pretrain(
@@ -271,6 +279,13 @@ class Bench:
                 latest = states.latest()
                 kept = f"; the last good state is {latest}" if latest is not None else ""
                 raise TrainingError(f"{error}{kept}") from None
+        return objective, losses, states
+
+    def _pretrain(self, question: Pretraining) -> tuple[Card, Weights]:
+        share(question)
+        objective, losses, states = self.train(question)
+        identity, name = self.known.identity(question), self.title(question)
+        made = gather(self.device, question.recipe.precision)
         exported = objective.exported()
         card = Card(
             question=question,
@@ -282,8 +297,8 @@ class Bench:
             losses=tuple(losses),
             seconds=round(states.seconds, 3),
             weights_sha256="",
-            provenance=gather(self.device, question.recipe.precision),
-            images=len(images),
+            provenance=replace(made, device=f"{size()} x {made.device}") if size() > 1 else made,
+            images=self._trained_on(question),
         )
         weights = _on_cpu(exported.encoder)
         if lost := not_finite(weights):
@@ -313,6 +328,10 @@ class Bench:
         source, card = question.source, self.store.card(question.source)
         same = isinstance(source, Pretraining) and source.dataset == question.dataset
         return restore_head(self.store.heads(card)) if card is not None and same else None
+
+    def _trained_on(self, question: Pretraining) -> int:
+        data = training_subset(self.data(question.dataset), question.recipe.images)
+        return len(data.train) + len(data.held_out)
 
     def _fit(self, question: Probing, encoder: Encoder, classes: int) -> Weights:
         data, wrong = training_subset(self.data(question.dataset), question.images), None

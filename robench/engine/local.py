@@ -16,6 +16,7 @@ from robench.grid.questions import Evaluation, Pretraining, Question
 from robench.grid.records import Result
 from robench.grid.spec import Spec
 from robench.store.locks import Busy
+from robench.tensors.ranks import share
 
 
 def answers(
@@ -27,7 +28,9 @@ def answers(
     before any compute, where a data set is needed and cannot be read.
     """
     with threads(bench.work.threads if bench.work else None):
-        return _answers(bench, evaluations, limit)
+        answered = _answers(bench, evaluations, limit)
+    share()  # ends the other ranks, where there are some
+    return answered
 
 
 def _answers(

@@ -8,11 +8,13 @@ from torch import Generator, Tensor
 
 from robench.contracts import Batch, Objective, Run, TrainingSet
 from robench.engine.faults import broken, not_finite, shown
+from robench.files import first_line
 from robench.grid.recipe import Recipe
 from robench.steps import steps
+from robench.tensors import ranks
 from robench.tensors.convolution import quick_convolutions
 from robench.tensors.memory import is_out_of_memory
-from robench.tensors.modes import evaluating
+from robench.tensors.modes import draw_seed, evaluating
 from robench.tensors.optim import optimizer, stepwise, warmup_cosine
 
 
@@ -31,7 +33,8 @@ def pretrain(
     """Train in place and return the mean loss of each epoch.
 
     Objective, ``data`` and ``generator`` are on ``run.device``. The last, incomplete batch of an
-    epoch is omitted, since a contrastive loss depends on the batch's size. Training continues from
+    epoch is omitted, since a contrastive loss depends on the batch's size. Of several ranks, each
+    takes its part of every batch, with random draws of its own. Training continues from
     ``run.checkpoints``, to the same bits as without an interruption. Raises TrainingError for a
     loss that is not a finite scalar, weights that are not finite, a gradient that does not reach
     the encoder, when memory runs out, and for fewer images than a batch.
@@ -41,6 +44,12 @@ def pretrain(
         raise TrainingError(
             f"{label}: {len(data.images)} training images are less than one batch of "
             f"{recipe.batch}; take more images or a smaller batch"
+        )
+    size, rank = ranks.size(), ranks.rank()
+    if recipe.batch % size:
+        raise TrainingError(
+            f"{label}: {size} processes cannot share a batch of {recipe.batch} evenly; choose a "
+            "number that divides it"
         )
     descent = optimizer(
         recipe.optimizer,
@@ -83,18 +92,29 @@ def pretrain(
             objective.prepare(data, epoch, generator, run)
         for group in descent.param_groups:
             group["lr"] = learning_rate(recipe, epoch, step / count)
+        draws = generator
+        if size > 1:
+            rows = rows.chunk(size)[rank]
+            draws = Generator(run.device).manual_seed(draw_seed(generator) + rank)
         images = data.images[rows].float().div_(255)
         labels = None if data.labels is None else data.labels[rows]
         done = (epoch + step / count) / recipe.epochs
-        batch = Batch(images, rows, labels, epoch, recipe.epochs, done, generator)
+        batch = Batch(images, rows, labels, epoch, recipe.epochs, done, draws)
         descent.zero_grad()
         try:
             loss = loss_of(objective, batch, recipe.precision)
             if loss.requires_grad:
                 torch.autograd.backward(loss)
             _check_gradient(objective)
+            loss = loss.detach()
+            ranks.average([loss, *_gradients(objective)])
             descent.step()
         except (RuntimeError, MemoryError) as error:
+            if size > 1 and not is_out_of_memory(error):
+                raise ConnectionError(
+                    f"{label}: another of the {size} processes ended or cannot be reached "
+                    f"({first_line(error)}); the same command goes on from the last checkpoint"
+                ) from None
             if not is_out_of_memory(error):
                 raise
             # Half the batch would be another loss: an image is told apart from all others in it.
@@ -103,7 +123,7 @@ def pretrain(
                 "the recipe; try a smaller encoder, --precision bf16, or another preset"
             ) from None
         objective.after_step(batch)
-        losses[epoch, step] = loss.detach()
+        losses[epoch, step] = loss
         if step == count - 1:
             _check(losses, objective, recipe, label)
     return [float(mean) for mean in losses.mean(1)]
@@ -112,7 +132,7 @@ def pretrain(
 def loss_of(objective: Objective, batch: Batch, precision: str) -> Tensor:
     """The loss of a batch, in "bf16" where autocast computes in it, or in "fp32"."""
     half = torch.autocast(batch.images.device.type, torch.bfloat16, enabled=precision == "bf16")
-    with quick_convolutions(objective), half:
+    with quick_convolutions(objective), ranks.across_ranks(objective), half:
         loss = objective(batch)
     if not isinstance(loss, Tensor) or loss.dim() > 0:
         found = loss.detach() if isinstance(loss, Tensor) else loss
@@ -127,6 +147,10 @@ def _check_gradient(objective: Objective) -> None:
     if trained and all(weights.grad is None for weights in trained):
         what = "returned a loss without a gradient to the encoder, which would never learn"
         raise TrainingError(broken(objective, "forward", what))
+
+
+def _gradients(objective: Objective) -> list[Tensor]:
+    return [weights.grad for weights in objective.parameters() if weights.grad is not None]
 
 
 def _channels_last(objective: Objective, images: Tensor) -> None:

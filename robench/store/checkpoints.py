@@ -127,6 +127,13 @@ class FileCheckpoints(Checkpoints):
         return self._folder.is_symlink() or self._folder.parent.is_symlink()
 
 
+class Loaded(Checkpoints):
+    """Checkpoints that another process saves: this one only goes on from them."""
+
+    def __init__(self, saved: Checkpoints) -> None:
+        self.load = saved.load  # type: ignore[method-assign]
+
+
 def _encoded(state: State, header: Mapping[str, Any]) -> bytes:
     strides = {name: tensor.stride() for name, tensor in state.tensors.items()}
     content = json.dumps({**header, "values": dict(state.values), "strides": strides})

@@ -1,8 +1,13 @@
-"""Contrastive losses over embeddings of unit length: NT-Xent, InfoNCE and instance spreading."""
+"""Contrastive losses over embeddings of unit length: NT-Xent, InfoNCE and instance spreading.
+
+Within `across_ranks` they are of the batches of all processes.
+"""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
+
+from robench.tensors.ranks import gathered
 
 
 def nt_xent(views: list[Tensor], temperature: float, *, stop_gradient: bool = False) -> Tensor:
@@ -18,7 +23,8 @@ def nt_xent(views: list[Tensor], temperature: float, *, stop_gradient: bool = Fa
     src/loss.py:55); the value stays the same.
     """
     with torch.autocast(views[0].device.type, enabled=False):
-        similarity = _similarities(torch.cat(views), temperature, stop_gradient)
+        whole = torch.cat([gathered(view) for view in views])
+        similarity = _similarities(whole, temperature, stop_gradient)
         total = len(similarity)
         each = total // len(views)
         anchors = torch.arange(total, device=similarity.device)
@@ -35,6 +41,7 @@ def info_nce(anchors: Tensor, keys: Tensor, temperature: float) -> Tensor:
     -mean_i log softmax_j(a_i . k_j / temperature)_i: anchors are never compared with each other,
     nor keys with all anchors. CLAE's Plain branch (Plain/main.py:69-83).
     """
+    anchors, keys = gathered(anchors), gathered(keys)
     with torch.autocast(anchors.device.type, enabled=False):
         double = torch.float64 in (anchors.dtype, keys.dtype)
         wide = torch.float64 if double else torch.float32
@@ -49,6 +56,7 @@ def instance_spreading(first: Tensor, second: Tensor, temperature: float) -> Ten
     2N - 1 other embeddings, by ``temperature``; gradients reach the anchor's side of each
     similarity only. UEL (Ye et al. 2019, arXiv 1904.03436; CLAE's UEL/BatchAverage.py:30-71).
     """
+    first, second = gathered(first), gathered(second)
     with torch.autocast(first.device.type, enabled=False):
         similarity = _similarities(torch.cat([first, second]), temperature, stop_gradient=True)
         total = len(similarity)

@@ -9,6 +9,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from robench.tensors.batchnorm import BranchedBatchNorm
 from robench.tensors.convolution import QuickConv2d
+from robench.tensors.ranks import WideBatchNorm2d
 
 _CLOSE = 1e-3  # of the logits' spread: far over float32's rounding, far under another function
 
@@ -64,7 +65,9 @@ def _fold(sequence: nn.Sequential) -> None:
         norm = second.in_use if isinstance(second, BranchedBatchNorm) else second
         if not isinstance(first, nn.Conv2d) or type(first) not in (nn.Conv2d, QuickConv2d):
             continue
-        if type(norm) is not nn.BatchNorm2d:
+        if not isinstance(norm, nn.BatchNorm2d):
+            continue
+        if type(norm) not in (nn.BatchNorm2d, WideBatchNorm2d):
             continue
         # Computed weights may be something else by the next call. Without running statistics eval
         # mode still takes the batch's.
