@@ -150,7 +150,7 @@ def test_four_ranks_have_the_loss_and_gradients_of_one_process(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_killed_rank_ends_the_run_with_a_clear_error(tmp_path: Path) -> None:
-    mark = Path(gettempdir()) / f"{tmp_path.name}-rank"
+    mark = Path(gettempdir()) / f"{tmp_path.name}-{os.getpid()}-rank"
     plugins = (w for one in ("tiny", "marking") for w in ("--plugin", str(PLUGINS / f"{one}.py")))
     words = [*("run", *plugins, "--encoders", "tiny", "--sources", "shapes10(size=8)")]
     words += ["--methods", f"marking(name={mark.name})", "--attacks", "clean", "--devices", "2"]
