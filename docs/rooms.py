@@ -6,6 +6,7 @@ Writes ``docs/rooms.svg`` and prints the same in words. A room is a module or pa
 
 from collections import defaultdict
 from functools import cache
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def floors(below: dict[str, set[str]]) -> dict[int, list[str]]:
     return dict(sorted(house.items()))
 
 
-def draw(below: dict[str, set[str]], house: dict[int, list[str]], path: Path) -> None:
+def draw(below: dict[str, set[str]], house: dict[int, list[str]], file: Path | BytesIO) -> None:
     """Draw one row of boxes for each floor and an arrow for each import."""
     plt.rcParams["svg.hashsalt"] = "rooms"
     figure, axes = plt.subplots(figsize=(10, 1.0 * len(house) + 1))
@@ -73,7 +74,7 @@ def draw(below: dict[str, set[str]], house: dict[int, list[str]], path: Path) ->
         axes.text(x, y, f"{name}\n{lines(name):,}", ha="center", va="center", size=8, bbox=box)
     axes.set(xlim=(0, 1), ylim=(-0.5, len(house) - 0.5))
     axes.axis("off")
-    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+    figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
 
 
 if __name__ == "__main__":
