@@ -13,13 +13,12 @@ from textwrap import dedent, fill
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from rooms import arrows, draw, floors
 
 import robench
 from robench.catalog.catalog import Catalog
 from robench.engine import listing
-from robench.presets import paper, paper_names
-from robench.report.preset import explained, headline
 from robench.report.render import markdown_escape
 from robench.trust.flags import MEANINGS, NOTES
 
@@ -35,8 +34,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made: dict[str, str | bytes] = {
         f"components/{kind}.md": components(kind, Catalog()) for kind in KINDS
     }
-    made |= {"settings.md": settings(), "flags.md": flags(), "api.md": functions()}
-    made["rooms.svg"] = picture()
+    made |= {"flags.md": flags(), "api.md": functions(), "rooms.svg": picture()}
     for source in ("README.md", "CONTRIBUTING.md"):
         made |= dict(copies(ROOT / source, set()))
     for path, content in made.items():
@@ -44,6 +42,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.remove(older)
         files.append(File.generated(config, path, content=content))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let a page of ``docs/`` link to where a file outside of it stands on the site."""
+    for source, path in PAGES.items():
+        markdown = markdown.replace(f"](../{source})", f"]({path})")
+    return markdown
 
 
 def components(kind: str, catalog: Catalog) -> str:
@@ -54,7 +59,7 @@ def components(kind: str, catalog: Catalog) -> str:
     for name in catalog.names(kind):
         component = catalog.component(kind, name)
         lines += ["", f"## {name}", "", f"::: {component.__module__}.{component.__qualname__}"]
-        lines += ["    options: {heading_level: 3, members: false, show_source: true}"]
+        lines += ["    options: {show_root_toc_entry: false, members: false, show_source: true}"]
     return "\n".join(lines)
 
 
@@ -80,8 +85,8 @@ def functions() -> str:
 def _keyword(parameter: inspect.Parameter) -> str:
     if parameter.default is parameter.empty:
         return parameter.name
-    given = parameter.default
-    return f"{parameter.name}={'...' if callable(given) else repr(str(given) if isinstance(given, Path) else given)}"
+    given = str(parameter.default) if isinstance(parameter.default, Path) else parameter.default
+    return f"{parameter.name}={'...' if callable(given) else repr(given)}"
 
 
 def flags() -> str:
@@ -108,25 +113,6 @@ def flags() -> str:
             "      filters: ['^[A-Z]', '!^MEANINGS$', '!^NOTES$']",
         ]
     )
-
-
-def settings() -> str:
-    """The settings of the papers' presets, from their TOML."""
-    lines = [
-        "# The settings of the papers' presets",
-        "",
-        "From `robench/presets/papers/`. Each value runs as it is shown; its source is the file",
-        "and line of the authors' code. In the tables of differences, a blank means that nothing",
-        "is said.",
-    ]
-    for name in paper_names():
-        preset = paper(name)
-        lines += ["", f"## {name}", "", preset.summary, ""]
-        rows = [(headline(s.part), s.name, explained(s), s.source) for s in preset.settings]
-        lines += table(("", "setting", "value", "source"), rows)
-        points = [(p.point, p.paper, p.code, p.here) for p in preset.differences]
-        lines += ["", *table(("point", "paper", "authors' code", "here"), points)]
-    return "\n".join(lines)
 
 
 def picture() -> bytes:

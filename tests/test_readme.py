@@ -52,8 +52,8 @@ def test_it_begins_with_a_run_and_ends_with_the_tests_and_where_to_go() -> None:
     assert all((ROOT / link).exists() for link in re.findall(r"\]\(([^)#]*)\)", README))
 
 
-def test_its_commands_answer_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All in one folder, at a scale of seconds; what needs data or a file of yours says so."""
+def small_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the preset ``quick`` take seconds."""
     small = replace(
         quick.preset,
         sources=("shapes10",),
@@ -65,6 +65,11 @@ def test_its_commands_answer_in_order(tmp_path: Path, monkeypatch: pytest.Monkey
         limit=4,
     )
     monkeypatch.setattr(quick, "preset", small)
+
+
+def test_its_commands_answer_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All in one folder, at a scale of seconds; what needs data or a file of yours says so."""
+    small_quick(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROBENCH_DATA", str(tmp_path / "none"))
     seen = []
