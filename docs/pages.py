@@ -26,6 +26,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 PAGES = {"README.md": "index.md", "robench/contracts.py": "contracts.md"}
 """Where files of the repository stand on the site, if not at their own paths."""
+LINK = re.compile(r"(\]\(|src=\")([^):#\"]+)([):#\"])")
 KINDS = ("methods", "attacks", "probes", "encoders", "datasets", "metrics")
 
 
@@ -45,10 +46,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let a page of ``docs/`` link to where a file outside of it stands on the site."""
-    for source, path in PAGES.items():
-        markdown = markdown.replace(f"](../{source})", f"]({path})")
-    return markdown
+    """Let a page of ``docs/`` link to where files outside of it stand on the site."""
+    source = DOCS / page.file.src_uri
+    return linked(markdown, source) if source.is_file() else markdown
 
 
 def components(kind: str, catalog: Catalog) -> str:
@@ -142,19 +142,26 @@ def copies(source: Path, seen: set[Path]) -> Iterator[tuple[str, str | bytes]]:
         yield path, source.read_bytes()
         return
 
-    def linked(found: re.Match[str]) -> str:
+    text = source.read_text(encoding="utf-8")
+    yield path, linked(re.sub(r"\[([^]]*)\]\([^):#]*/\)", r"\1", text), source)
+    for _, target, _ in LINK.findall(text):
+        file = (source.parent / target).resolve()
+        if file.is_file() and not {file, DOCS} & {*seen, *file.parents}:
+            if site_path(file) not in PAGES.values():
+                yield from copies(file, seen)
+
+
+def linked(markdown: str, source: Path) -> str:
+    """The text of a file with its links as the site needs them."""
+
+    def link(found: re.Match[str]) -> str:
         before, target, after = found.groups()
         file = (source.parent / target).resolve()
-        return f"{before}{relpath(site_path(file), dirname(path) or '.')}{after}"
+        if not file.is_file():
+            return found[0]
+        return f"{before}{relpath(site_path(file), dirname(site_path(source)) or '.')}{after}"
 
-    text = source.read_text(encoding="utf-8")
-    text = re.sub(r"\[([^]]*)\]\([^):#]*/\)", r"\1", text)
-    pattern = r"(\]\(|src=\")([^):#\"]+)([):#\"])"
-    yield path, re.sub(pattern, linked, text)
-    for _, target, _ in re.findall(pattern, text):
-        file = (source.parent / target).resolve()
-        if file not in seen and site_path(file) not in PAGES.values() and DOCS not in file.parents:
-            yield from copies(file, seen)
+    return LINK.sub(link, markdown)
 
 
 def site_path(file: Path) -> str:
