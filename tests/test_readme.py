@@ -62,7 +62,7 @@ def small_quick(monkeypatch: pytest.MonkeyPatch) -> None:
         recipe=replace(quick.preset.recipe, epochs=1, warmup=0, images=128),  # type: ignore[type-var]
         radii={},
         probe_images=128,
-        limit=20,  # some are right
+        limit=10,  # some are right
     )
     monkeypatch.setattr(quick, "preset", small)
 
