@@ -146,9 +146,9 @@ def copies(source: Path, seen: set[Path]) -> Iterator[tuple[str, str | bytes]]:
     yield path, linked(re.sub(r"\[([^]]*)\]\([^):#]*/\)", r"\1", text), source)
     for _, target, _ in LINK.findall(text):
         file = (source.parent / target).resolve()
-        if file.is_file() and not {file, DOCS} & {*seen, *file.parents}:
-            if site_path(file) not in PAGES.values():
-                yield from copies(file, seen)
+        placed = file in seen or DOCS in file.parents or site_path(file) in PAGES.values()
+        if not placed and file.is_file():
+            yield from copies(file, seen)
 
 
 def linked(markdown: str, source: Path) -> str:
