@@ -143,7 +143,7 @@ def draw(kinds: Sequence[Kind], size: int, rng: Generator) -> npt.NDArray[np.uin
     n = len(kinds)
     x, y = pixels(size)
     u, v = pose(x, y, n, rng)
-    scene = surface([GROUNDS[kind.outline] for kind in kinds], 1.0, x, y, rng)
+    scene = surface([GROUNDS[kind.outline] for kind in kinds], 0.6, x, y, rng)
     scene = clutter(scene, x, y, rng)
     materials = [MATERIALS[kind.material] for kind in kinds]
     shape = silhouette([kind.outline for kind in kinds], u, v)
@@ -165,7 +165,7 @@ def pixels(size: int) -> tuple[Array, Array]:
 
 def pose(x: Array, y: Array, n: int, rng: Generator) -> tuple[Array, Array]:
     """The points as each object sees them: its place, size, proportions and slight turn undone."""
-    x, y = x - uniform(rng, n, -0.25, 0.25), y - uniform(rng, n, -0.25, 0.25)
+    x, y = x - uniform(rng, n, -0.2, 0.2), y - uniform(rng, n, -0.2, 0.2)
     turn, radius, stretch = (
         uniform(rng, n, *among) for among in ((-0.2, 0.2), (0.7, 1.05), (0.85, 1.15))
     )
@@ -194,7 +194,7 @@ def surface(
 def waves(materials: Sequence[Material], finer: float, x: Array, y: Array, rng: Generator) -> Array:
     """Each material's pattern, ``finer`` times as fine: a field of variance about one."""
     n = len(materials)
-    cycles = each([finer * m.cycles for m in materials]) * uniform(rng, n, 0.75, 1.3)
+    cycles = each([finer * m.cycles for m in materials]) * uniform(rng, n, 0.85, 1.18)
     spread = each([m.spread for m in materials])
     total = np.zeros((n, *x.shape[1:]), np.float32)
     for k in range(_WAVES):
