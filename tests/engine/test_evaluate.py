@@ -158,6 +158,25 @@ def test_an_attack_that_works_in_place_is_measured_all_the_same(
         run(model, planted(lambda images: images.add_(2 * EPS)), test)
 
 
+def test_rounding_of_many_pixels_does_not_leave_a_ball_in_l1() -> None:
+    @dataclass(frozen=True)
+    class Far(PGD):
+        """Noise over the whole image, projected: 3,072 pixels are rounded in it."""
+
+        def __call__(
+            self, target: Target, images: Tensor, labels: Tensor, generator: Generator, run: Run
+        ) -> Attacked:
+            noise = torch.empty_like(images).normal_(std=0.01, generator=generator)
+            return Attacked(self.ball.project(images + noise, images))
+
+    white = np.full((20, 32, 32, 3), 240, dtype=np.uint8).transpose(0, 3, 1, 2)
+    test = Split(np.ascontiguousarray(white), np.zeros(20, dtype=np.int64))
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 5)).eval()
+    size = run(model, Far(eps=7.84, norm="l1"), test).outcome.size
+    assert size.max() > 7.84 + 1e-5
+    assert size.max() < 7.84 + 2e-4
+
+
 BROKEN = {
     "over the ball": (lambda x: x + 1.001 * EPS, r"Acting left its ball: size 0.0314\d+ > eps"),
     "one pixel of one image": (
