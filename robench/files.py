@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -81,14 +81,17 @@ def read_limited(path: Path, most: int) -> bytes:
     return path.read_bytes()
 
 
-def read_npz(source: Path | bytes) -> Arrays:
+def read_npz(source: Path | bytes, names: Collection[str] = ()) -> Arrays:
     """Return the arrays in an ``.npz`` file, or in a file's content, by name.
+
+    If ``names`` are given, only those of them that are there are decoded.
 
     Raises ValueError for a file that is damaged, or has anything but numbers and texts.
     """
     try:
         with source.open("rb") if isinstance(source, Path) else BytesIO(source) as file:
-            arrays = dict(np.load(file, allow_pickle=False))
+            held = np.load(file, allow_pickle=False)
+            arrays = {name: held[name] for name in held if not names or name in names}
     except Exception as error:  # damaged bytes make zipfile and numpy raise nearly anything
         raise ValueError(first_line(error)) from None
     for name, array in arrays.items():

@@ -155,7 +155,7 @@ def examples(method: str = "rocl", *, m: int = 5, **names: Any) -> Result:
     index = np.arange(m, dtype=np.int64) + 1
     result = planted(index % 2 == 0, method, "autoattack", index=index, clean=index != 3, **names)
     pictures = Pictures(clean, np.clip(clean + change, 0, 1), CLASSES)
-    return dataclasses.replace(result, pictures=pictures)
+    return dataclasses.replace(result, load_pictures=lambda: pictures)
 
 
 def store_in(folder: Path, results: Iterable[Result]) -> Store:

@@ -244,13 +244,23 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Result:
-    """A cell with its per-image outcomes, its labels, and the flags drawn from its evidence."""
+    """A cell with its per-image outcomes, its labels, and the flags drawn from its evidence.
+
+    Its example images stay on disk until they are asked for.
+    """
 
     cell: Cell
     outcome: Outcome
     labels: Labels
     flags: tuple[str, ...] = ()
-    pictures: Pictures | None = None
+    load_pictures: Callable[[], Pictures | None] = field(
+        default=lambda: None, repr=False, compare=False
+    )
+
+    @property
+    def pictures(self) -> Pictures | None:
+        """The first test images, clean and attacked, read anew each time; None without any."""
+        return self.load_pictures()
 
     @property
     def identity(self) -> Identity:

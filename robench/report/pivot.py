@@ -137,10 +137,12 @@ def _fewer_seeds(places: Places) -> Iterator[str]:
 def _controls(places: Places, lines: Sequence[Labels], table: Table) -> Iterator[str]:
     """The controls that should fall to 0 and did not."""
     names = {line: ", ".join(row.names) for line, row in zip(lines, table.rows, strict=True)}
+    of_target = {line.target: one for (line, _), seeds in places.items() for one in seeds.values()}
+    pixels = {target: _pixels(one) for target, one in of_target.items()}
     left = [
         f"{names[line]} under {attack_names([column[:3]])[0]}"
         for (line, column), seeds in places.items()
-        if any(one.correct and is_control(one) for one in seeds.values())
+        if any(one.correct and is_control(one, pixels[line.target]) for one in seeds.values())
     ]
     if left:
         yield (
@@ -149,8 +151,12 @@ def _controls(places: Places, lines: Sequence[Labels], table: Table) -> Iterator
         )
 
 
-def is_control(one: Result) -> bool:
+def _pixels(one: Result) -> float:
+    """The number of values of an image, infinite where it is not known."""
+    return inf if one.pictures is None else one.pictures.clean[0].size
+
+
+def is_control(one: Result, pixels: float) -> bool:
     """Whether an attack's ball is so large that plain grey is in the ball of every image."""
-    pixels = inf if one.pictures is None else one.pictures.clean[0].size
     least = {"linf": 0.5, "l2": 0.5 * sqrt(pixels), "l1": 0.5 * pixels}
     return radius(one.eps) >= least.get(one.norm, inf)

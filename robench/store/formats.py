@@ -22,7 +22,7 @@ from robench.grid.records import SCHEMA, Card, Cell, Fit, Identity, Outcome, Pic
 
 A = TypeVar("A")
 Weights = dict[str, Tensor]
-Evaluated = tuple[Cell, Outcome, Pictures | None]
+Evaluated = tuple[Cell, Outcome]
 
 _MOST_JSON, _MOST_ARRAYS, _MOST_WEIGHTS = 2**24, 2**28, 2**33  # bytes; far above what is written
 _KINDS = "iiiifffi"  # of an outcome's arrays
@@ -74,24 +74,31 @@ def read_card(path: Path) -> Card:
 
 
 def read_cell(path: Path) -> Evaluated:
-    """The cell in a file, and the arrays beside it."""
+    """The cell in a file, and the outcome beside it."""
     cell, beside = _read_json(path, CELL), path.with_suffix(".npz")
     _check(path.stem == cell.key, "its content belongs to another name")
     _check(beside.exists(), "its .npz is missing")
     data = read_limited(beside, _MOST_ARRAYS)
     written = hashlib.sha256(data).hexdigest() == cell.outcome_sha256
     _check(written, "its .npz differs from what was written")
-    arrays = read_npz(data)
-    columns = {field.name: arrays[field.name] for field in fields(Outcome)}
+    names = [field.name for field in fields(Outcome)]
+    arrays = read_npz(data, names)
+    columns = {name: arrays[name] for name in names}
     shapes = {column.shape for column in columns.values()}
     per_image = len(shapes) == 1 and len(columns["index"].shape) == 1 and columns["index"].size
     kinds = "".join(column.dtype.kind for column in columns.values())
     _check(bool(per_image) and kinds == _KINDS, "its .npz holds no per-image outcomes")
-    pictures = None
-    if "clean" in arrays:
-        classes = tuple(map(str, arrays["classes"]))
-        pictures = Pictures(arrays["clean"], arrays["attacked"], classes)
-    return cell, Outcome(**columns), pictures
+    return cell, Outcome(**columns)
+
+
+def read_pictures(path: Path) -> Pictures | None:
+    """The example images beside a cell's file, which `read_cell` checked; None without any."""
+    try:
+        beside = read_limited(path.with_suffix(".npz"), _MOST_ARRAYS)
+        arrays = read_npz(beside, [field.name for field in fields(Pictures)])
+        return Pictures(arrays["clean"], arrays["attacked"], tuple(map(str, arrays["classes"])))
+    except (OSError, ValueError, KeyError):  # it went since then, or has none
+        return None
 
 
 def read_weights(path: Path, sha256: str) -> Weights:

@@ -39,6 +39,7 @@ from robench.store.formats import (
     read_card,
     read_cell,
     read_fitted,
+    read_pictures,
     read_probe,
     read_weights,
     sealed,
@@ -180,7 +181,7 @@ class Store:
         cell = replace(cell, outcome_sha256=sha256)
         _write(path, sealed(CELL.dump_json(cell)))
         self._finish(cell.evaluation)
-        return Result(cell, outcome, self.labels(cell.evaluation), pictures=pictures)
+        return self._of_file(path, cell, outcome)
 
     # --- work in progress
 
@@ -235,9 +236,12 @@ class Store:
         for root in self._folders:
             found = self._cached(root / "cells" / name, read_cell)
             if found is not None:
-                cell, outcome, pictures = found
-                return Result(cell, outcome, self.labels(cell.evaluation), pictures=pictures)
+                return self._of_file(root / "cells" / name, *found)
         return None
+
+    def _of_file(self, path: Path, cell: Cell, outcome: Outcome) -> Result:
+        labels = self.labels(cell.evaluation)
+        return Result(cell, outcome, labels, load_pictures=partial(read_pictures, path))
 
     def _cached(self, path: Path, read: Callable[[Path], A]) -> A | None:
         """The same as `_whole`, without opening a file again that has not changed."""

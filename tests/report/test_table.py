@@ -204,9 +204,9 @@ def test_a_control_that_should_fall_to_0_and_did_not_is_pointed_out():
     (note,) = notes(attacked(0.0, "a"), attacked(0.03, "b"))
     assert "plain grey" in note
     assert "b under PGD-20 128/255." in note
-    pixels = examples().pictures  # 3 x 8 x 8: grey is within 6.93 of every image
+    pixels = examples().load_pictures  # 3 x 8 x 8: grey is within 6.93 of every image
     for eps, expected in (("7", 1), ("6.9", 0)):
-        one = replace(attacked(0.5, "a", eps, "l2"), pictures=pixels)
+        one = replace(attacked(0.5, "a", eps, "l2"), load_pictures=pixels)
         assert len(notes(one)) == expected
 
 

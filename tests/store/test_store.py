@@ -332,3 +332,17 @@ def test_the_files_of_a_cell_are_opened_once(
     assert len(cells) == len(set(cells)) == 4
     path.unlink()  # but a file that changed is read again
     assert reader.result(asked) is None
+
+
+def test_example_images_are_read_when_they_are_asked_for(
+    store: Store, first: Result, asked: Evaluation
+) -> None:
+    found = store.result(asked)
+    assert found is not None
+    kept = found.pictures
+    assert kept is not None
+    assert kept.clean.shape == kept.attacked.shape
+    assert found.pictures is not kept
+    for path in (store.out / "cells").glob("*.npz"):
+        path.unlink()
+    assert found.pictures is None

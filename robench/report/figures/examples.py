@@ -3,12 +3,12 @@
 import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from robench.grid.records import Result
+from robench.grid.records import Pictures, Result
 from robench.report.figures import style
 from robench.report.figures.points import MOST, SHOWN, Attack, heading
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 ACROSS = 5  # images side by side, as many as leave room for their classes' names
 BLOCKS = 3  # methods on a page, as many as are no taller than a paper's column
+
+
+class Example(NamedTuple):
+    """A result with its pictures."""
+
+    result: Result
+    pictures: Pictures
 
 
 def draw(results: Sequence[Result], attack: Attack | None) -> "list[Figure]":
@@ -28,19 +35,15 @@ def draw(results: Sequence[Result], attack: Attack | None) -> "list[Figure]":
     Transfers are left out where there is anything else, and of several seeds the first is shown.
     There are no pages where the attack is None or no pictures of it were kept.
     """
-    of_attack = [
-        one
-        for one in results
-        if one.pictures and Attack(one.labels.attack, one.norm, one.eps) == attack
-    ]
+    of_attack = [one for one in results if Attack(one.labels.attack, one.norm, one.eps) == attack]
     in_domain = [one for one in of_attack if one.labels.domain == one.labels.target]
-    sets: dict[tuple[str, str], dict[tuple[str, ...], Result]] = defaultdict(dict)
+    sets: dict[tuple[str, str], dict[tuple[str, ...], Example]] = defaultdict(dict)
     for one in in_domain or of_attack:
         labels = one.labels
         names = (labels.method, labels.encoder, labels.probe)
         of_set = sets[labels.domain, labels.target]
-        if names in of_set or len(of_set) < MOST:
-            of_set.setdefault(names, one)
+        if names not in of_set and len(of_set) < MOST and (pictures := one.pictures):
+            of_set[names] = Example(one, pictures)
     return [
         _draw_page(list(of_set.values())[start : start + BLOCKS])
         for of_set in sets.values()
@@ -54,7 +57,7 @@ def magnification(change: npt.NDArray[np.float32]) -> float:
     return float(f"{0.5 / largest:.2g}") if largest > 0 else 1.0
 
 
-def _draw_page(page: Sequence[Result]) -> "Figure":
+def _draw_page(page: Sequence[Example]) -> "Figure":
     from matplotlib.figure import Figure
 
     shown = [_chosen(one) for one in page]
@@ -65,15 +68,15 @@ def _draw_page(page: Sequence[Result]) -> "Figure":
     blocks = figure.subfigures(len(page), squeeze=False, height_ratios=heights)
     for block, one, chosen in zip(blocks.flat, page, shown, strict=True):
         _draw_block(block, one, chosen, across)
-    attack = heading(Attack(page[0].labels.attack, page[0].norm, page[0].eps))
+    first = page[0].result
+    attack = heading(Attack(first.labels.attack, first.norm, first.eps))
     block.supxlabel(f"{style.label(attack)}\n{SHOWN}", fontsize=7)
     return figure
 
 
-def _chosen(one: Result) -> npt.NDArray[np.int64]:
+def _chosen(one: Example) -> npt.NDArray[np.int64]:
     """The places of the images to show."""
-    assert one.pictures is not None
-    outcome, kept = one.outcome, slice(len(one.pictures.clean))
+    outcome, kept = one.result.outcome, slice(len(one.pictures.clean))
     right = outcome.clean_prediction[kept] == outcome.label[kept]
     fooled = right & (outcome.prediction[kept] != outcome.label[kept])
     shown = next((these for these in (fooled, right) if these.any()), ~right)
@@ -81,11 +84,10 @@ def _chosen(one: Result) -> npt.NDArray[np.int64]:
 
 
 def _draw_block(
-    block: "SubFigure", one: Result, chosen: npt.NDArray[np.int64], across: int
+    block: "SubFigure", one: Example, chosen: npt.NDArray[np.int64], across: int
 ) -> None:
     """One method: a row of clean images, of attacked ones, and of the change."""
-    assert one.pictures is not None
-    labels, outcome, pictures = one.labels, one.outcome, one.pictures
+    labels, outcome, pictures = one.result.labels, one.result.outcome, one.pictures
     title = f"{style.label(labels.method)}, {style.transfer_label(labels.domain, labels.target)}"
     block.suptitle(title, fontsize=7.5, weight="bold")
     change = pictures.attacked - pictures.clean
