@@ -1,6 +1,6 @@
 """The pages of the site that are made from the code; MkDocs calls `on_files` when it builds.
 
-README and what it links to outside ``docs/`` become pages at their own paths.
+README, and what it and the pages link to outside ``docs/``, stand at their own paths.
 """
 
 import inspect
@@ -13,7 +13,6 @@ from textwrap import dedent, fill
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from mkdocs.structure.pages import Page
 from rooms import arrows, draw, floors
 
 import robench
@@ -36,19 +35,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         f"components/{kind}.md": components(kind, Catalog()) for kind in KINDS
     }
     made |= {"flags.md": flags(), "api.md": functions(), "rooms.svg": picture()}
-    for source in ("README.md", "CONTRIBUTING.md"):
-        made |= dict(copies(ROOT / source, set()))
+    for source in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")):
+        made |= dict(copies(source, set()))
     for path, content in made.items():
         if older := files.get_file_from_path(path):
             files.remove(older)
         files.append(File.generated(config, path, content=content))
     return files
-
-
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let a page of ``docs/`` link to where files outside of it stand on the site."""
-    source = DOCS / page.file.src_uri
-    return linked(markdown, source) if source.is_file() else markdown
 
 
 def components(kind: str, catalog: Catalog) -> str:
@@ -132,7 +125,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def copies(source: Path, seen: set[Path]) -> Iterator[tuple[str, str | bytes]]:
-    """The path on the site and the content of a file outside ``docs/``, and of what it links to.
+    """The path on the site and the content of a file, and of what it links to outside ``docs/``.
 
     Links to folders become text.
     """
