@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import gettempdir
@@ -17,23 +18,32 @@ from commands import PLUGINS
 from killed import Killed, Killing
 from torch import Generator, Tensor, distributed, multiprocessing
 
-from robench.contracts import Batch, Checkpoints, Objective, Run, TrainingSet
+from robench.contracts import Batch, Checkpoints, Objective, Run, Teacher, TrainingSet
 from robench.encoders.resnet8 import ResNet8
 from robench.engine.pretrain import TrainingError, pretrain
 from robench.engine.progress import silent
 from robench.grid.recipe import Recipe
+from robench.objectives.acl import ACL
+from robench.objectives.at import AT
 from robench.objectives.barlow import BarlowTwins
 from robench.objectives.byol import BYOL
 from robench.objectives.clae import CLAE
+from robench.objectives.deacl import DeACL
+from robench.objectives.dynacl import DynACL
 from robench.objectives.plain import Plain
+from robench.objectives.profeat import ProFeAT
 from robench.objectives.rocl import RoCL
 from robench.objectives.simsiam import SimSiam
+from robench.objectives.supervised import Supervised
+from robench.objectives.trades import TRADES
 from robench.objectives.vicreg import VICReg
 from robench.store import checkpoints
 from robench.store.checkpoints import FileCheckpoints
+from robench.tensors.ascend import Climb
 from robench.tensors.balls import Linf
 from robench.tensors.ranks import WideBatchNorm2d, across_ranks, average
 
+SMALL = {"hidden": 8, "output": 8}
 METHODS = {
     "plain": lambda encoder: Plain(encoder),
     "plain-instance": lambda encoder: Plain(encoder, base="plain"),
@@ -41,11 +51,22 @@ METHODS = {
     "clae": lambda encoder: CLAE(encoder),
     "rocl": lambda encoder: RoCL(encoder, steps=3),
     "rocl-formula": lambda encoder: RoCL(encoder, steps=2, stop_gradient=False),
-    "simsiam": lambda encoder: SimSiam(encoder, hidden=16, output=8, predictor=4),
-    "byol": lambda encoder: BYOL(encoder, hidden=16, output=8),
-    "barlow": lambda encoder: BarlowTwins(encoder, hidden=16, output=8),
-    "vicreg": lambda encoder: VICReg(encoder, hidden=16, output=8),
+    "simsiam": lambda encoder: SimSiam(encoder, predictor=4, **SMALL),
+    "byol": lambda encoder: BYOL(encoder, **SMALL),
+    "barlow": lambda encoder: BarlowTwins(encoder, **SMALL),
+    "vicreg": lambda encoder: VICReg(encoder, **SMALL),
+    "supervised": lambda encoder: Supervised(encoder, 3),
+    "at": lambda encoder: AT(encoder, 3, steps=2),
+    "trades": lambda encoder: TRADES(encoder, 3, steps=2),
+    "acl": lambda encoder: ACL(encoder, steps=2),
+    "dynacl": lambda encoder: DynACL(encoder, steps=2),
+    "deacl": lambda encoder: DeACL(encoder, teacher(), steps=2, scratch=True),
+    "profeat": lambda encoder: ProFeAT(encoder, teacher(), steps=2, scratch=True),
 }
+
+
+def teacher() -> Teacher:
+    return Teacher(ResNet8(width=4), torch.nn.Linear(16, 8))
 
 
 class Fixed:
@@ -58,6 +79,9 @@ class Fixed:
         self.calls += 1
         return images if self.calls % 2 else images.flip(-1) ** 2
 
+    def weaker(self, strength: float) -> "Fixed":
+        return self
+
 
 class Still(Linf):
     """A ball whose random point depends on the image alone."""
@@ -66,19 +90,32 @@ class Still(Linf):
         return (centre + self.eps * (7 * centre).sin()).clamp(0, 1)
 
 
+def still(climb: Climb) -> Callable[..., Tensor]:
+    """The same climb from a point that depends on the images alone."""
+
+    def climbed(
+        loss: Callable[[Tensor], Tensor], centre: Tensor, *_: object, **__: object
+    ) -> Tensor:
+        return climb(loss, centre, start=Still(climb.eps).sample(centre, Generator()))
+
+    return climbed
+
+
 def step(name: str, rank: int, size: int) -> dict[str, Tensor]:
     """Loss, gradients and buffers of one step on this rank's part of a batch of 16."""
     torch.manual_seed(0)
     objective: Objective = METHODS[name](ResNet8(width=4)).double()
-    objective.augment = Fixed()
-    objective.augments = objective.augment, objective.augment
+    view = objective.augment = objective.strong = Fixed()
+    objective.augments = view, view
     if isinstance(objective, RoCL):
         objective.ball = Still(objective.ball.eps)
+    if climb := getattr(objective, "climb", None):
+        objective.climb = still(climb)
     images = torch.rand(16, 3, 8, 8, dtype=torch.float64)
     rows = torch.arange(16).chunk(size)[rank]
     objective.train()
     with across_ranks(objective):
-        loss = objective(Batch(images[rows], rows, None, 0, 1, 0.0, Generator()))
+        loss = objective(Batch(images[rows], rows, rows % 3, 0, 1, 0.0, Generator()))
         loss.backward()
     found = {"loss": loss.detach()}
     found |= {n: p.grad for n, p in objective.named_parameters() if p.grad is not None}
