@@ -18,7 +18,9 @@ from robench.catalog.typed import (
     Setting,
     agrees,
     each,
+    executor,
     lower,
+    needs,
     noise,
     path,
     paths,
@@ -167,6 +169,27 @@ class Places(_Typed):
         1,
         group=_HOW,
         metavar="N|auto",
+    )
+    executor: str = _option(
+        "local or ray: who answers the questions. (ray has workers of its own.)",
+        executor,
+        "local",
+        group=_HOW,
+        metavar="NAME",
+    )
+    address: str | None = _option(
+        "Ray cluster, such as auto or HOST:6379.  [default: $RAY_ADDRESS, or this machine]",
+        word,
+        None,
+        group=_HOW,
+        metavar="HOST",
+    )
+    ray: tuple[tuple[str, float], ...] = _option(
+        "Needs of a question on Ray, memory in GiB: cpus=4,gpus=1,memory=16.  [default: cpus=1, "
+        "and a GPU where the cluster has some]",
+        needs,
+        group=_HOW,
+        metavar="NEED=N,...",
     )
     threads: int | None = _option(
         "Threads of a process; they move last digits.  [default: the cores, shared out]",

@@ -86,6 +86,32 @@ def processes(name: str, value: int | str) -> int:
     return len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
 
 
+EXECUTORS = "local", "ray"
+NEEDS = "cpus", "gpus", "memory"
+
+
+def executor(name: str, value: str) -> str:
+    """Read the name of what runs the work."""
+    if (known := lower(name, value)) not in EXECUTORS:
+        raise SpecError(f"no executor '{value}'; {nearest(known, EXECUTORS)}")
+    return known
+
+
+def needs(name: str, value: str | Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    """Read ``"cpus=4,gpus=1"``, amounts of what a process takes."""
+    if not isinstance(value, str):
+        return tuple(value)
+    found = {}
+    for part in filter(None, value.split(",")):
+        key, _, amount = (word.strip() for word in part.partition("="))
+        if key not in NEEDS:
+            raise SpecError(f"{name}: no need '{key}'; {nearest(key, NEEDS)}")
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", amount):
+            raise SpecError(f"{name}: {key}={amount} should be a number, such as {key}=1")
+        found[key] = float(amount)
+    return tuple(sorted(found.items()))
+
+
 NOISES = "sym", "sym-ex", "asym"
 
 

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
@@ -15,6 +15,9 @@ from robench.engine.progress import Planned
 from robench.grid.spec import printable
 
 _EVERY = 0.2  # seconds between two signs of a process
+
+Sign = tuple[str, int, int]
+"""A label, and how many of how many of its items are done."""
 
 
 class Display:
@@ -37,7 +40,7 @@ class Display:
         )
         self._all = self._bars.add_task("all", total=total)
         self._lines: dict[str, TaskID] = {}
-        self._pipes: dict[Connection, TaskID] = {}
+        self._pipes: dict[Connection, str] = {}
         self._ended = threading.Event()
         self._listener = threading.Thread(target=self._listen, daemon=True)
 
@@ -57,36 +60,41 @@ class Display:
 
     def line(self, process: str) -> Connection:
         """A line for a process, which shows what is sent by `Sent` into the end returned."""
+        reader, writer = Pipe(duplex=False)
+        self._pipes[reader] = process
+        return writer
+
+    def show(self, process: str, sign: Sign) -> None:
+        """Show a sign in the line of a process."""
+        label, done, total = sign
         if process not in self._lines:
             self._lines[process] = self._bars.add_task(process, total=None)
-        reader, writer = Pipe(duplex=False)
-        self._pipes[reader] = self._lines[process]
-        return writer
+        if self._watch is not None:
+            self._watch.follow(label, done, total)
+        line = self._lines[process]
+        self._bars.update(line, description=printable(label), completed=done, total=total)
 
     def _listen(self) -> None:
         while not self._ended.wait(_EVERY / 2):
             for reader in wait([*self._pipes], timeout=0):
                 assert isinstance(reader, Connection)
                 try:
-                    label, done, total = reader.recv()
+                    sign = reader.recv()
                 except (EOFError, OSError):  # the process ended in the midst of it
                     del self._pipes[reader]
                     continue
-                if self._watch is not None:
-                    self._watch.follow(label, done, total)
-                line = self._pipes[reader]
-                self._bars.update(line, description=printable(label), completed=done, total=total)
+                self.show(self._pipes[reader], sign)
 
 
 class Sent:
     """The `Progress` of a process whose line is shown by another."""
 
-    def __init__(self, to: Connection) -> None:
-        self._to, self._last = to, 0.0
+    def __init__(self, send: Callable[[Sign], None]) -> None:
+        self._send, self._last = send, 0.0
 
     def __call__(self, items: Sequence[Item], label: str) -> Iterable[Item]:
         for done, item in enumerate(items):
             if time.monotonic() - self._last > _EVERY:
-                self._to.send((label, done, len(items)))
+                self._send((label, done, len(items)))
                 self._last = time.monotonic()
             yield item

@@ -106,11 +106,18 @@ def _executed(
     bench: Bench, evaluations: Sequence[Evaluation], limit: int | None
 ) -> Iterator[Answered]:
     """What the executor that was asked for has done; nothing where that is this process alone."""
-    if bench.work is not None and bench.work.places.workers > 1 and evaluations:
+    if bench.work is None or not evaluations:
+        return
+    work = replace(bench.work, limit=limit)
+    watch = bench.progress if isinstance(bench.progress, Planned) else None
+    if work.places.executor == "ray":
+        from robench.engine.ray import on_ray
+
+        yield from on_ray(needed(bench, evaluations), work, watch)
+    elif work.places.workers > 1:
         from robench.engine.workers import on_workers
 
-        watch = bench.progress if isinstance(bench.progress, Planned) else None
-        yield from on_workers(needed(bench, evaluations), replace(bench.work, limit=limit), watch)
+        yield from on_workers(needed(bench, evaluations), work, watch)
 
 
 def reporting(bench: Bench) -> AbstractContextManager[object]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -29,6 +30,8 @@ class Work:
     threads: int | None = None
 
 
+_EXECUTORS = {"ray": "ray"}  # the package that each needs
+
 Say = Callable[[str], None]
 """Takes one line of a message."""
 
@@ -36,17 +39,27 @@ Say = Callable[[str], None]
 def make_bench(places: Places, folder: Path, progress: Progress, say: Say, warn: Say) -> Bench:
     """A bench at these places, with results in ``out`` or else in ``folder``; see `open_store`.
 
-    Raises SpecError for a plug-in or a device that cannot be used.
+    Raises SpecError for a plug-in, a device or an executor that cannot be used.
     """
+    if places.executor != "local" and find_spec(_EXECUTORS[places.executor]) is None:
+        extra = f"robench[{places.executor}]"
+        raise SpecError(f'executor {places.executor} needs more: pip install "{extra}"')
     catalog = Catalog(places.plugins)
     store = open_store(places, folder, catalog, warn)
     for path in changed_since():
         warn(f"{path} has changed since Python loaded it; start Python again to use it")
     device, older = find_device(places.device), places.accept_older_code
     bench = Bench(catalog, store, places.root, device, progress, say, older, places.debug)
-    shared = max(1, torch.get_num_threads() // places.workers) if places.workers > 1 else None
-    bench.work = Work(_everywhere(places), folder.absolute(), threads=places.threads or shared)
+    bench.work = Work(_everywhere(places), folder.absolute(), threads=_threads(places))
     return bench
+
+
+def _threads(places: Places) -> int | None:
+    if places.threads is None and places.executor == "ray":
+        return max(1, int(dict(places.ray).get("cpus", 1)))
+    if places.threads is None and places.workers > 1:
+        return max(1, torch.get_num_threads() // places.workers)
+    return places.threads
 
 
 def _everywhere(places: Places) -> Places:

@@ -131,7 +131,7 @@ def _context() -> multiprocessing.context.BaseContext:
 
 def _begin(work: Work, line: Connection) -> None:
     global _work, _progress
-    _work, _progress = work, Sent(line)
+    _work, _progress = work, Sent(line.send)
     # Ctrl-C reaches every process of a terminal, but it is for the first one to pass it on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -183,6 +183,23 @@ class Store:
         self._finish(cell.evaluation)
         return self._of_file(path, cell, outcome)
 
+    # --- between folders that are not shared
+
+    def files(self, question: Question) -> dict[str, bytes]:
+        """The files of a stored answer, by their paths in its folder; the one that counts last."""
+        path, root = self._path(question), self._root(question)
+        names = [path.with_suffix(".npz"), path]
+        if path.name == "card.json":
+            names = [path.with_name(f"{part}.safetensors") for part in ("encoder", "heads")]
+            names.append(path)
+        return {str(one.relative_to(root)): one.read_bytes() for one in names if one.exists()}
+
+    def take(self, question: Question, files: Mapping[str, bytes]) -> None:
+        """Keep the `files` of an answer from another store, where there is none here."""
+        if not self._path(question).exists():
+            for name, content in files.items():
+                _write(self._root(question) / name, content)
+
     # --- work in progress
 
     def lock(self, question: Question) -> AbstractContextManager[object]:
