@@ -104,7 +104,9 @@ def test_the_same_command_again_computes_nothing(
     again = robench(*COMMAND)
     assert again.code == 0
     assert again.err == ""
-    table = first.out[first.out.index("\nAccuracy") : first.out.index("\n8 computed, ")]
+    table = first.out[
+        first.out.index("\nClean and robust accuracy") : first.out.index("\n8 computed, ")
+    ]
     before_it, _, after = again.out.partition(table)
     counts = "8 cells: 8 cached, 0 to compute; 2 encoders, 0 to pretrain\n"
     assert re.fullmatch(rf"(Schedule of .*\n)*{counts}read 8 cells, .*\n", before_it)

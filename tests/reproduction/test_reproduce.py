@@ -71,8 +71,8 @@ def test_it_prints_both_values_and_writes_them(root: tuple[Path, Done]) -> None:
     assert "| 12 of " in text
     assert "subset" not in text
     assert "no statement, a measured value is flagged" not in text
-    assert "- SimCLR: pretraining epochs 1 for 6; " in text
-    assert "- RoCL: method rocl(steps=1) for rocl(steps=3); pretraining epochs 1 for 6; " in text
+    assert "- SimCLR: pretraining epochs 1 for 8; " in text
+    assert "- RoCL: method rocl(steps=1) for rocl; pretraining epochs 1 for 8; " in text
     assert "Not run: Supervised (not done here)." in text
     assert len((out / "reproduction.csv").read_text(encoding="utf-8").splitlines()) == 1 + 6
     assert len(list((out / "cells").glob("*.json"))) == 4

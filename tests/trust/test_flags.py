@@ -58,7 +58,7 @@ def test_a_run_shows_flags_beside_other_cells_and_writes_none(elsewhere: Path) -
     rows = list(csv.DictReader(Path("out/results.csv").read_text().splitlines()))
     assert [row["flags"] for row in rows if row["method"] == "plain"] == ["", "masked", "masked"]
     table = Path("out/table.md").read_text()
-    assert r"| plain | **75.0**<sub>\#1</sub> | 25.0<sup>a</sup> | 50.0<sup>a</sup> |" in table
+    assert r"| SimCLR | **75.0**<sub>\#1</sub> | 25.0<sup>a</sup> | 50.0<sup>a</sup> |" in table
     assert "<sup>a</sup> flagged: masked (signs of masked gradients" in table
     assert files(Path("out/cells")) == before
     for path in Path("out/cells").glob("plain*linf8_255*"):

@@ -67,12 +67,14 @@ def test_evidence_asks_for_its_flag(
 
 
 # Wilson's lower limit of 7 of 1000 is 0.0034, of 5 0.0021 and of 4 0.0016; of 17 0.0106, 16 0.0099;
+# of 29 0.0203 and of 28 0.0194;
 # of 64 0.0504 and of 63 0.0496; of 119 0.1004 and of 118 0.0995; of 631 0.6006 and of 630 0.5996.
 @pytest.mark.parametrize(
     ("count", "least"),
     [
         ("square", 5),
-        *((name, 17) for name in ("flat", "zero-gradients", "unresolved", "missed-margin")),
+        *((name, 17) for name in ("flat", "zero-gradients", "unresolved")),
+        ("missed-margin", 29),
         *((name, 64) for name in ("missed-grey", "missed-easy")),
         *((name, 119) for name in ("still", "jagged")),
         ("close", 631),
