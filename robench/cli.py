@@ -475,7 +475,39 @@ def new(kind: str, name: str) -> None:
 
     begun = begin(kind.lower(), name, Path())
     _say(f"{begun.path}: a {kind.lower()} that runs as it is. Next:")
+    _say(f"  robench check {begun.path}")
     _say(f"  {begun.command}")
+
+
+@cli.command(epilog=example("robench check my_method.py"))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("spec", required=False)
+@options("data", "plugins")
+def check(file: Path, spec: str | None, places: Places) -> int:
+    """Try the contract of the component in FILE on toys: what is wrong, in words.
+
+    SPEC gives it arguments, such as "my_method(temperature=0.1)". Its code is run: check files that
+    you trust. Exits with 0 where every promise is kept, and 1 where one is broken.
+    """
+    from robench.catalog.catalog import Catalog
+    from robench.catalog.typed import spec as one
+    from robench.checks import check
+
+    catalog = Catalog((file, *places.plugins))
+    kind, name = catalog.owner(str(file.absolute())) or ("", "")
+    typed = catalog.named(kind, one(kind, spec or name))
+    if typed.name != name:
+        raise click.UsageError(f"{file} holds {name}, not {typed.name}")
+    faults = 0
+    _say(f"{file}: the {kind[:-1]} {name}")
+    for found in check(catalog, kind, typed, places.root):
+        faults += bool(found.fault)
+        _say(f"  {'WRONG' if found.fault else 'ok   '}  {found.promise}")
+        if found.fault:
+            _say(f"         {found.fault}")
+    broken = "1 promise is broken" if faults == 1 else f"{faults} promises are broken"
+    _say(broken if faults else "every promise is kept")
+    return 1 if faults else 0
 
 
 @cli.group(cls=Commands, invoke_without_command=True)
